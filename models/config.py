@@ -1,0 +1,114 @@
+"""One experiment: model, data and schedule as typed frozen dataclasses, read from a TOML file.
+
+An unknown or missing key is an error. The whole configuration is stored with the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from vlae_codec.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a VLAE. `prior`: `mixture` (the codec's), `flow` (the paper's) or `normal`."""
+
+    latents: int = 64
+    channels: int = 32
+    bottom_channels: int = 64
+    blocks: int = 2
+    bottom_blocks: int = 1
+    dense: int = 256
+    pixel_channels: int = 16
+    masked_layers: int = 6
+    prior: str = "mixture"
+    prior_hidden: int = 640
+    prior_layers: int = 2
+    mixtures: int = 8
+    flow_steps: int = 4
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero."""
+
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 0.002
+    decay_from: float = 0.5
+    polyak: float = 0.998
+    free_nats: float = 0.01
+    seed: int = 1
+    sort_epoch: int = 3
+    keep_latents: int = 32
+    prune_epoch: int = 20
+    prune_nats: float = 0.03
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The training set: a name of `models.data` and the parts to train on; the remaining part is for validation."""
+
+    name: str = "mnist_static"
+    parts: tuple[str, ...] = ("train",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def load(path: Path) -> Config:
+    """Reads an experiment file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has a key that no field knows.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the experiment {path}: {error}") from error
+    return from_dict(table)
+
+
+def from_dict(table: dict[str, Any]) -> Config:
+    """The configuration whose `dataclasses.asdict` (or TOML table) is `table`."""
+    config: Config = _build(Config, table, "")
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The inverse of `from_dict`, JSON-ready."""
+    table = dataclasses.asdict(config)
+    table["data"]["parts"] = list(config.data.parts)
+    return table
+
+
+def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(cls)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise ConfigError(f"unknown key {where}{unknown[0]}: known are {', '.join(sorted(hints))}")
+    values = {}
+    for name, value in table.items():
+        kind = hints[name]
+        if dataclasses.is_dataclass(kind):
+            value = _build(kind, value, f"{where}{name}.")
+        elif isinstance(kind, types.GenericAlias):
+            value = tuple(value)
+        elif kind is float and isinstance(value, int):
+            value = float(value)
+        elif not isinstance(value, kind):
+            raise ConfigError(f"{where}{name} must be {kind.__name__}, not {value!r}")
+        values[name] = value
+    return cls(**values)

@@ -1,0 +1,68 @@
+"""Data sets as arrays of ink probability, (N, 28, 28) uint8 with 0 = never ink and 255 = always.
+
+A statically binarised set holds only 0 and 255; a gray one is binarised anew each time it is drawn (Burda et al. 2015).
+Archives are `NAME.npz`, read with `allow_pickle=False`; their folder is `--data`, the variable VLAE_DATA, or `data/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import ConfigError
+
+Images = npt.NDArray[np.uint8]
+
+# name -> (archive, {part: key}); bits are packed, gray is 0..255
+_SETS = {
+    "mnist_static": ("mnist_static.npz", {"train": "train", "valid": "valid", "test": "test"}),
+    "mnist_gray": ("mnist_gray.npz", {"train": "train_x", "valid": "train_x", "test": "test_x"}),
+    "omniglot28": ("omniglot28.npz", {"train": "train", "test": "test"}),
+    "caltech101": ("caltech101.npz", {"train": "train", "valid": "valid", "test": "test"}),
+}
+_GRAY_TRAIN = 50_000  # the first 50,000 of MNIST's 60,000 are `train`, the rest `valid`
+
+
+def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
+    """The named parts of a set, one after the other: (N, 28, 28) uint8.
+
+    Raises:
+        ConfigError: the set, the part or the file is not there, or is not laid out as expected.
+    """
+    if name not in _SETS:
+        raise ConfigError(f"unknown data set {name!r}: known are {', '.join(_SETS)}")
+    archive, keys = _SETS[name]
+    folder = folder or Path(os.environ.get("VLAE_DATA", "data"))
+    chosen = []
+    try:
+        with np.load(folder / archive, allow_pickle=False) as arrays:
+            for part in parts:
+                if part not in keys:
+                    raise ConfigError(f"{name} has no part {part!r}: it has {', '.join(keys)}")
+                chosen.append(_part(name, part, arrays[keys[part]]))
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError(f"cannot read {folder / archive} ({error}); point --data at the folder") from error
+    return np.concatenate(chosen)
+
+
+def _part(name: str, part: str, stored: npt.NDArray[np.uint8]) -> Images:
+    if name == "mnist_gray" and part != "test":
+        stored = stored[:_GRAY_TRAIN] if part == "train" else stored[_GRAY_TRAIN:]
+    if stored.shape[1:] == (98,):
+        stored = np.unpackbits(stored, axis=1)[:, :784] * np.uint8(255)
+    return stored.reshape(-1, 28, 28)
+
+
+def binarise(images: Images, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """One Bernoulli draw per pixel: (N, 1, 28, 28) float32 in {0, 1}."""
+    draws = rng.integers(0, 255, images.shape, dtype=np.uint8)  # 0..254, so that 255 is always ink
+    return (draws < images)[:, None].astype(np.float32)
+
+
+def shuffled_part(images: Images, count: int, seed: int) -> Images:
+    """A fixed random `count` of the images; test sets are sorted by class, so a slice is no sample."""
+    return images[np.random.default_rng(seed).permutation(len(images))[:count]]

@@ -1,0 +1,144 @@
+"""Weight-normalised layers: the bricks of encoder, decoder and PixelCNN (Chen et al. 2016, Appendix A).
+
+Every layer maps float tensors to float tensors; convolutions are (B, C, H, W), linear layers (B, C). Weights are
+`g * v / |v|` per output channel (Salimans & Kingma 2016), initialised from data: the first batch leaves each layer with
+mean 0 and standard deviation `init_scale` per channel.
+
+Twist: zero padding is always applied *after* the activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class _WeightNormed(nn.Module):
+    """What the weight-normalised layers share: parameters v, g, b and the data-dependent initialisation."""
+
+    mask: Tensor
+
+    def __init__(self, shape: tuple[int, ...], init_scale: float = 1.0) -> None:
+        super().__init__()
+        self.init_scale = init_scale
+        self.v = nn.Parameter(torch.randn(shape) * 0.05)
+        self.g = nn.Parameter(torch.ones(shape[0]))
+        self.b = nn.Parameter(torch.zeros(shape[0]))
+        self.register_buffer("mask", torch.ones(shape), persistent=False)
+
+    def weight(self) -> Tensor:
+        """The effective weight, of the shape of v; masked taps are exactly zero."""
+        v = self.v * self.mask
+        norm = v.flatten(1).norm(dim=1) + 1e-8
+        return v * (self.g / norm).view(-1, *[1] * (v.ndim - 1))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Sets g and b so that the layer's output on the batch `x` has mean 0 and deviation init_scale per channel."""
+        self.g.fill_(1.0)
+        self.b.zero_()
+        y: Tensor = self.forward(x)
+        channels = y.transpose(0, 1).flatten(1)
+        scale = self.init_scale / (channels.std(dim=1) + 1e-6)
+        self.g.copy_(scale)
+        self.b.copy_(-channels.mean(dim=1) * scale)
+
+
+class Linear(_WeightNormed):
+    """A dense layer, (B, inputs) -> (B, outputs)."""
+
+    def __init__(self, inputs: int, outputs: int, init_scale: float = 1.0) -> None:
+        super().__init__((outputs, inputs), init_scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight(), self.b)
+
+
+class Conv(_WeightNormed):
+    """A convolution with an odd square kernel and zero padding, (B, I, H, W) -> (B, O, H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, init_scale: float = 1.0) -> None:
+        super().__init__((outputs, inputs, kernel, kernel), init_scale)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight(), self.b, stride=self.stride, padding=self.v.shape[-1] // 2)
+
+
+class CausalConv(_WeightNormed):
+    """A masked 3x3 convolution in raster order (van den Oord et al. 2016).
+
+    Taps: the three pixels above and the one to the left; mask B (`sees_centre`) adds the pixel itself, mask A does not.
+    """
+
+    def __init__(self, inputs: int, outputs: int, sees_centre: bool, init_scale: float = 1.0) -> None:
+        super().__init__((outputs, inputs, 3, 3), init_scale)
+        self.mask[:, :, 2] = 0
+        self.mask[:, :, 1, 2] = 0
+        self.mask[:, :, 1, 1] = float(sees_centre)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight(), self.b, padding=1)
+
+
+def elu(x: Tensor) -> Tensor:
+    """max(x, 0) + exp(min(x, 0)) - 1: as `F.elu`, whose expm1 is slow on CPUs."""
+    return F.relu(x) + (torch.exp(x.clamp(max=0.0)) - 1.0)
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(B, C, 2H, 2W) -> (B, 4C, H, W): channel (2 * row + col) * C + c, so that channels-last copies are contiguous."""
+    b, c, h, w = x.shape
+    return x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(b, 4 * c, h // 2, w // 2)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """The inverse of `space_to_depth`."""
+    b, c, h, w = x.shape
+    return x.reshape(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, c // 4, 2 * h, 2 * w)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(elu(conv(elu(x)))), all (B, C, H, W)."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.second(elu(self.first(elu(x))))
+        return x + y
+
+
+def residual_stack(channels: int, blocks: int) -> nn.Sequential:
+    """`blocks` residual blocks of two 3x3 convolutions each."""
+    return nn.Sequential(
+        *(
+            ResidualBlock(Conv(channels, channels), Conv(channels, channels, init_scale=0.3))
+            for _ in range(blocks)
+        )
+    )
+
+
+@contextmanager
+def initialise_from(model: nn.Module) -> Iterator[None]:
+    """Within the context, each forward pass initialises every weight-normalised layer from what it is given."""
+
+    def before(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, _WeightNormed)
+        layer.initialise(inputs[0])
+
+    hooks = []
+    for layer in model.modules():
+        if isinstance(layer, _WeightNormed):
+            hooks.append(layer.register_forward_pre_hook(before))
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,122 @@
+"""Priors over the latents, each with an exact density: `log_prob(z)` gives nats per dimension, (B, D) -> (B, D).
+
+Source: Chen et al. 2016, Section 3.2 (an autoregressive-flow prior equals an IAF posterior along the encoder path);
+masks as in MADE (Germain et al. 2015).
+
+- `MixturePrior`: one order, conditionals that are mixtures of logistics. Closed-form conditional CDFs make lattice
+  cells have exact masses, so this is the codec's prior.
+- `FlowPrior`: the paper's four mean-only steps, order reversed between them.
+- `NormalPrior`: for comparison.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+
+
+class MaskedLinear(nn.Linear):
+    """A dense layer with a fixed 0/1 mask of shape (outputs, inputs) on its weight."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.mask, self.bias)
+
+
+class Made(nn.Module):
+    """An autoregressive network: output group i, of `outputs` values, sees z_0 .. z_{i-1} only.
+
+    A hidden unit of degree d (1 <= d <= D-1) sees z_0 .. z_{d-1} and serves the outputs i >= d. Units are ordered by
+    degree, and the degrees are the same in each hidden layer: the incremental evaluation of the codec relies on both.
+    """
+
+    def __init__(self, latents: int, hidden: int, layers: int, outputs: int) -> None:
+        super().__init__()
+        self.latents, self.outputs = latents, outputs
+        self.degrees = hidden_degrees(latents, hidden)
+        z = torch.arange(1, latents + 1)
+        out = torch.arange(latents).repeat_interleave(outputs)
+        masks = [self.degrees[:, None] >= z[None, :]]
+        masks += [self.degrees[:, None] >= self.degrees[None, :]] * (layers - 1)
+        masks += [out[:, None] >= self.degrees[None, :]]
+        self.layers = nn.ModuleList(MaskedLinear(mask.float()) for mask in masks)
+        with torch.no_grad():
+            self.layers[-1].weight.mul_(0.1)
+            self.layers[-1].bias.zero_()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, D, outputs)."""
+        h = z
+        for layer in self.layers[:-1]:
+            h = F.relu(layer(h))
+        return self.layers[-1](h).view(-1, self.latents, self.outputs)
+
+
+def hidden_degrees(latents: int, hidden: int) -> Tensor:
+    """Degrees 1 .. D-1, evenly spread over the hidden units and ascending: (hidden,) int64."""
+    return 1 + torch.arange(hidden) * max(latents - 1, 1) // hidden
+
+
+class MixturePrior(nn.Module):
+    """p(z) = prod_i sum_m w_m Logistic(z_i; mu_m, s_m), with (w, mu, s) a function of z_<i."""
+
+    def __init__(self, config: ModelConfig, latents: int) -> None:
+        super().__init__()
+        self.mixtures = config.mixtures
+        self.made = Made(latents, config.prior_hidden, config.prior_layers, 3 * config.mixtures)
+        with torch.no_grad():
+            bias = self.made.layers[-1].bias.view(latents, 3, config.mixtures)
+            bias[:, 1] = torch.linspace(-1.5, 1.5, config.mixtures)
+            bias[:, 2] = -1.0
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        logits, mu, log_s = self.made(z).view(*z.shape, 3, self.mixtures).unbind(2)
+        a = (z[..., None] - mu) * torch.exp(-log_s)
+        log_pdf = -a - 2.0 * F.softplus(-a) - log_s
+        return torch.logsumexp(F.log_softmax(logits, dim=-1) + log_pdf, dim=-1)
+
+
+class FlowPrior(nn.Module):
+    """epsilon = f_4(...f_1(z)), each step epsilon_i = z_i - m_i(z_<i); volume-preserving, so log p(z) = log N(epsilon)."""
+
+    def __init__(self, config: ModelConfig, latents: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(
+            Made(latents, config.prior_hidden, config.prior_layers, 1) for _ in range(config.flow_steps)
+        )
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        for step in self.steps:
+            z = (z - step(z)[..., 0]).flip(1)
+        return normal_log_prob(z)
+
+
+class NormalPrior(nn.Module):
+    """p(z) = N(0, 1) in each dimension."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return normal_log_prob(z)
+
+
+def normal_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, 1) in nats, elementwise."""
+    return -0.5 * (z * z + math.log(2 * math.pi))
+
+
+def build_prior(config: ModelConfig, latents: int) -> nn.Module:
+    """The prior that `config.prior` names, over `latents` dimensions."""
+    if config.prior == "mixture":
+        return MixturePrior(config, latents)
+    if config.prior == "flow":
+        return FlowPrior(config, latents)
+    return NormalPrior()

@@ -1,0 +1,247 @@
+"""Trains one experiment (Chen et al. 2016, Appendix A); stops and resumes at any moment.
+
+A run is a folder: `config.json`, `log.jsonl` (one line per epoch, ready to plot) and `checkpoint.pt` (tensors and plain
+values only, read with `weights_only=True`), replaced atomically every few minutes.
+
+Twists: after `sort_epoch` epochs the latents are sorted by KL, cut to `keep_latents`, and the prior starts anew, since an
+autoregressive prior is tied to its order. After `prune_epoch` epochs those that carry less than `prune_nats` are switched
+off for good; the codec never hears of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import config as configs
+from . import data
+from .config import Config
+from .layers import initialise_from
+from .vlae import VLAE, Terms
+
+CHECKPOINT_SECONDS = 180.0
+
+
+@dataclass
+class Run:
+    """All that a checkpoint restores. `model` is trained, `average` (Polyak) is what is evaluated and released."""
+
+    model: VLAE
+    average: VLAE
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    config: Config,
+    folder: Path,
+    data_folder: Path | None = None,
+    device: str = "cpu",
+    report: Callable[[str], None] = print,
+) -> Run:
+    """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run."""
+    images = data.load(config.data.name, config.data.parts, data_folder)
+    held_out = _held_out(config, data_folder)
+    run = _resume(config, folder, device) or _start(config, images, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
+    steps_per_epoch = len(images) // config.train.batch_size
+    while run.step < config.train.epochs * steps_per_epoch:
+        epoch = run.step // steps_per_epoch
+        if run.step % steps_per_epoch == 0:
+            _adjust_latents(run, config, images, epoch, device)
+        terms = _train_epoch(run, config, images, epoch, steps_per_epoch, folder, device, report)
+        _log(run, config, folder, epoch + 1, terms, held_out, device, report)
+        save(run, config, folder)
+    return run
+
+
+def _train_epoch(
+    run: Run,
+    config: Config,
+    images: data.Images,
+    epoch: int,
+    steps_per_epoch: int,
+    folder: Path,
+    device: str,
+    report: Callable[[str], None],
+) -> tuple[float, float]:
+    """The rest of one epoch; mean (elbo_nats, kl_nats) of the steps taken."""
+    c = config.train
+    compiled = torch.compile(run.model, dynamic=False)
+    order = np.random.default_rng([c.seed, epoch]).permutation(len(images))
+    started = saved = time.monotonic()
+    sums, first = np.zeros(2), run.step
+    for index in range(run.step % steps_per_epoch, steps_per_epoch):
+        rng = np.random.default_rng([c.seed, epoch, index])
+        batch = images[order[index * c.batch_size : (index + 1) * c.batch_size]]
+        x = torch.from_numpy(data.binarise(batch, rng)).to(device, memory_format=torch.channels_last)
+        noise = torch.from_numpy(rng.standard_normal((len(batch), run.model.latents), dtype=np.float32)).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            terms = Terms(*compiled(x, noise))
+        rate_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()  # free bits, per latent dimension
+        for group in run.optimizer.param_groups:
+            group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * steps_per_epoch), c.decay_from)
+        run.optimizer.zero_grad()
+        (rate_nats - terms.log_likelihood_nats.mean()).backward()
+        run.optimizer.step()
+        run.step += 1
+        _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
+        sums += terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
+        now = time.monotonic()
+        if now - saved > CHECKPOINT_SECONDS:
+            run.seconds, started, saved = run.seconds + now - started, now, now
+            save(run, config, folder)
+            report(f"epoch {epoch + 1} step {index + 1}/{steps_per_epoch}, ELBO {sums[0] / (run.step - first):.2f} nats")
+    run.seconds += time.monotonic() - started
+    elbo_nats, kl_nats = sums / (run.step - first)
+    return float(elbo_nats), float(kl_nats)
+
+
+def _decay(done: float, decay_from: float) -> float:
+    """The learning rate's factor when the fraction `done` of the schedule is over."""
+    past = max(0.0, (done - decay_from) / (1.0 - decay_from))
+    return 0.5 * (1.0 + math.cos(math.pi * past))
+
+
+@torch.no_grad()
+def _update_average(run: Run, keep: float) -> None:
+    average, current = list(run.average.parameters()), list(run.model.parameters())
+    torch._foreach_lerp_(average, current, 1.0 - keep)
+
+
+def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
+    return torch.optim.Adamax(model.parameters(), lr=config.train.learning_rate, foreach=True)
+
+
+def _start(config: Config, images: data.Images, device: str) -> Run:
+    torch.manual_seed(config.train.seed)
+    model = VLAE(config.model)
+    rng = np.random.default_rng(config.train.seed)
+    batch = torch.from_numpy(data.binarise(images[rng.permutation(len(images))[:512]], rng))
+    with initialise_from(model):
+        model(batch, torch.randn(len(batch), model.latents))
+    model = model.to(device, memory_format=torch.channels_last)
+    return Run(model, copy.deepcopy(model), _adamax(model, config))
+
+
+def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, device: str) -> None:
+    """Sorts or prunes the latents where the schedule says so; sorting starts prior, average and optimiser anew."""
+    c = config.train
+    if epoch == c.sort_epoch and run.model.latents > c.keep_latents:
+        kl_nats = _kl_per_dimension(run.average, images, c.seed, device)
+        order = kl_nats.argsort(descending=True)[: c.keep_latents]
+        model = run.model.with_latents(order).to(device, memory_format=torch.channels_last)
+        run.model, run.average, run.optimizer = model, copy.deepcopy(model), _adamax(model, config)
+    if epoch == c.prune_epoch:
+        active = (_kl_per_dimension(run.average, images, c.seed, device) >= c.prune_nats).float()
+        run.model.active.copy_(active)
+        run.average.active.copy_(active)
+
+
+@torch.no_grad()
+def _kl_per_dimension(model: VLAE, images: data.Images, seed: int, device: str) -> Tensor:
+    """The mean KL of each latent dimension over 2,000 images, nats: (D,)."""
+    return _terms(model, data.shuffled_part(images, 2000, seed), seed, device).kl_nats.mean(0)
+
+
+@torch.no_grad()
+def _terms(model: VLAE, images: data.Images, seed: int, device: str) -> Terms:
+    """One-sample terms of all images, evaluated in float32 on the device."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for start in range(0, len(images), 250):
+        x = torch.from_numpy(data.binarise(images[start : start + 250], rng)).to(device)
+        noise = torch.from_numpy(rng.standard_normal((len(x), model.latents), dtype=np.float32)).to(device)
+        parts.append(model(x, noise))
+    return Terms(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
+
+
+def _held_out(config: Config, data_folder: Path | None) -> data.Images | None:
+    """2,000 validation images, unless the experiment trains on them."""
+    if "valid" in config.data.parts or config.data.name == "omniglot28":
+        return None
+    return data.shuffled_part(data.load(config.data.name, ["valid"], data_folder), 2000, config.train.seed)
+
+
+def _log(
+    run: Run,
+    config: Config,
+    folder: Path,
+    epoch: int,
+    terms: tuple[float, float],
+    held_out: data.Images | None,
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    line: dict[str, Any] = {
+        "epoch": epoch,
+        "step": run.step,
+        "seconds": round(run.seconds, 1),
+        "train_elbo_nats": round(terms[0], 4),
+        "train_kl_nats": round(terms[1], 4),
+        "active_latents": int(run.model.active.sum()),
+    }
+    if held_out is not None:
+        valid = _terms(run.average, held_out, config.train.seed, device)
+        line["valid_elbo_nats"] = round(float(valid.elbo_nats().mean()), 4)
+        line["valid_kl_nats"] = round(float(valid.kl_nats.sum(1).mean()), 4)
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    left = run.seconds / epoch * (config.train.epochs - epoch)
+    per_second = run.step * config.train.batch_size / run.seconds
+    report(
+        f"epoch {epoch}/{config.train.epochs}: ELBO {line.get('valid_elbo_nats', terms[0]):.2f} nats, "
+        f"KL {terms[1]:.2f} nats, {per_second:.0f} images/s, {left / 60:.0f} min left"
+    )
+
+
+def save(run: Run, config: Config, folder: Path) -> None:
+    """Writes the checkpoint atomically."""
+    state = {
+        "config": configs.to_dict(config),
+        "latents": run.model.latents,
+        "step": run.step,
+        "seconds": run.seconds,
+        "model": run.model.state_dict(),
+        "average": run.average.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+    }
+    temporary = folder / "checkpoint.tmp"
+    torch.save(state, temporary)
+    os.replace(temporary, folder / "checkpoint.pt")
+
+
+def _resume(config: Config, folder: Path, device: str) -> Run | None:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return None
+    state = torch.load(path, map_location=device, weights_only=True)
+    model = VLAE(config.model, state["latents"]).to(device, memory_format=torch.channels_last)
+    model.load_state_dict(state["model"])
+    average = copy.deepcopy(model)
+    average.load_state_dict(state["average"])
+    optimizer = _adamax(model, config)
+    optimizer.load_state_dict(state["optimizer"])
+    return Run(model, average, optimizer, state["step"], state["seconds"])
+
+
+def load_average(folder: Path) -> tuple[VLAE, Config]:
+    """The averaged model of a run, on the CPU in float32, and its configuration."""
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    config = configs.from_dict(state["config"])
+    model = VLAE(config.model, state["latents"])
+    model.load_state_dict(state["average"])
+    return model.eval(), config

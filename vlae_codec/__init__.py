@@ -1,0 +1,32 @@
+"""vlae-codec: a generative image codec (Variational Lossy Autoencoder, Chen et al. 2016) that writes real files.
+
+    data = vlae_codec.compress(picture)          # a Pillow image or a numpy array -> bytes
+    picture = vlae_codec.decompress(data)        # bytes -> Pillow image
+    vlae_codec.inspect(data)                     # what the file says about itself
+"""
+
+from .codec import Decoded, Encoded, Ledger, Sampling, compress, decode, decompress, encode, inspect
+from .errors import ConfigError, FormatError, ImageError, ModelError, TruncatedError, VlaeError
+from .pixels import Drawing, to_drawing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "Decoded",
+    "Drawing",
+    "Encoded",
+    "FormatError",
+    "ImageError",
+    "Ledger",
+    "ModelError",
+    "Sampling",
+    "TruncatedError",
+    "VlaeError",
+    "compress",
+    "decode",
+    "decompress",
+    "encode",
+    "inspect",
+    "to_drawing",
+]

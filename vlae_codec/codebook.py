@@ -1,0 +1,160 @@
+"""Finding a codeword: Shannon's random codebook, searched by the sender (see `docs/codebook.md`).
+
+Codeword n is the n-th sample of the prior drawn with shared words. The sender wants the least
+    J(n) = L(n) - log2 p(x | z(n)),        L(n) the bits that the number costs.
+Two stages. All codewords are ranked by L(n) - log2 q(z|x) / p(z), one matrix product in float32; the best few are decoded
+exactly and scored. Only the second stage decides what a file decodes to, so the ranking may be approximate, and the
+cache on disk that feeds it is only a hint.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .fixed import LATENT_BITS, code_length_bits
+from .latents import PrefixCode
+from .model import Model
+from .prior import Latents
+from .threads import in_pieces
+from .words import codeword_words
+
+SEGMENT = 1 << 17
+"""Codewords are sampled and cached in segments of this many."""
+_SMALLEST_CACHED = 1 << 15
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+"""(what, done, total): called as long work advances."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) = N(mu, sigma), diagonal, for a batch: both (B, D) in units of z."""
+
+    mu: Floats
+    sigma: Floats
+
+    @classmethod
+    def of(cls, model: Model, fields: npt.NDArray[np.uint8]) -> Posterior:
+        """The encoder's posterior of the fields (B, 28, 28)."""
+        stacked = in_pieces(8, lambda part: np.concatenate(model.encoder(part), axis=1), fields)
+        mu, log_sigma = np.split(stacked * 2.0**-LATENT_BITS, 2, axis=1)
+        return cls(mu, np.exp(log_sigma))
+
+    def sample(self, model: Model, rng: np.random.Generator) -> Latents:
+        """One draw, rounded to the lattice: (B, D)."""
+        z = self.mu + self.sigma * rng.standard_normal(self.mu.shape)
+        return model.prior.nearest(z * 2.0**LATENT_BITS)
+
+    def log2_mass(self, model: Model, k: Latents) -> Floats:
+        """log2 of q's mass in the lattice cells k: (B, D)."""
+        from math import erf, sqrt
+
+        steps = model.prior.steps * 2.0**-LATENT_BITS
+        edges = (((k + side) * steps - self.mu) / self.sigma / sqrt(2.0) for side in (-0.5, 0.5))
+        low, high = (np.vectorize(erf)(edge) for edge in edges)
+        return np.log2(np.maximum((high - low) / 2.0, 1e-12))
+
+    def rate_bits(self, model: Model, samples: int = 8) -> Floats:
+        """KL(q || p) of both on the lattice, by sampling: (B,) bits."""
+        rng = np.random.default_rng(0)
+        total = np.zeros(len(self.mu))
+        for _ in range(samples):
+            k = self.sample(model, rng)
+            p_bits = in_pieces(256, lambda part: code_length_bits(model.prior.counts(part)), k)
+            total += (self.log2_mass(model, k) + p_bits).sum(axis=1)
+        return total / samples
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Codewords first .. first + n - 1: lattice coordinates (n, D) int8 and log2 p (n,) float32."""
+
+    k: npt.NDArray[np.int8]
+    log2_p: npt.NDArray[np.float32]
+
+
+def rank(
+    model: Model, prefix: PrefixCode, posterior: Posterior, bits: int, best: int, progress: Progress | None = None
+) -> npt.NDArray[np.int64]:
+    """The numbers of the `best` codewords among 1 .. 2^bits - 1 by estimated J, for each image: (B, best) int64."""
+    inverse = 1.0 / posterior.sigma**2
+    factors = np.concatenate([-0.5 * inverse, posterior.mu * inverse], axis=1).T.astype(np.float32) / np.log(2)
+    total = 1 << bits
+    found: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]] = []
+    for first in range(0, total, SEGMENT):
+        count = min(SEGMENT, total - first)
+        segment = _segment(model, first, count, progress, total)
+        z = segment.k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
+        score = np.concatenate([z * z, z], axis=1) @ factors.astype(np.float32)  # log2 q, up to a constant
+        score -= (segment.log2_p + _number_bits(prefix, first, count))[:, None]
+        if first == 0:
+            score[0] = -np.inf  # numbers begin at 1
+        top = np.argpartition(-score.T, min(best, count - 1), axis=1)[:, :best]
+        found.append((np.take_along_axis(score.T, top, axis=1), top + first))
+    scores, numbers = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    order = np.argsort(-scores, axis=1)[:, :best]
+    return np.take_along_axis(numbers, order, axis=1)
+
+
+def _number_bits(prefix: PrefixCode, first: int, count: int) -> npt.NDArray[np.float32]:
+    """L(n) for n = first .. first + count - 1, bits."""
+    octaves = np.frexp(np.maximum(np.arange(first, first + count), 1))[1] - 1
+    return np.array([length + octave for octave, length in enumerate(prefix.lengths)], np.float32)[octaves]
+
+
+def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
+    if count < _SMALLEST_CACHED:
+        return _sample(model, first, count, None, total)
+    path = _cache_folder() / f"{model.digest.hex()[:16]}-{first // SEGMENT}-{count.bit_length() - 1}.npz"
+    whole = path.with_name(f"{model.digest.hex()[:16]}-{first // SEGMENT}-{SEGMENT.bit_length() - 1}.npz")
+    for candidate in (path, whole):
+        segment = _read(candidate, count, model.prior.latents)
+        if segment is not None:
+            return segment
+    segment = _sample(model, first, count, progress, total)
+    _write(path, segment)
+    return segment
+
+
+def _sample(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
+    parts, piece = [], 1 << 13
+    for start in range(first, first + count, piece):
+        words = codeword_words(start, min(piece, first + count - start), model.prior.latents)
+        parts.append(in_pieces(1024, model.prior.sample_with_bits, words))
+        if progress:
+            progress("building the codebook (once, kept on disk)", start + piece, total)
+    joined = np.concatenate(parts)
+    return _Segment(joined[:, :-1].astype(np.int8), -joined[:, -1].astype(np.float32))
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "vlae-codec"
+
+
+def _read(path: Path, count: int, latents: int) -> _Segment | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            segment = _Segment(stored["k"][:count], stored["log2_p"][:count])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    fits = segment.k.shape == (count, latents) and segment.log2_p.shape == (count,)
+    return segment if fits and segment.k.dtype == np.int8 and segment.log2_p.dtype == np.float32 else None
+
+
+def _write(path: Path, segment: _Segment) -> None:
+    """Keeps a segment if the disk lets us; the codec works without."""
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(temporary, allow_pickle=False, k=segment.k, log2_p=segment.log2_p)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,559 @@
+"""The two directions: pictures -> fields -> codes -> file, and back.
+
+`encode` and `decode` mirror each other and work on batches; `compress`, `decompress` and `inspect` are their one-picture
+doors. Every network runs in exact integers (see `fixed`), so a file decodes to the same pixels everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from . import container, latents, pixels
+from .codebook import Posterior, Progress, rank
+from .container import Header, Kind
+from .entropy import Decoder, Encoder, PrefixDecoder
+from .errors import FormatError, TruncatedError
+from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
+from .latents import Blank, Code, Lattice, Number, PrefixCode
+from .model import Model, find, load_default
+from .network import SIDE, WAVEFRONT, Bits
+from .pixels import Drawing, Picture
+from .threads import in_pieces
+from .words import pixel_words
+
+EFFORTS = ((10, 2), (12, 4), (14, 8), (15, 16), (16, 24), (17, 40), (18, 64), (19, 128), (20, 256), (22, 512))
+"""By effort 0..9: the codebook's size as a power of two, and how many codewords are decoded and scored."""
+DEFAULT_EFFORT = 5
+
+_GROUP = 64  # fields that are coded together; part of the format
+_BATCH = 256  # fields that are drawn together, of several files
+_PIECE = 8  # fields a thread scores at a time
+_DRAW_PIECE = 32  # fields a thread draws at a time
+_PIXELS = SIDE * SIDE
+_LATTICE_OVERHEAD_BITS = 16.0
+_CLOSER_SLACK_BITS = 0.5
+"""Among codewords whose J is within this of the best, a lossy file takes the one whose picture is closest."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the bits of one file went.
+
+    kl_bits: KL(q(z|x) || p(z)), the theory. ideal_bits: the information in the codes chosen, and in the pixels given
+    them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and rounding.
+    `differing_pixels`: pixels of the decoded picture that differ from the (two-level) original.
+    """
+
+    width: int
+    height: int
+    kl_bits: float
+    distortion_bits: float
+    ideal_bits: float
+    coded_bits: float
+    container_bytes: float
+    total_bytes: int
+    bits_per_pixel: float
+    differing_pixels: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file and its ledger."""
+
+    data: bytes
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture. `exact_pixels` were stored, `sampled_pixels` were drawn by the model."""
+
+    drawing: Drawing
+    exact_pixels: int
+    sampled_pixels: int
+
+    @property
+    def picture(self) -> Image.Image:
+        """As a Pillow image."""
+        return pixels.to_picture(self.drawing)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pixels that a file does not hold are drawn: texture seed and temperature (0: the likelier value)."""
+
+    seed: int = 0
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z), and the KL."""
+
+    code: Code
+    code_bits: float
+    distortion_bits: float
+    kl_bits: float
+    differing: int = 0
+
+
+def compress(
+    picture: Picture,
+    *,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    model: Model | None = None,
+    threshold: int | None = None,
+) -> bytes:
+    """Compresses one picture: a Pillow image or an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        ImageError: the picture cannot be coded as asked.
+    """
+    drawing = pixels.to_drawing(picture, threshold, exact=lossless)
+    return encode([drawing], model or load_default(), lossless=lossless, effort=effort)[0].data
+
+
+def decompress(
+    data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Model | None = None
+) -> Image.Image:
+    """The picture of one file; see `decode`."""
+    return decode([data], Sampling(seed, temperature), partial=partial, model=model)[0].picture
+
+
+def encode(
+    drawings: Sequence[Drawing],
+    model: Model,
+    *,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    progress: Progress | None = None,
+) -> list[Encoded]:
+    """Compresses drawings, all in one batch.
+
+    Raises:
+        ValueError: effort is not 0..9.
+    """
+    if not 0 <= effort < len(EFFORTS):
+        raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {effort}")
+    cut = [pixels.to_fields(drawing.bits) for drawing in drawings]
+    fields, inside = (np.concatenate([part[i] for part in cut]) for i in (0, 1))
+    index = np.concatenate([np.arange(len(part[0])) for part in cut])
+    prefix = PrefixCode(model.octave_lengths)
+    choices: list[_Choice] = []
+    for start in range(0, len(fields), _GROUP):
+        group = slice(start, start + _GROUP)
+        choices += _choose(model, prefix, fields[group], inside[group], index[group], effort, not lossless, progress)
+        if progress and len(fields) > _GROUP:
+            progress("compressing", len(choices), len(fields))
+    files, at = [], 0
+    for drawing, (own_fields, own_inside) in zip(drawings, cut, strict=True):
+        own = choices[at : at + len(own_fields)]
+        at += len(own_fields)
+        files.append(_file(model, prefix, drawing, own_fields, own_inside, own, lossless))
+    return files
+
+
+def decode(
+    files: Sequence[bytes],
+    sampling: Sampling = Sampling(),
+    *,
+    partial: bool = False,
+    model: Model | None = None,
+    progress: Progress | None = None,
+) -> list[Decoded]:
+    """Decodes files. What a file holds is restored exactly; other pixels are drawn, the same on every machine.
+
+    Args:
+        partial: accept a lossless file that is cut short after its latent section.
+        model: used for files that name its digest or number; others are looked up among the released models.
+
+    Raises:
+        FormatError: the bytes are not a file that this version can read, or are damaged.
+        TruncatedError: the file ends early and `partial` is not set, or not even its latents are there.
+        ModelError: the file names a model that is not known here.
+    """
+    parsed = [_parse(data, partial, model) for data in files]
+    readers = [_PixelReader(file) for file in parsed]
+    jobs = [
+        _Job(file, reader, start)
+        for file, reader in zip(parsed, readers, strict=True)
+        for start in range(0, len(file.codes), _GROUP)
+    ]
+    drawn: dict[int, list[Bits]] = {id(file): [] for file in parsed}
+    done = 0
+    for batch in _batches(jobs):
+        for job, bits in zip(batch, _draw(batch, sampling), strict=True):
+            drawn[id(job.file)].append(bits)
+        done += len(batch)
+        if progress and len(jobs) > 1:
+            progress("decompressing", done, len(jobs))
+    return [_finish(file, reader, drawn[id(file)]) for file, reader in zip(parsed, readers, strict=True)]
+
+
+# --- choosing codes
+
+
+def _choose(
+    model: Model,
+    prefix: PrefixCode,
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    index: npt.NDArray[np.int64],
+    effort: int,
+    lossy: bool,
+    progress: Progress | None,
+) -> list[_Choice]:
+    """The codes of a group of fields (B, 28, 28); `index` is each field's place in its picture."""
+    choices = [_Choice(Blank(), prefix.lengths[latents.BLANK], 0.0, 0.0)] * len(fields)
+    inked = np.flatnonzero(fields.any(axis=(1, 2)))
+    if not len(inked):
+        return choices
+    fields, inside = fields[inked], inside[inked]
+    posterior = Posterior.of(model, fields)
+    kl_bits = posterior.rate_bits(model)
+    bits, best = EFFORTS[effort]
+    numbers = rank(model, prefix, posterior, bits, best, progress)
+    candidates = [[*map(Number, row.tolist())] for row in numbers]
+    k = latents.coordinates([code for row in candidates for code in row], model.prior)
+    distortion = distortion_bits(model, np.repeat(fields, best, 0), np.repeat(inside, best, 0), k).reshape(-1, best)
+    length = np.array([[prefix.number_bits(code.n) for code in row] for row in candidates])
+    lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
+    lattice_bits = code_length_bits(model.prior.counts(lattice)).sum(axis=1)
+    lattice_bits += prefix.lengths[latents.LATTICE] + _LATTICE_OVERHEAD_BITS
+    lattice_distortion = distortion_bits(model, fields, inside, lattice)
+    total = length + distortion
+    chosen = total.argmin(axis=1)
+    differing = np.zeros(len(fields), np.int64)
+    if lossy:
+        chosen, differing = _closest(model, candidates, k, total, fields, inside, index[inked])
+    for row, place in enumerate(inked):
+        column = int(chosen[row])
+        if lattice_bits[row] + lattice_distortion[row] < total[row].min():
+            code = Lattice(tuple(lattice[row].tolist()))
+            choices[place] = _Choice(code, lattice_bits[row], lattice_distortion[row], kl_bits[row])
+        else:
+            choices[place] = _Choice(
+                candidates[row][column],
+                float(length[row, column]),
+                float(distortion[row, column]),
+                float(kl_bits[row]),
+                int(differing[row]),
+            )
+    return choices
+
+
+def distortion_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_], k: latents.Coordinates) -> npt.NDArray[np.float64]:
+    """-log2 p(x|z) over the pixels inside, for fields (B, 28, 28) and lattice coordinates (B, D): (B,) bits."""
+
+    def piece(bits: Bits, mask: npt.NDArray[np.bool_], z: Integers) -> npt.NDArray[np.float64]:
+        ink = ink_counts(model.pixels.logits(bits, model.decoder(z)))
+        counts = np.where(bits.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink)
+        costs: npt.NDArray[np.float64] = (code_length_bits(counts) * mask.reshape(ink.shape)).sum(axis=1)
+        return costs
+
+    return in_pieces(_PIECE, piece, fields, inside, model.prior.values(k))
+
+
+def _closest(
+    model: Model,
+    candidates: list[list[Number]],
+    k: latents.Coordinates,
+    total_bits: npt.NDArray[np.float64],
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    index: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Of the candidates with nearly the least J, the column whose picture is closest, and its differing pixels."""
+    rows, columns = np.nonzero(total_bits <= total_bits.min(axis=1, keepdims=True) + _CLOSER_SLACK_BITS)
+    codes = [candidates[row][column] for row, column in zip(rows, columns, strict=True)]
+    z = model.prior.values(k.reshape(*total_bits.shape, -1)[rows, columns])
+    words = np.stack([_field_words(Sampling(), code, int(index[row])) for code, row in zip(codes, rows, strict=True)])
+    drawn = in_pieces(_DRAW_PIECE, lambda *piece: _sample_fields(model, *piece), z, words, inside[rows])
+    difference = (drawn != fields[rows]).sum(axis=(1, 2))
+    table = np.full(total_bits.shape, _PIXELS + 1)
+    table[rows, columns] = difference
+    return table.argmin(axis=1), table.min(axis=1)
+
+
+# --- writing and reading one file
+
+
+def _file(
+    model: Model,
+    prefix: PrefixCode,
+    drawing: Drawing,
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    choices: list[_Choice],
+    lossless: bool,
+) -> Encoded:
+    height, width = drawing.bits.shape
+    identity = model.number if model.number is not None else model.digest[: container.DIGEST_BYTES]
+    header = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, identity, width, height, drawing.look)
+    codes = [choice.code for choice in choices]
+    section = latents.write(codes, prefix, model.prior)
+    head = header.write()
+    data = head + section + container.check(head + section)
+    code_bits = sum(choice.code_bits for choice in choices)
+    distortion = sum(choice.distortion_bits for choice in choices)
+    ideal_bits, coded_bits = code_bits, code_bits
+    if lossless:
+        stored = _write_pixels(model, codes, fields, inside)
+        data += container.check(stored) + stored
+        ideal_bits, coded_bits = ideal_bits + distortion, coded_bits + 8 * len(stored)
+        raw = _raw_file(header, drawing)
+        if len(raw) < len(data):
+            data, ideal_bits, coded_bits = raw, drawing.bits.size, drawing.bits.size
+    differing = 0 if lossless else sum(choice.differing for choice in choices)
+    ledger = Ledger(
+        width=width,
+        height=height,
+        kl_bits=sum(choice.kl_bits for choice in choices),
+        distortion_bits=distortion,
+        ideal_bits=ideal_bits,
+        coded_bits=coded_bits,
+        container_bytes=len(data) - coded_bits / 8,
+        total_bytes=len(data),
+        bits_per_pixel=8 * len(data) / drawing.bits.size,
+        differing_pixels=differing,
+        note=drawing.note,
+    )
+    return Encoded(data, ledger)
+
+
+def _raw_file(header: Header, drawing: Drawing) -> bytes:
+    head = Header(Kind.RAW, 0, header.width, header.height, header.look).write()
+    stored = np.packbits(drawing.bits).tobytes()
+    return head + container.check(head) + container.check(stored) + stored
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A file taken apart: `stored` is its pixel section, or None; `whole` says that its check holds."""
+
+    header: Header
+    model: Model | None
+    codes: list[Code]
+    stored: bytes | None
+    whole: bool
+
+    def inside(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which pixels of field `index` lie in the picture: (28, 28)."""
+        row, col = divmod(index, pixels.grid(self.header.height, self.header.width)[1])
+        along = np.arange(SIDE)
+        return np.logical_and.outer(row * SIDE + along < self.header.height, col * SIDE + along < self.header.width)
+
+
+def _parse(data: bytes, partial: bool, model: Model | None) -> _Parsed:
+    header, at = container.read_header(data)
+    codes: list[Code] = []
+    own: Model | None = None
+    if header.kind != Kind.RAW:
+        own = find(header.model, model)
+        codes, at = latents.read(data, at, header.fields, PrefixCode(own.octave_lengths), own.prior)
+    at = container.read_check(data, at)
+    if header.kind == Kind.LOSSY:
+        if len(data) > at:
+            raise FormatError(f"{len(data) - at} bytes follow the end of the file's content: it is damaged")
+        return _Parsed(header, own, codes, None, True)
+    check, stored = data[at : at + container.CHECK_BYTES], data[at + container.CHECK_BYTES :]
+    whole = check == container.check(stored)
+    if header.kind == Kind.RAW:
+        whole = whole and len(stored) == -(-header.width * header.height // 8)
+        if len(stored) > -(-header.width * header.height // 8):
+            raise FormatError("bytes follow the end of the file's content: it is damaged")
+    if not whole and not partial:
+        raise TruncatedError(
+            "the check of the pixel section fails: the file is cut short or damaged; --partial (partial=True) decodes a cut file"
+        )
+    return _Parsed(header, own, codes, stored, whole)
+
+
+def inspect(data: bytes, model: Model | None = None) -> dict[str, object]:
+    """What a file says about itself, without decoding any pixel; its pixel section may be cut short.
+
+    Raises:
+        FormatError, ModelError: as `decode`.
+    """
+    file = _parse(data, True, model)
+    header = file.header
+    return {
+        "bytes": len(data),
+        "format_version": container.VERSION,
+        "kind": header.kind.name.lower(),
+        "model": file.model.name if file.model else None,
+        "width": header.width,
+        "height": header.height,
+        "fields": header.fields,
+        "numbers": [code.n for code in file.codes if isinstance(code, Number)],
+        "lattice_fields": sum(isinstance(code, Lattice) for code in file.codes),
+        "blank_fields": sum(isinstance(code, Blank) for code in file.codes),
+        "pixel_bytes": len(file.stored or b""),
+        "complete": file.whole,
+    }
+
+
+# --- pixels
+
+
+def _field_words(sampling: Sampling, code: Code, index: int) -> npt.NDArray[np.int64]:
+    """The words that draw a field's pixels, in raster order: (784,)."""
+    return pixel_words(sampling.seed, code.identity << 24 | index, _PIXELS)
+
+
+def _temper(logits: Integers, temperature: float) -> npt.NDArray[np.int64]:
+    """Counts of ink at a temperature, which is taken in 1/256."""
+    if temperature == 1.0:
+        return ink_counts(logits)
+    return ink_counts(np.floor(logits * 256.0 / max(round(temperature * 256), 2.0**-20)).clip(-(2.0**40), 2.0**40))
+
+
+def _sample_fields(
+    model: Model, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_], temperature: float = 1.0
+) -> Bits:
+    """Fields drawn given z (B, D), with words (B, 784); pixels outside the picture are paper: (B, 28, 28)."""
+    ordered = words[:, WAVEFRONT].T
+    mask = inside.reshape(len(z), -1)[:, WAVEFRONT].T
+
+    def decide(step: slice, logits: Integers) -> Bits:
+        return ((ordered[step] < _temper(logits, temperature)) & mask[step]).astype(np.uint8)
+
+    return model.pixels.draw(model.decoder(z), decide)
+
+
+def _write_pixels(model: Model, codes: list[Code], fields: Bits, inside: npt.NDArray[np.bool_]) -> bytes:
+    """Range-codes the pixels of all fields given their latents: group by group, within one in wavefront order."""
+    encoder = Encoder()
+    for start in range(0, len(codes), _GROUP):
+        inked = [i for i in range(start, min(start + _GROUP, len(codes))) if not isinstance(codes[i], Blank)]
+        if not inked:
+            continue
+        z = model.prior.values(latents.coordinates([codes[i] for i in inked], model.prior))
+        ink = in_pieces(_PIECE, lambda bits, part: ink_counts(model.pixels.logits(bits, model.decoder(part))), fields[inked], z)
+        mask = inside[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
+        bits = fields[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
+        encoder.put_bits(bits[mask], ink[:, WAVEFRONT].T[mask])
+    return encoder.finish()
+
+
+class _PixelReader:
+    """Hands out a file's stored pixels in coding order; `exact` counts them. A field of a lossy file has none."""
+
+    def __init__(self, file: _Parsed) -> None:
+        self.exact = 0
+        self.empty = file.stored is None
+        stored = file.stored or b""
+        self._whole = Decoder(stored) if file.whole else None
+        self._prefix = PrefixDecoder(stored)
+
+    def read(self, ink: npt.NDArray[np.int64], drawn: Bits) -> Bits:
+        """The next pixels (n,), given their counts of ink: stored ones, then those in `drawn`."""
+        if self.empty:
+            return drawn
+        if self._whole:
+            self.exact += len(ink)
+            return self._whole.get_bits(ink)
+        bits = drawn.copy()
+        for i, count in enumerate(ink.tolist()):
+            bit = self._prefix.get_bit(count)
+            if bit is None:
+                break
+            bits[i] = bit
+            self.exact += 1
+        return bits
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One group of a file's fields."""
+
+    file: _Parsed
+    reader: _PixelReader
+    start: int
+
+    @property
+    def codes(self) -> list[Code]:
+        return self.file.codes[self.start : self.start + _GROUP]
+
+
+def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+    """Jobs that can be drawn in one pass: of one model, and no two of one file, whose groups share its bits."""
+    batch: list[_Job] = []
+    for job in jobs:
+        last = batch[-1].file if batch else None
+        full = sum(len(other.codes) for other in batch) >= _BATCH
+        if last and (full or last is job.file or last.model is not job.file.model):
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch
+
+
+def _draw(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
+    """The fields of each job, stored pixels read and others drawn: a list of (B, 28, 28)."""
+    places = [(job, i) for job in batch for i, code in enumerate(job.codes) if not isinstance(code, Blank)]
+    fields = [np.zeros((len(job.codes), SIDE, SIDE), np.uint8) for job in batch]
+    if not places:
+        return fields
+    model = batch[0].file.model
+    assert model is not None  # only raw files have none, and they have no codes
+    codes = [job.codes[i] for job, i in places]
+    z = model.prior.values(latents.coordinates(codes, model.prior))
+    words = np.stack([_field_words(sampling, job.codes[i], job.start + i) for job, i in places])
+    inside = np.stack([job.file.inside(job.start + i) for job, i in places])
+    owner = np.array([next(n for n, other in enumerate(batch) if other is job) for job, _ in places])
+    if all(job.reader.empty for job in batch):
+        drawn = in_pieces(_DRAW_PIECE, lambda *piece: _sample_fields(model, *piece, sampling.temperature), z, words, inside)
+    else:
+        drawn = _read_fields(batch, model, sampling, owner, z, words, inside)
+    for row, (_, i) in enumerate(places):
+        fields[owner[row]][i] = drawn[row]
+    return fields
+
+
+def _read_fields(
+    batch: Sequence[_Job],
+    model: Model,
+    sampling: Sampling,
+    owner: npt.NDArray[np.intp],
+    z: Integers,
+    words: npt.NDArray[np.int64],
+    inside: npt.NDArray[np.bool_],
+) -> Bits:
+    """As `_sample_fields`, with what the jobs' files have stored; `owner` (B,) is each field's job."""
+    ordered, mask = words[:, WAVEFRONT].T, inside.reshape(len(z), -1)[:, WAVEFRONT].T
+    columns = [np.flatnonzero(owner == n) for n in range(len(batch))]
+
+    def decide(step: slice, logits: Integers) -> Bits:
+        bits = np.zeros(logits.shape, np.uint8)
+        ink, drawn = ink_counts(logits), (ordered[step] < _temper(logits, sampling.temperature)).astype(np.uint8)
+        for job, own in zip(batch, columns, strict=True):
+            coded = mask[step][:, own]
+            part = np.zeros(coded.shape, np.uint8)
+            part[coded] = job.reader.read(ink[:, own][coded], drawn[:, own][coded])
+            bits[:, own] = part
+        return bits
+
+    return model.pixels.draw(model.decoder(z), decide)
+
+
+def _finish(file: _Parsed, reader: _PixelReader, fields: list[Bits]) -> Decoded:
+    header = file.header
+    size = header.width * header.height
+    if header.kind == Kind.RAW:
+        stored = np.unpackbits(np.frombuffer(file.stored or b"", np.uint8))[:size]
+        bits, exact = np.zeros(size, np.uint8), len(stored)
+        bits[:exact] = stored
+        return Decoded(Drawing(bits.reshape(header.height, header.width), header.look), exact, size - exact)
+    bits = pixels.from_fields(np.concatenate(fields), header.height, header.width)
+    blank = sum(int(file.inside(i).sum()) for i, code in enumerate(file.codes) if isinstance(code, Blank))
+    exact = reader.exact + blank
+    return Decoded(Drawing(bits, header.look), exact, size - exact)

@@ -1,0 +1,152 @@
+"""The file: header, latent section, check, and for a lossless file check of the pixels and pixel section.
+
+    offset  size  what
+    0       1     magic 0xD7
+    1       1     version (high 4 bits, 1), kind (2 bits), geometry given (1 bit), model by digest (1 bit)
+    2       1     model number;  or 8 bytes: the first of the model's digest
+    .       .     if geometry is given: varint width, varint height, look (`_LOOKS`)
+    .       .     latent section (see `latents`); empty in a raw file
+    .       2     CRC-16 of everything before it
+    .       2     CRC-16 of the pixel section            } lossless and raw files only
+    .       .     pixel section, to the end of the file  }
+
+Without given geometry the picture is 28x28, black paper and white ink. `FORMAT.md` is normative. Sizes are checked
+before anything is allocated: every field takes at least one bit of latent section, every raw pixel one of pixel section.
+"""
+
+from __future__ import annotations
+
+import binascii
+import enum
+from dataclasses import dataclass
+
+from .errors import FormatError, TruncatedError
+from .latents import read_varint, varint
+from .network import SIDE
+from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
+
+MAGIC = 0xD7
+VERSION = 1
+CHECK_BYTES = 2
+DIGEST_BYTES = 8
+
+
+class Kind(enum.IntEnum):
+    """What a file holds: latents; latents and pixels given them; or the pixels as they are."""
+
+    LOSSY = 0
+    LOSSLESS = 1
+    RAW = 2
+
+
+# (look code) -> samples a colour, deep; codes 0 and 1 are the two fixed looks
+_FIXED_LOOKS = (Look((0,), (255,)), Look((255,), (0,)))
+_LOOKS = {2: (1, False), 3: (1, True), 4: (3, False), 5: (4, False)}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fixed part of a file. `model` is the registered number or the first 8 bytes of the digest."""
+
+    kind: Kind
+    model: int | bytes
+    width: int = SIDE
+    height: int = SIDE
+    look: Look = Look()
+
+    @property
+    def fields(self) -> int:
+        """How many 28x28 fields cover the picture."""
+        rows, cols = grid(self.height, self.width)
+        return rows * cols
+
+    def write(self) -> bytes:
+        """The header's bytes."""
+        plain = (self.width, self.height, self.look) == (SIDE, SIDE, Look())
+        by_digest = isinstance(self.model, bytes)
+        flags = VERSION << 4 | self.kind << 2 | (not plain) << 1 | by_digest
+        model = self.model if isinstance(self.model, bytes) else bytes([self.model])
+        geometry = b"" if plain else varint(self.width) + varint(self.height) + _write_look(self.look)
+        return bytes([MAGIC, flags]) + model + geometry
+
+
+def read_header(data: bytes) -> tuple[Header, int]:
+    """The header and the index after it.
+
+    Raises:
+        TruncatedError: the data end within the header.
+        FormatError: not a file of ours, of a newer version, or with impossible sizes.
+    """
+    if not data:
+        raise FormatError("the file is empty")
+    if data[0] != MAGIC:
+        raise FormatError(f"not a vlz file: it begins with byte 0x{data[0]:02x}, not 0x{MAGIC:02x}")
+    flags, at = _take(data, 1, 1)
+    version, kind = flags[0] >> 4, flags[0] >> 2 & 3
+    if version != VERSION:
+        newer = "newer than this program reads; upgrade vlae-codec" if version > VERSION else "not known"
+        raise FormatError(f"the file is of format version {version}, which is {newer}")
+    if kind not in Kind.__members__.values():
+        raise FormatError(f"the file is of kind {kind}, which is not known: it is damaged")
+    model: int | bytes
+    model, at = _take(data, at, DIGEST_BYTES if flags[0] & 1 else 1)
+    if not flags[0] & 1:
+        model = model[0]
+    if not flags[0] & 2:
+        return Header(Kind(kind), model), at
+    width, at = read_varint(data, at)
+    height, at = read_varint(data, at)
+    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+        raise FormatError(f"the file claims a picture of {width}x{height} pixels, beyond what any file holds")
+    look, at = _read_look(data, at)
+    header = Header(Kind(kind), model, width, height, look)
+    _check_size(header, len(data) - at)
+    return header, at
+
+
+def _check_size(header: Header, left: int) -> None:
+    """Refuses sizes that the rest of the file cannot hold."""
+    if header.kind != Kind.RAW and header.fields > 8 * left:
+        raise FormatError(
+            f"the file claims {header.width}x{header.height} pixels, {header.fields} fields, but has {left} bytes for them"
+        )
+
+
+def _write_look(look: Look) -> bytes:
+    if look in _FIXED_LOOKS:
+        return bytes([_FIXED_LOOKS.index(look)])
+    code = next(code for code, form in _LOOKS.items() if form == (len(look.ink), look.deep))
+    size = 2 if look.deep else 1
+    return bytes([code]) + b"".join(value.to_bytes(size, "big") for value in look.paper + look.ink)
+
+
+def _read_look(data: bytes, at: int) -> tuple[Look, int]:
+    (code,), at = _take(data, at, 1)
+    if code < len(_FIXED_LOOKS):
+        return _FIXED_LOOKS[code], at
+    if code not in _LOOKS:
+        raise FormatError(f"the file has look {code}, which is not known: it is damaged")
+    samples, deep = _LOOKS[code]
+    size = 2 if deep else 1
+    stored, at = _take(data, at, 2 * samples * size)
+    values = [int.from_bytes(stored[i : i + size], "big") for i in range(0, len(stored), size)]
+    return Look(tuple(values[:samples]), tuple(values[samples:]), deep), at
+
+
+def check(data: bytes) -> bytes:
+    """CRC-16 (CCITT, initial value 0xFFFF), big-endian."""
+    return binascii.crc_hqx(data, 0xFFFF).to_bytes(CHECK_BYTES, "big")
+
+
+def read_check(data: bytes, start: int) -> int:
+    """Verifies the check that stands at `start`, over all before it; the index after it."""
+    stored, end = _take(data, start, CHECK_BYTES)
+    if stored != check(data[:start]):
+        raise FormatError("the check of header and latents fails: the file is damaged")
+    return end
+
+
+def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:
+    if len(data) - at < count:
+        raise TruncatedError("the file ends within its header or latent section; nothing of it can be decoded")
+    return data[at : at + count], at + count

@@ -1,0 +1,35 @@
+"""Every error a caller may catch.
+
+    VlaeError
+    ├── ImageError       the picture cannot be coded as asked
+    ├── FormatError      the bytes are not a file that this version can read
+    │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
+    ├── ModelError       a model is unknown or its folder is damaged
+    └── ConfigError      an experiment file or a data set cannot be used
+"""
+
+from __future__ import annotations
+
+
+class VlaeError(Exception):
+    """Base class: the message is one line that names the rule, what came, and what to do."""
+
+
+class ImageError(VlaeError):
+    """The picture cannot be coded as asked."""
+
+
+class FormatError(VlaeError):
+    """The bytes are not a file that this version can read."""
+
+
+class TruncatedError(FormatError):
+    """The file ends before its content does; `partial=True` decodes what is there."""
+
+
+class ModelError(VlaeError):
+    """A model is unknown, or its folder is damaged."""
+
+
+class ConfigError(VlaeError):
+    """An experiment file or a data set cannot be used."""

@@ -1,0 +1,133 @@
+"""Fixed-point arithmetic: everything a decoder recomputes is built from the functions of this module.
+
+Numbers are integers on power-of-two grids, carried in float64 arrays so that BLAS multiplies them. A float64 holds every
+integer up to 2^53 exactly, so a sum of products whose partial sums stay below that bound has one value, in whatever order
+and with whatever instructions it is added up. `Affine` checks the bound when it is made.
+
+Twists:
+- `exp_table` needs no libm: two short tables from Python's `decimal`, which rounds correctly, multiplied as integers.
+- ELU, its saturation and the floor before it are one table look-up (`take` with mode="clip").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.float64]
+"""Integer values in a float64 array, each below 2^53 in magnitude."""
+
+EXACT = 2.0**53
+ACTIVATION_BITS = 10
+"""Fraction bits of activations and logits."""
+LATENT_BITS = 12
+"""Fraction bits of latents, and of everything in the prior."""
+COUNT_BITS = 24
+"""Probabilities are counts out of 2^24."""
+
+_ELU_LOWEST = -8 << ACTIVATION_BITS  # below this, ELU is -1 to the last bit
+_ELU_ENTRIES = 1 << 16  # so activations saturate just under 56
+ACTIVATION_LIMIT = float(_ELU_ENTRIES + _ELU_LOWEST)
+SIGMOID_LIMIT = 16
+"""The sigmoid's argument saturates at +-16."""
+EXP_BITS = 30
+"""Fraction bits of `exp_table`."""
+
+
+def exp_integer(x: Decimal | int, bits: int) -> int:
+    """exp(x) * 2^bits, rounded to the nearest integer."""
+    context = Context(prec=30)
+    return int(context.multiply(context.exp(Decimal(x)), Decimal(1 << bits)).to_integral_value(context=context))
+
+
+def exp_table(bits: int, limit: int) -> npt.NDArray[np.int64]:
+    """floor-rounded exp(-i / 2^bits) * 2^30 for i in 0 .. limit * 2^bits: (limit * 2^bits + 1,) int64.
+
+    exp(-(64 a + b) / 2^bits) is the product of two table entries, each rounded to nearest at 2^-30.
+    """
+    step = Decimal(1) / (1 << bits)
+    fine = np.array([exp_integer(-b * step, EXP_BITS) for b in range(64)], np.int64)
+    coarse = np.array([exp_integer(-64 * a * step, EXP_BITS) for a in range((limit << bits) // 64 + 1)], np.int64)
+    return ((coarse[:, None] * fine[None, :]) >> EXP_BITS).reshape(-1)[: (limit << bits) + 1]
+
+
+@cache
+def elu_table() -> Integers:
+    """ELU at ACTIVATION_BITS for inputs _ELU_LOWEST + i: (65536,)."""
+    i = np.arange(_ELU_ENTRIES, dtype=np.int64) + _ELU_LOWEST
+    shift = EXP_BITS - ACTIVATION_BITS
+    exp = (exp_table(ACTIVATION_BITS, 8)[np.maximum(-i, 0).clip(0, 8 << ACTIVATION_BITS)] + (1 << shift - 1)) >> shift
+    table: Integers = np.where(i > 0, i, exp - (1 << ACTIVATION_BITS)).astype(np.float64)
+    return table
+
+
+def elu(x: Integers) -> Integers:
+    """Saturating ELU of integers at ACTIVATION_BITS, elementwise."""
+    return elu_table().take((x - _ELU_LOWEST).astype(np.intp), mode="clip")
+
+
+@cache
+def sigmoid_table(bits: int) -> npt.NDArray[np.int64]:
+    """sigmoid(i / 2^bits) * 2^24, floored, for i in -16 * 2^bits .. 16 * 2^bits, symmetric to the last bit."""
+    e = exp_table(bits, SIGMOID_LIMIT)
+    upper = (1 << COUNT_BITS + EXP_BITS) // ((1 << EXP_BITS) + e)
+    return np.concatenate([(1 << COUNT_BITS) - upper[:0:-1], upper])
+
+
+def ink_counts(logits: Integers) -> npt.NDArray[np.int64]:
+    """p(ink) out of 2^24, in 1 .. 2^24 - 1, for logits at ACTIVATION_BITS."""
+    index = (logits + (SIGMOID_LIMIT << ACTIVATION_BITS)).astype(np.intp)
+    return sigmoid_table(ACTIVATION_BITS).take(index, mode="clip").clip(1, (1 << COUNT_BITS) - 1)
+
+
+def code_length_bits(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """-log2 of count / 2^24: what a symbol of that count costs, bits. For reports and searches, never for decoding."""
+    lengths: npt.NDArray[np.float64] = COUNT_BITS - np.log2(counts)
+    return lengths
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = floor((x W + b) / 2^shift) with rounding in b: x (..., K) -> y (..., O), all integers.
+
+    weight (K, O) and bias (O,) are integers at their own scales; `limit` bounds |x|.
+    """
+
+    weight: Integers
+    bias: Integers
+    shift: int
+    limit: float
+
+    def __post_init__(self) -> None:
+        worst = float((np.abs(self.weight).sum(0) * self.limit + np.abs(self.bias)).max()) + 2.0**self.shift * 64
+        assert worst < EXACT, f"a partial sum may reach {worst:.3g}: beyond 2^53 it is no longer exact"
+
+    @classmethod
+    def rounding(cls, weight: npt.NDArray[np.integer], bias: npt.NDArray[np.integer], shift: int, limit: float) -> Affine:
+        """An affine map that rounds half up: half a unit is folded into the bias."""
+        half = 2.0 ** (shift - 1) if shift else 0.0
+        return cls(np.ascontiguousarray(weight, np.float64), bias.astype(np.float64) + half, shift, limit)
+
+    def linear(self, x: Integers) -> Integers:
+        """The map itself."""
+        y = self._product(x)
+        y *= 0.5**self.shift
+        np.floor(y, out=y)
+        return y
+
+    def elu(self, x: Integers) -> Integers:
+        """elu(linear(x)), with the floor inside the look-up."""
+        y = self._product(x)
+        y *= 0.5**self.shift
+        y -= _ELU_LOWEST
+        return elu_table().take(y.astype(np.intp), mode="clip")
+
+    def _product(self, x: Integers) -> Integers:
+        rows, (inputs, outputs) = x.shape[:-1], self.weight.shape
+        y: Integers = x.reshape(int(np.prod(rows)), inputs) @ self.weight
+        y += self.bias
+        return y.reshape(*rows, outputs)

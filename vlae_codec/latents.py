@@ -1,0 +1,242 @@
+"""Latent codes, one per field, and the latent section of a file.
+
+A field's code is one of
+- `Number(n)`: codeword n >= 1 of the model's codebook, whose words are looked up in the prior's CDFs;
+- `Lattice(k)`: the lattice coordinates themselves, for a field that no codeword fits;
+- `Blank()`: a field without ink; no latents, no pixels.
+
+Section: one prefix-coded symbol per field, most significant bit first, padded with zero bits to a byte. Symbols
+0 .. OCTAVES - 1 are followed by that many bits: number 2^octave + bits. LATTICE and BLANK stand alone. If there are lattice
+fields, then a varint length and one range-coded stream of all their coordinates.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .entropy import Decoder, Encoder
+from .errors import FormatError, TruncatedError
+from .prior import Conditional, Prior
+from .prior import Latents as Coordinates
+from .words import codeword_words
+
+OCTAVES = 30
+LATTICE = OCTAVES
+BLANK = OCTAVES + 1
+SYMBOLS = OCTAVES + 2
+LONGEST_SYMBOL_BITS = 15
+
+
+@dataclass(frozen=True)
+class Number:
+    """Codeword number n, 1 <= n < 2^30."""
+
+    n: int
+
+    @property
+    def identity(self) -> int:
+        """What keys the pixel words of this field, 64 bits with the field's index."""
+        return self.n
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Lattice coordinates k, one per latent."""
+
+    k: tuple[int, ...]
+
+    @property
+    def identity(self) -> int:
+        """See `Number.identity`; beyond all numbers."""
+        return 1 << 32 | zlib.crc32(struct.pack(f"<{len(self.k)}h", *self.k))
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A field without ink."""
+
+    identity = 0
+
+
+Code = Number | Lattice | Blank
+
+
+def coordinates(codes: Sequence[Number | Lattice], prior: Prior) -> Coordinates:
+    """The lattice coordinates that the codes stand for: (B, D) int64."""
+    k = np.zeros((len(codes), prior.latents), np.int64)
+    numbered = [i for i, code in enumerate(codes) if isinstance(code, Number)]
+    if numbered:
+        words = [codeword_words(code.identity, 1, prior.latents)[0] for code in codes if isinstance(code, Number)]
+        k[numbered] = prior.sample(np.stack(words))
+    for i, code in enumerate(codes):
+        if isinstance(code, Lattice):
+            k[i] = code.k
+    return k
+
+
+class PrefixCode:
+    """A canonical Huffman code, given by its code lengths (RFC 1951, 3.2.2: shorter first, then by symbol)."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = lengths
+        ranked = sorted((length, symbol) for symbol, length in enumerate(lengths))
+        code, previous = -1, 0
+        self.words: dict[int, tuple[int, int]] = {}  # symbol -> (code word, its length)
+        for length, symbol in ranked:
+            code, previous = (code + 1) << length - previous, length
+            self.words[symbol] = (code, length)
+        self.symbols = {word: symbol for symbol, word in self.words.items()}
+
+    def number_bits(self, n: int) -> int:
+        """The length of Number(n), bits."""
+        octave = n.bit_length() - 1
+        return self.lengths[octave] + octave
+
+
+class BitWriter:
+    """Bits, most significant first."""
+
+    def __init__(self) -> None:
+        self._bits: list[str] = []
+
+    def put(self, value: int, length: int) -> None:
+        """The `length` low bits of value."""
+        if length:
+            self._bits.append(f"{value:0{length}b}")
+
+    def getvalue(self) -> bytes:
+        """All bits, padded with zero bits to a byte."""
+        bits = "".join(self._bits)
+        count = -(-len(bits) // 8)
+        return int(bits.ljust(8 * count, "0") or "0", 2).to_bytes(count, "big")
+
+
+class BitReader:
+    """Reads what `BitWriter` wrote, from `start` on."""
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data, self._position = data, 8 * start
+
+    def get(self, length: int) -> int:
+        """The next `length` bits."""
+        value = 0
+        for _ in range(length):
+            if self._position >= 8 * len(self._data):
+                raise TruncatedError("the file ends within its latent section; nothing of it can be decoded")
+            value = value << 1 | self._data[self._position >> 3] >> 7 - (self._position & 7) & 1
+            self._position += 1
+        return value
+
+    def align(self) -> int:
+        """Skips the padding, which must be zero; the index of the next byte."""
+        if self.get(-self._position % 8):
+            raise FormatError("the padding of the latent section is not zero: the file is damaged")
+        return self._position // 8
+
+
+def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior) -> bytes:
+    """The latent section of a file."""
+    bits = BitWriter()
+    for code in codes:
+        symbol = _symbol(code)
+        bits.put(*prefix.words[symbol])
+        if isinstance(code, Number):
+            bits.put(code.n - (1 << symbol), symbol)
+    section = bits.getvalue()
+    if lattice := [code for code in codes if isinstance(code, Lattice)]:
+        coded = write_coordinates(np.array([code.k for code in lattice]), prior)
+        section += varint(len(coded)) + coded
+    return section
+
+
+def read(data: bytes, start: int, fields: int, prefix: PrefixCode, prior: Prior) -> tuple[list[Code], int]:
+    """The codes of a latent section that begins at `start`, and the index after it.
+
+    Raises:
+        TruncatedError: the data end within the section.
+        FormatError: the section is not one that `write` makes.
+    """
+    bits = BitReader(data, start)
+    codes: list[Code | None] = []
+    for _ in range(fields):
+        symbol = _read_symbol(bits, prefix)
+        if symbol < OCTAVES:
+            codes.append(Number(1 << symbol | bits.get(symbol)))
+        else:
+            codes.append(Blank() if symbol == BLANK else None)
+    end = bits.align()
+    if missing := [i for i, code in enumerate(codes) if code is None]:
+        length, end = read_varint(data, end)
+        if len(data) - end < length:
+            raise TruncatedError("the file ends within its latent section; nothing of it can be decoded")
+        for i, k in zip(missing, read_coordinates(data[end : end + length], len(missing), prior), strict=True):
+            codes[i] = Lattice(tuple(int(value) for value in k))
+        end += length
+    return [code for code in codes if code is not None], end
+
+
+def _symbol(code: Code) -> int:
+    if isinstance(code, Number):
+        return code.n.bit_length() - 1
+    return LATTICE if isinstance(code, Lattice) else BLANK
+
+
+def _read_symbol(bits: BitReader, prefix: PrefixCode) -> int:
+    word = 0
+    for length in range(1, LONGEST_SYMBOL_BITS + 1):
+        word = word << 1 | bits.get(1)
+        if (word, length) in prefix.symbols:
+            return prefix.symbols[word, length]
+    raise FormatError("the latent section holds a bit string that is no symbol: the file is damaged")
+
+
+def write_coordinates(k: Coordinates, prior: Prior) -> bytes:
+    """Range-codes lattice coordinates (B, D) with the prior, latent by latent, within it field by field."""
+    encoder = Encoder()
+
+    def put(i: int, conditional: Conditional) -> Coordinates:
+        for row, counts in enumerate(conditional.all_counts()):
+            encoder.put_symbol(int(k[row, i]) - conditional.lowest, counts)
+        return k[:, i]
+
+    prior.walk(len(k), put)
+    return encoder.finish()
+
+
+def read_coordinates(data: bytes, fields: int, prior: Prior) -> Coordinates:
+    """The inverse of `write_coordinates`."""
+    decoder = Decoder(data)
+
+    def get(i: int, conditional: Conditional) -> Coordinates:
+        return np.array([decoder.get_symbol(counts) + conditional.lowest for counts in conditional.all_counts()])
+
+    return prior.walk(fields, get)
+
+
+def varint(value: int) -> bytes:
+    """LEB128: seven bits a byte, least significant first, the top bit set on all but the last."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def read_varint(data: bytes, start: int) -> tuple[int, int]:
+    """The varint at `start`, at most 35 bits, and the index after it."""
+    value = 0
+    for count in range(5):
+        if start + count >= len(data):
+            raise TruncatedError("the file ends within its header or latent section; nothing of it can be decoded")
+        byte = data[start + count]
+        value |= (byte & 0x7F) << 7 * count
+        if byte < 0x80:
+            if count and not byte:
+                break
+            return value, start + count + 1
+    raise FormatError("a number in the file is not in its shortest form: the file is damaged")

@@ -1,0 +1,230 @@
+"""Pictures in and out: the one module that knows Pillow.
+
+A `Drawing` is a two-level image: bits (H, W), 1 = ink, and a `Look` that says which two colours they are. Pictures of
+two colours are kept exactly; others are binarised when they are clearly drawings, or when a threshold says how.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import ImageError
+from .network import SIDE
+
+LARGEST_SIDE = 1 << 16
+LARGEST_PIXELS = 1 << 26
+_MIDDLE_SHARE = 0.25
+"""A drawing has at most this share of its pixels in the middle half of its range of grays."""
+
+Bits = npt.NDArray[np.uint8]
+Picture = Image.Image | npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Look:
+    """The colours of paper and ink, each a tuple of samples: 1 gray, 3 RGB, 4 RGBA; `deep` means 16-bit gray."""
+
+    paper: tuple[int, ...] = (0,)
+    ink: tuple[int, ...] = (255,)
+    deep: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """bits (H, W) uint8 in {0, 1}; `note` says what was lost on the way in, if anything."""
+
+    bits: Bits
+    look: Look = Look()
+    note: str | None = None
+
+
+def open_picture(source: Path | bytes) -> Image.Image:
+    """Reads an image file.
+
+    Raises:
+        ImageError: it is missing, too large, damaged, animated, or no image that Pillow knows.
+    """
+    name = "the input" if isinstance(source, bytes) else str(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            _check_size(*picture.size)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (UnidentifiedImageError, SyntaxError) as error:
+        raise ImageError(f"{name} is not an image, or a damaged one") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name} is too large: {error}") from error
+    except OSError as error:
+        raise ImageError(f"cannot read {name}: {error.strerror or error}") from error
+    except (ValueError, EOFError, ArithmeticError, MemoryError) as error:
+        raise ImageError(f"{name} is a damaged image: {error}") from error
+
+
+def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
+    """Two-level form of a Pillow image or of an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Gray levels are binarised at the middle of their range if few of them are middle grays, or at `threshold` (0..255:
+    a luminance above it is the light level). Ink is the rarer level; on a tie the lighter.
+
+    Raises:
+        ImageError: the image is empty or too large, or has more than two colours and neither is it clearly a drawing nor
+            is there a threshold; with `exact`, if it has more than two colours and no threshold.
+    """
+    samples = _samples(picture)
+    height, width = samples.shape[:2]
+    _check_size(width, height)
+    two_level = None if threshold is not None else _two_colours(samples)
+    if two_level is not None:
+        return two_level
+    if exact and threshold is None:
+        raise ImageError("lossless needs an image of two colours, and this one has more: binarise it with --threshold N")
+    light = _luminance(samples)
+    if threshold is None:
+        low, high = float(light.min()), float(light.max())
+        middle = np.abs(light - (low + high) / 2) < (high - low) / 4
+        if middle.mean() > _MIDDLE_SHARE:
+            raise ImageError("this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N")
+        threshold = int((low + high) / 2)
+    bright = light > threshold
+    note = f"binarised at gray level {threshold}"
+    return _with_rarer_ink(bright, (0,), (255,), deep=False, note=note)
+
+
+def to_picture(drawing: Drawing) -> Image.Image:
+    """The image: mode L for grays, I;16 for deep grays, RGB or RGBA for colours."""
+    look = drawing.look
+    if look.deep:
+        deep = np.where(drawing.bits == 1, np.uint16(look.ink[0]), np.uint16(look.paper[0]))
+        return Image.fromarray(deep)
+    levels = np.array([look.paper, look.ink], np.uint8)[drawing.bits]  # (H, W, samples)
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """The image as an optimised PNG file."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def to_fields(bits: Bits) -> tuple[Bits, npt.NDArray[np.bool_]]:
+    """Cuts (H, W) into fields in raster order, and says which pixels lie inside: both (F, 28, 28)."""
+    height, width = bits.shape
+    rows, cols = grid(height, width)
+    padded = np.zeros((2, rows * SIDE, cols * SIDE), np.uint8)
+    padded[0, :height, :width] = bits
+    padded[1, :height, :width] = 1
+    cut = padded.reshape(2, rows, SIDE, cols, SIDE).transpose(0, 1, 3, 2, 4).reshape(2, -1, SIDE, SIDE)
+    return cut[0], cut[1].astype(bool)
+
+
+def from_fields(fields: Bits, height: int, width: int) -> Bits:
+    """The inverse of `to_fields`: (F, 28, 28) -> (height, width)."""
+    rows, cols = grid(height, width)
+    whole = fields.reshape(rows, cols, SIDE, SIDE).transpose(0, 2, 1, 3).reshape(rows * SIDE, cols * SIDE)
+    return whole[:height, :width]
+
+
+def grid(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of fields."""
+    return -(-height // SIDE), -(-width // SIDE)
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+        raise ImageError(f"a picture of {width}x{height} pixels cannot be coded: 1x1 to 65535x65535, at most 2^26 pixels")
+
+
+def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
+    """(H, W, samples) uint8, or (H, W, 1) uint16 for deep grays."""
+    if isinstance(picture, Image.Image):
+        return _picture_samples(picture)
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {array.shape} {array.dtype}")
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16 and array.shape[2] > 1:
+        raise ImageError("colour arrays must be uint8")
+    return array
+
+
+def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
+    mode = picture.mode
+    if mode.startswith("I"):
+        deep = np.asarray(picture).astype(np.int64)
+        if deep.min(initial=0) < 0 or deep.max(initial=0) > 0xFFFF:
+            raise ImageError(f"gray levels of a mode {mode} image must be within 0..65535")
+        return deep.astype(np.uint16)[..., None]
+    if mode == "F":
+        raise ImageError("images of floating-point samples are not supported: save it with 8 or 16 bits a sample")
+    if mode not in ("1", "L", "RGB", "RGBA"):
+        transparent = mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info
+        picture = picture.convert("RGBA" if transparent else "RGB")
+    elif "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    array = np.asarray(picture.convert("L") if mode == "1" else picture)
+    array = array if array.ndim == 3 else array[..., None]
+    if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
+        array = array[..., :3]
+    if array.shape[2] == 3 and bool((array == array[..., :1]).all()):
+        array = array[..., :1]
+    return array
+
+
+def _two_colours(samples: npt.NDArray[np.generic]) -> Drawing | None:
+    """The exact drawing if there are at most two colours, else None."""
+    first = samples[0, 0]
+    other = (samples != first).any(axis=2)
+    where = int(other.argmax())
+    deep = samples.dtype == np.uint16
+    one = tuple(int(value) for value in first)
+    if not other.flat[where]:  # a single colour: all paper; what ink would be does not matter
+        return Drawing(np.zeros(other.shape, np.uint8), Look(one, _opposite(one, deep), deep))
+    second = samples.reshape(-1, samples.shape[2])[where]
+    if not (samples[other] == second).all():
+        return None
+    two = tuple(int(value) for value in second)
+    (dark, light), bright = ((one, two), other) if sum(one) <= sum(two) else ((two, one), ~other)
+    return _with_rarer_ink(bright, dark, light, deep, note=None)
+
+
+def _opposite(colour: tuple[int, ...], deep: bool) -> tuple[int, ...]:
+    """For a picture of one colour: an ink that makes the look a short one."""
+    top = 0xFFFF if deep else 0xFF
+    return tuple(top - value for value in colour[:3]) + colour[3:]
+
+
+def _with_rarer_ink(
+    bright: npt.NDArray[np.bool_], dark: tuple[int, ...], light: tuple[int, ...], deep: bool, note: str | None
+) -> Drawing:
+    if 2 * int(bright.sum()) <= bright.size:
+        return Drawing(bright.astype(np.uint8), Look(dark, light, deep), note)
+    return Drawing((~bright).astype(np.uint8), Look(light, dark, deep), note)
+
+
+def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Luminance 0..255 (H, W), over white where transparent (ITU-R 601 weights, as Pillow's)."""
+    values = samples.astype(np.float64)
+    if samples.dtype == np.uint16:
+        return values[..., 0] / 257.0
+    if values.shape[2] == 4:
+        alpha = values[..., 3:] / 255.0
+        values = values[..., :3] * alpha + 255.0 * (1.0 - alpha)
+    if values.shape[2] == 1:
+        return values[..., 0]
+    light: npt.NDArray[np.float64] = values @ np.array([0.299, 0.587, 0.114])
+    return light

@@ -1,0 +1,187 @@
+"""The prior on the lattice: p(z) = prod_i p(z_i | z_<i), each conditional a mixture of logistics, as integer counts.
+
+Latent i lives on the lattice z_i = step_i * k_i, lowest_i <= k_i < lowest_i + cells. Cell k has the count
+C(k + 1) - C(k) out of 2^24, with C the rounded CDF at the cell's lower edge plus one count per cell below it; the end cells take
+the tails. (Chen et al. 2016, Section 3.2, with a monotone mixture-CDF transformer in one order.)
+
+The network is a MADE, evaluated incrementally: the hidden units of degree d are computed once, when z_0 .. z_{d-1} are
+known, so that all latents together cost one forward pass. Everything is at LATENT_BITS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from .fixed import COUNT_BITS, EXP_BITS, LATENT_BITS, SIGMOID_LIMIT, Affine, Integers, code_length_bits, exp_integer, exp_table, sigmoid_table
+
+Latents = npt.NDArray[np.int64]
+"""Lattice coordinates k: (B, D) int64."""
+Counts = npt.NDArray[np.int64]
+
+_WEIGHT_BITS = 20
+_LOGIT_LIMIT = 12  # a component more than 12 nats below the best has the weight of one 12 below
+_INVERSE_BITS = 16
+_LOG_SCALE_LOWEST, _LOG_SCALE_HIGHEST = -6, 3
+_PIECE = 1024
+HIDDEN_LIMIT = float(1 << LATENT_BITS + 6)
+"""Hidden units saturate at 64."""
+MU_LIMIT = float(1 << LATENT_BITS + 5)
+"""Component means saturate at +-32."""
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """p(z_i | z_<i) for a batch: weights, means and inverse scales, each (B, M) integers."""
+
+    weight: Integers  # sums to 2^20 or a little less
+    mu: Integers
+    inverse_scale: Integers
+    step: int
+    lowest: int
+    cells: int
+
+    def cumulative(self, k: Latents) -> Counts:
+        """C(k): the counts of all cells below lattice point k, for lowest <= k <= lowest + cells; (B,) -> (B,)."""
+        edge = ((2 * k - 1) * self.step).astype(np.float64)  # at LATENT_BITS + 1
+        argument = (edge[:, None] - 2 * self.mu) * self.inverse_scale
+        argument *= 0.5 ** (_INVERSE_BITS + 1)
+        argument += SIGMOID_LIMIT << LATENT_BITS
+        sigmoid = _sigmoid().take(argument.astype(np.intp), mode="clip")
+        cdf = np.floor(np.einsum("bm,bm->b", sigmoid, self.weight) * 0.5**_WEIGHT_BITS)
+        below = np.floor(cdf * ((1 << COUNT_BITS) - self.cells) * 0.5**COUNT_BITS).astype(np.int64) + k - self.lowest
+        below[k <= self.lowest] = 0
+        below[k >= self.lowest + self.cells] = 1 << COUNT_BITS
+        return below
+
+    def all_counts(self) -> Counts:
+        """The counts of all cells: (B, cells), each >= 1, summing to 2^24."""
+        edges = [self.cumulative(np.full(len(self.mu), self.lowest + c)) for c in range(self.cells + 1)]
+        return np.diff(np.stack(edges, axis=1), axis=1)
+
+    def locate(self, word: Counts) -> Latents:
+        """The k whose cell holds the count `word`, 0 <= word < 2^24: C(k) <= word < C(k + 1); (B,) -> (B,)."""
+        low = np.full(len(word), self.lowest)
+        size = self.cells
+        while size > 1:  # the cell is in low .. low + size - 1
+            half = size // 2
+            low = np.where(self.cumulative(low + half) <= word, low + half, low)
+            size -= half
+        return low
+
+
+Choose = Callable[[int, Conditional], Latents]
+"""What the prior asks for latent i: (i, its conditional) -> k_i (B,)."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """`hidden` holds, layer by layer, one Affine per degree d = 1 .. D-1; `outputs` one per latent.
+
+    steps, lowest (D,) int64; cells: a power of two, the same for every latent.
+    """
+
+    hidden: tuple[tuple[Affine, ...], ...]
+    outputs: tuple[Affine, ...]
+    steps: npt.NDArray[np.int64]
+    lowest: npt.NDArray[np.int64]
+    cells: int
+
+    @property
+    def latents(self) -> int:
+        """D, the number of latent dimensions."""
+        return len(self.steps)
+
+    def walk(self, batch: int, choose: Choose) -> Latents:
+        """Visits the latents in order, asking `choose` for each: (B, D)."""
+        k = np.zeros((batch, self.latents), np.int64)
+        z = np.zeros((batch, self.latents))
+        widths = [sum(affine.weight.shape[1] for affine in layer) for layer in self.hidden]
+        units = [np.zeros((batch, width)) for width in widths]
+        filled = [0] * len(units)
+        for i in range(self.latents):
+            if i:
+                inputs = z[:, :i]
+                for layer, affines in enumerate(self.hidden):
+                    start, filled[layer] = filled[layer], filled[layer] + affines[i - 1].weight.shape[1]
+                    fresh = affines[i - 1].linear(inputs)
+                    units[layer][:, start : filled[layer]] = fresh.clip(0.0, HIDDEN_LIMIT)
+                    inputs = units[layer][:, : filled[layer]]
+            else:
+                inputs = units[-1][:, :0]
+            k[:, i] = choose(i, self._conditional(i, self.outputs[i].linear(inputs)))
+            z[:, i] = k[:, i] * self.steps[i]
+        return k
+
+    def sample(self, words: Counts) -> Latents:
+        """Latents at the counts `words` (B, D) in 0 .. 2^24 - 1: exact inverse-CDF sampling, (B, D)."""
+
+        def piece(rows: Counts) -> Latents:
+            return self.walk(len(rows), lambda i, conditional: conditional.locate(rows[:, i]))
+
+        return np.concatenate([piece(words[j : j + _PIECE]) for j in range(0, len(words), _PIECE)])
+
+    def sample_with_bits(self, words: Counts) -> npt.NDArray[np.float64]:
+        """As `sample`, with -log2 p(z) in bits as one more column: (B, D + 1)."""
+        bits = np.zeros(len(words))
+
+        def choose(i: int, conditional: Conditional) -> Latents:
+            k = conditional.locate(words[:, i])
+            bits[:] += code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
+            return k
+
+        return np.concatenate([self.walk(len(words), choose), bits[:, None]], axis=1)
+
+    def counts(self, k: Latents) -> Counts:
+        """The count of each latent's cell given those before it: (B, D) -> (B, D)."""
+        found = np.zeros_like(k)
+
+        def look(i: int, conditional: Conditional) -> Latents:
+            found[:, i] = conditional.cumulative(k[:, i] + 1) - conditional.cumulative(k[:, i])
+            return k[:, i]
+
+        self.walk(len(k), look)
+        return found
+
+    def values(self, k: Latents) -> Integers:
+        """z = step * k at LATENT_BITS: (B, D)."""
+        return (k * self.steps).astype(np.float64)
+
+    def nearest(self, z: npt.NDArray[np.floating]) -> Latents:
+        """The lattice points nearest to z (B, D), given at LATENT_BITS."""
+        k = np.floor(z / self.steps + 0.5).astype(np.int64)
+        return np.clip(k, self.lowest, self.lowest + self.cells - 1)
+
+    def _conditional(self, i: int, outputs: Integers) -> Conditional:
+        logits, mu, log_scale = np.split(outputs, 3, axis=1)
+        behind = (logits.max(axis=1, keepdims=True) - logits).astype(np.intp)
+        e = _softmax().take(behind, mode="clip")
+        weight = np.floor(e * 2.0**_WEIGHT_BITS / e.sum(axis=1, keepdims=True))
+        lifted = (log_scale - (_LOG_SCALE_LOWEST << LATENT_BITS)).astype(np.intp)
+        inverse_scale = _inverse_scale().take(lifted, mode="clip")
+        mu = mu.clip(-MU_LIMIT, MU_LIMIT)
+        return Conditional(weight, mu, inverse_scale, int(self.steps[i]), int(self.lowest[i]), self.cells)
+
+
+@cache
+def _sigmoid() -> npt.NDArray[np.float64]:
+    """sigmoid * 2^24, by argument + SIGMOID_LIMIT at LATENT_BITS."""
+    return sigmoid_table(LATENT_BITS).astype(np.float64)
+
+
+@cache
+def _softmax() -> npt.NDArray[np.float64]:
+    """exp(-x) * 2^20, by x at LATENT_BITS."""
+    return (exp_table(LATENT_BITS, _LOGIT_LIMIT) >> EXP_BITS - _WEIGHT_BITS).astype(np.float64)
+
+
+@cache
+def _inverse_scale() -> npt.NDArray[np.float64]:
+    """exp(-log_scale) * 2^16, by log_scale - _LOG_SCALE_LOWEST at LATENT_BITS."""
+    highest = exp_integer(-_LOG_SCALE_LOWEST, _INVERSE_BITS)
+    table = exp_table(LATENT_BITS, _LOG_SCALE_HIGHEST - _LOG_SCALE_LOWEST)
+    return ((table * highest) >> EXP_BITS).astype(np.float64)

@@ -1,0 +1,37 @@
+"""Shared pseudo-random words: what sender and receiver both draw from.
+
+Philox4x64-10 (Salmon et al. 2011), raw output. Block b of a stream is the generator's output for counter b + 1 under
+the stream's 128-bit key; each of its four 64-bit outputs gives two words, low half first; a word is the upper 24 bits of its
+32-bit half. Random access costs nothing, and no library's notion of a distribution is involved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+WORDS_PER_BLOCK = 8
+_CODEBOOK = 0  # the key's upper half; pixel streams have 1 + seed there
+SEED_LIMIT = 1 << 63
+
+
+def _words(key: tuple[int, int], first_block: int, blocks: int) -> npt.NDArray[np.int64]:
+    """24-bit words of `blocks` blocks: (8 * blocks,) int64."""
+    low, high = key
+    generator = np.random.Philox(key=np.array([low, high], np.uint64))
+    generator.advance(first_block)
+    raw = generator.random_raw(4 * blocks)
+    halves = np.stack([raw & np.uint64(0xFFFFFFFF), raw >> np.uint64(32)], axis=1).reshape(-1)
+    return (halves >> np.uint64(8)).astype(np.int64)
+
+
+def codeword_words(first: int, count: int, latents: int) -> npt.NDArray[np.int64]:
+    """The words of codewords first .. first + count - 1: (count, latents)."""
+    blocks = -(-latents // WORDS_PER_BLOCK)
+    words = _words((0, _CODEBOOK), first * blocks, count * blocks)
+    return words.reshape(count, blocks * WORDS_PER_BLOCK)[:, :latents]
+
+
+def pixel_words(seed: int, identity: int, pixels: int) -> npt.NDArray[np.int64]:
+    """One word per pixel of a field: (pixels,). `identity` < 2^64 tells fields apart: see `latents.Code.identity`."""
+    return _words((identity, 1 + seed), 0, -(-pixels // WORDS_PER_BLOCK))[:pixels]
