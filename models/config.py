@@ -6,13 +6,18 @@ An unknown or missing key is an error. The whole configuration is stored with th
 from __future__ import annotations
 
 import dataclasses
-import tomllib
+import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from vlae_codec.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,21 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
 
+def locate(experiment: Path) -> Path:
+    """The file itself, or the one of that name among those that ship.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    shipped = Path(__file__).parent / "experiments"
+    if experiment.is_file():
+        return experiment
+    if (named := shipped / f"{experiment.name}.toml").is_file():
+        return named
+    known = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
+    raise ConfigError(f"no experiment {experiment}: give a TOML file or one of {known}")
+
+
 def load(path: Path) -> Config:
     """Reads an experiment file.
 
@@ -106,9 +126,9 @@ def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
             value = _build(kind, value, f"{where}{name}.")
         elif isinstance(kind, types.GenericAlias):
             value = tuple(value)
-        elif kind is float and isinstance(value, int):
+        elif kind is float and type(value) is int:
             value = float(value)
-        elif not isinstance(value, kind):
+        elif type(value) is not kind:
             raise ConfigError(f"{where}{name} must be {kind.__name__}, not {value!r}")
         values[name] = value
     return cls(**values)

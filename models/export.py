@@ -17,13 +17,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from vlae_codec import codec, pixels
+from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
-from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS
+from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS, code_length_bits
+from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 
 from . import config as configs
+from . import data
 from .config import Config
-from .layers import _WeightNormed
+from .layers import CausalConv, Conv, blocks_of
 from .priors import MixturePrior
+from .train import load_average
 from .vlae import VLAE
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -63,6 +68,82 @@ def save(folder: Path, arrays: Arrays, name: str, number: int | None, config: Co
     (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
+def export_run(run: Path, folder: Path, name: str, number: int | None, step: float, data_folder: Path) -> str:
+    """Exports a run's averaged model to `folder`; lattice steps and the table of octaves are fitted on training images.
+
+    Args:
+        step: lattice step in units of the geometric mean of the posterior's deviation.
+
+    Returns:
+        One line on how the integer model's ELBO compares with the float model's.
+    """
+    float_model, config = load_average(run)
+    images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
+    fields = data.binarise(images, np.random.default_rng(config.train.seed))
+    with torch.no_grad():
+        _, log_sigma = float_model.encoder(torch.from_numpy(fields))
+    sigma = log_sigma[:, float_model.active.bool()].mean(0).exp().numpy()
+    steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
+    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, number, config)
+    histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
+    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, number, config)
+    integer_nats, float_nats = parity(float_model, released.load(folder), fields)
+    return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
+
+
+@torch.no_grad()
+def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Mean ELBO of the integer and of the float model on fields (B, 1, 28, 28), for the same lattice latents, nats.
+
+    Both rates take q's density at the lattice point, so that only the arithmetic differs.
+    """
+    active = float_model.active.bool()
+    mu, log_sigma = float_model.encoder(torch.from_numpy(fields))
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal(mu.shape, dtype=np.float32))
+    k = integer.prior.nearest((mu + noise * log_sigma.exp())[:, active].numpy() * 2.0**LATENT_BITS)
+    z = torch.zeros_like(mu)
+    z[:, active] = torch.from_numpy((integer.prior.values(k) * 2.0**-LATENT_BITS).astype(np.float32))
+    steps_nats = float(np.log(integer.prior.steps * 2.0**-LATENT_BITS).sum())
+    log_q = (-0.5 * ((z - mu) / log_sigma.exp()) ** 2 - log_sigma)[:, active].sum(1).mean().item()
+    log_p = float_model.prior.log_prob(z)[:, active].sum(1).mean().item()
+    float_nats = float_model.log_likelihood(torch.from_numpy(fields), z).mean().item() - log_q + log_p
+    bits = fields[:, 0].astype(np.uint8)
+    exact_mu, exact_log_sigma = (part * 2.0**-LATENT_BITS for part in integer.encoder(bits))
+    values = integer.prior.values(k) * 2.0**-LATENT_BITS
+    log_q = (-0.5 * ((values - exact_mu) / np.exp(exact_log_sigma)) ** 2 - exact_log_sigma).sum(1).mean()
+    log_p = -np.log(2) * code_length_bits(integer.prior.counts(k)).sum(1).mean() - steps_nats
+    likelihood = -np.log(2) * codec.distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
+    constant = 0.5 * np.log(2 * np.pi) * len(integer.prior.steps)  # of the normal density, left out of log_q above
+    return float(likelihood - log_q + log_p + constant), float(float_nats + constant)
+
+
+def _octaves(model: released.Model, fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """How often each symbol is wanted: octaves of the numbers chosen at the default effort and two above."""
+    counts = np.full(SYMBOLS, 2.0**-9 * len(fields))
+    counts[:6] *= 2.0 ** np.arange(-6, 0)  # there are few such numbers
+    drawings = [pixels.Drawing(field) for field in fields]
+    for effort in (codec.DEFAULT_EFFORT, codec.DEFAULT_EFFORT + 2):
+        for encoded in codec.encode(drawings, model, lossless=True, effort=effort):
+            for n in codec.inspect(encoded.data, model)["numbers"]:
+                counts[n.bit_length() - 1] += 1
+    return counts
+
+
+def huffman_lengths(weights: npt.NDArray[np.float64]) -> list[int]:
+    """Code lengths of a Huffman code for the weights, none longer than LONGEST_SYMBOL_BITS."""
+    weights = np.maximum(weights, weights.sum() * 2.0 ** (1 - LONGEST_SYMBOL_BITS))
+    heap = [(weight, [symbol]) for symbol, weight in enumerate(weights.tolist())]
+    lengths = [0] * len(weights)
+    while len(heap) > 1:
+        heap.sort(key=lambda entry: entry[0])
+        (first, left), (second, right) = heap[:2]
+        for symbol in left + right:
+            lengths[symbol] += 1
+        heap[:2] = [(first + second, left + right)]
+    assert max(lengths) <= LONGEST_SYMBOL_BITS
+    return lengths
+
+
 def _encoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
     encoder = model.encoder
     _conv(arrays, "encoder.input", encoder.input, input_bits=0)
@@ -90,11 +171,11 @@ def _decoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
 def _pixels(arrays: Arrays, model: VLAE) -> None:
     pixels = model.pixels
     _affine(arrays, "pixels.input", _causal(pixels.input, taps=4), pixels.input.b, input_bits=0)
-    for i, block in enumerate(pixels.blocks):
+    for i, block in enumerate(blocks_of(pixels.blocks)):
         _affine(arrays, f"pixels.blocks.{i}.first", _causal(block.first, taps=5), block.first.b)
         _conv(arrays, f"pixels.blocks.{i}.second", block.second)
     _conv(arrays, "pixels.output", pixels.output)
-    arrays["pixels.layers"] = np.array(len(pixels.blocks), np.int64)
+    arrays["pixels.layers"] = np.array(len(blocks_of(pixels.blocks)), np.int64)
 
 
 def _prior(arrays: Arrays, prior: MixturePrior, active: Tensor, steps: npt.NDArray[np.int64]) -> None:
@@ -103,19 +184,19 @@ def _prior(arrays: Arrays, prior: MixturePrior, active: Tensor, steps: npt.NDArr
     degrees = (active[None, :] < made.degrees[:, None]).sum(1)
     used = torch.nonzero((degrees >= 1) & (degrees < count))[:, 0]
     outputs = (active[:, None] * made.outputs + torch.arange(made.outputs)).flatten()
-    rows = [active] + [used] * (len(made.layers) - 1)
-    columns = [used] * (len(made.layers) - 1) + [outputs]
+    rows = [active] + [used] * (len(made.masked) - 1)
+    columns = [used] * (len(made.masked) - 1) + [outputs]
     # A unit of degree 0 sees no active latent: it is a constant, folded into the biases behind it.
     constant = torch.zeros(made.latents)
-    for index, layer in enumerate(made.layers):
+    for index, layer in enumerate(made.masked):
         weight = layer.weight * layer.mask
         bias = layer.bias + weight @ constant
         constant = torch.relu(bias) * (degrees == 0) if len(bias) == len(degrees) else constant
-        last = index == len(made.layers) - 1
+        last = index == len(made.masked) - 1
         name = "prior.output" if last else f"prior.hidden.{index}"
         chosen = weight[columns[index]][:, rows[index]].T
         _affine(arrays, name, chosen, bias[columns[index]], input_bits=LATENT_BITS, output_bits=LATENT_BITS)
-    arrays["prior.layers"] = np.array(len(made.layers) - 1, np.int64)
+    arrays["prior.layers"] = np.array(len(made.masked) - 1, np.int64)
     arrays["prior.degrees"] = degrees[used].numpy()
     arrays["prior.steps"] = steps
     arrays["prior.lowest"] = np.full(count, -CELLS // 2, np.int64)
@@ -123,17 +204,17 @@ def _prior(arrays: Arrays, prior: MixturePrior, active: Tensor, steps: npt.NDArr
 
 
 def _residual(arrays: Arrays, name: str, stack: nn.Sequential) -> None:
-    for i, block in enumerate(stack):
+    for i, block in enumerate(blocks_of(stack)):
         _conv(arrays, f"{name}.{i}.first", block.first)
         _conv(arrays, f"{name}.{i}.second", block.second)
 
 
-def _conv(arrays: Arrays, name: str, layer: _WeightNormed, input_bits: int = ACTIVATION_BITS) -> None:
+def _conv(arrays: Arrays, name: str, layer: Conv | CausalConv, input_bits: int = ACTIVATION_BITS) -> None:
     weight = layer.weight().permute(2, 3, 1, 0).flatten(0, 2)  # (kh, kw, in, out) -> (taps * in, out)
     _affine(arrays, name, weight, layer.b, input_bits)
 
 
-def _causal(layer: _WeightNormed, taps: int) -> Tensor:
+def _causal(layer: Conv | CausalConv, taps: int) -> Tensor:
     """The taps up-left, up, up-right, left, centre of a masked 3x3 kernel: (taps * in, out)."""
     return layer.weight().flatten(2)[:, :, :taps].permute(2, 1, 0).flatten(0, 1)
 

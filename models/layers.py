@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class _WeightNormed(nn.Module):
@@ -105,7 +108,7 @@ def depth_to_space(x: Tensor) -> Tensor:
 class ResidualBlock(nn.Module):
     """x + conv(elu(conv(elu(x)))), all (B, C, H, W)."""
 
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+    def __init__(self, first: Conv | CausalConv, second: Conv) -> None:
         super().__init__()
         self.first, self.second = first, second
 
@@ -117,10 +120,7 @@ class ResidualBlock(nn.Module):
 def residual_stack(channels: int, blocks: int) -> nn.Sequential:
     """`blocks` residual blocks of two 3x3 convolutions each."""
     return nn.Sequential(
-        *(
-            ResidualBlock(Conv(channels, channels), Conv(channels, channels, init_scale=0.3))
-            for _ in range(blocks)
-        )
+        *(ResidualBlock(Conv(channels, channels), Conv(channels, channels, init_scale=0.3)) for _ in range(blocks))
     )
 
 
@@ -142,3 +142,15 @@ def initialise_from(model: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def blocks_of(stack: nn.Sequential) -> list[ResidualBlock]:
+    """The residual blocks of a stack."""
+    return [block for block in stack if isinstance(block, ResidualBlock)]
+
+
+def placed(module: M, device: str) -> M:
+    """The module on a device, its convolutions channels-last (which is faster on CPUs)."""
+    anything: Any = module
+    moved: M = anything.to(device, memory_format=torch.channels_last)
+    return moved

@@ -12,6 +12,7 @@ masks as in MADE (Germain et al. 2015).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -51,15 +52,22 @@ class Made(nn.Module):
         masks += [out[:, None] >= self.degrees[None, :]]
         self.layers = nn.ModuleList(MaskedLinear(mask.float()) for mask in masks)
         with torch.no_grad():
-            self.layers[-1].weight.mul_(0.1)
-            self.layers[-1].bias.zero_()
+            self.masked[-1].weight.mul_(0.1)
+            self.masked[-1].bias.zero_()
+
+    @property
+    def masked(self) -> list[MaskedLinear]:
+        """The layers, typed."""
+        return [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, D, outputs)."""
+        *hidden, output = self.masked
         h = z
-        for layer in self.layers[:-1]:
+        for layer in hidden:
             h = F.relu(layer(h))
-        return self.layers[-1](h).view(-1, self.latents, self.outputs)
+        y: Tensor = output(h)
+        return y.view(-1, self.latents, self.outputs)
 
 
 def hidden_degrees(latents: int, hidden: int) -> Tensor:
@@ -67,7 +75,15 @@ def hidden_degrees(latents: int, hidden: int) -> Tensor:
     return 1 + torch.arange(hidden) * max(latents - 1, 1) // hidden
 
 
-class MixturePrior(nn.Module):
+class Prior(nn.Module, ABC):
+    """A density over the latents."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p of each dimension given those before it, nats: (B, D) -> (B, D)."""
+
+
+class MixturePrior(Prior):
     """p(z) = prod_i sum_m w_m Logistic(z_i; mu_m, s_m), with (w, mu, s) a function of z_<i."""
 
     def __init__(self, config: ModelConfig, latents: int) -> None:
@@ -75,7 +91,7 @@ class MixturePrior(nn.Module):
         self.mixtures = config.mixtures
         self.made = Made(latents, config.prior_hidden, config.prior_layers, 3 * config.mixtures)
         with torch.no_grad():
-            bias = self.made.layers[-1].bias.view(latents, 3, config.mixtures)
+            bias = self.made.masked[-1].bias.view(latents, 3, config.mixtures)
             bias[:, 1] = torch.linspace(-1.5, 1.5, config.mixtures)
             bias[:, 2] = -1.0
 
@@ -86,7 +102,7 @@ class MixturePrior(nn.Module):
         return torch.logsumexp(F.log_softmax(logits, dim=-1) + log_pdf, dim=-1)
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(Prior):
     """epsilon = f_4(...f_1(z)), each step epsilon_i = z_i - m_i(z_<i); volume-preserving, so log p(z) = log N(epsilon)."""
 
     def __init__(self, config: ModelConfig, latents: int) -> None:
@@ -101,7 +117,7 @@ class FlowPrior(nn.Module):
         return normal_log_prob(z)
 
 
-class NormalPrior(nn.Module):
+class NormalPrior(Prior):
     """p(z) = N(0, 1) in each dimension."""
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -113,7 +129,7 @@ def normal_log_prob(z: Tensor) -> Tensor:
     return -0.5 * (z * z + math.log(2 * math.pi))
 
 
-def build_prior(config: ModelConfig, latents: int) -> nn.Module:
+def build_prior(config: ModelConfig, latents: int) -> Prior:
     """The prior that `config.prior` names, over `latents` dimensions."""
     if config.prior == "mixture":
         return MixturePrior(config, latents)

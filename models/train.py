@@ -27,7 +27,7 @@ from torch import Tensor
 from . import config as configs
 from . import data
 from .config import Config
-from .layers import initialise_from
+from .layers import initialise_from, placed
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
@@ -104,7 +104,9 @@ def _train_epoch(
         if now - saved > CHECKPOINT_SECONDS:
             run.seconds, started, saved = run.seconds + now - started, now, now
             save(run, config, folder)
-            report(f"epoch {epoch + 1} step {index + 1}/{steps_per_epoch}, ELBO {sums[0] / (run.step - first):.2f} nats")
+            report(
+                f"epoch {epoch + 1} step {index + 1}/{steps_per_epoch}, ELBO {sums[0] / (run.step - first):.2f} nats"
+            )
     run.seconds += time.monotonic() - started
     elbo_nats, kl_nats = sums / (run.step - first)
     return float(elbo_nats), float(kl_nats)
@@ -118,7 +120,8 @@ def _decay(done: float, decay_from: float) -> float:
 
 @torch.no_grad()
 def _update_average(run: Run, keep: float) -> None:
-    average, current = list(run.average.parameters()), list(run.model.parameters())
+    average: list[Tensor] = list(run.average.parameters())
+    current: list[Tensor] = list(run.model.parameters())
     torch._foreach_lerp_(average, current, 1.0 - keep)
 
 
@@ -133,7 +136,7 @@ def _start(config: Config, images: data.Images, device: str) -> Run:
     batch = torch.from_numpy(data.binarise(images[rng.permutation(len(images))[:512]], rng))
     with initialise_from(model):
         model(batch, torch.randn(len(batch), model.latents))
-    model = model.to(device, memory_format=torch.channels_last)
+    model = placed(model, device)
     return Run(model, copy.deepcopy(model), _adamax(model, config))
 
 
@@ -143,7 +146,7 @@ def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, d
     if epoch == c.sort_epoch and run.model.latents > c.keep_latents:
         kl_nats = _kl_per_dimension(run.average, images, c.seed, device)
         order = kl_nats.argsort(descending=True)[: c.keep_latents]
-        model = run.model.with_latents(order).to(device, memory_format=torch.channels_last)
+        model = placed(run.model.with_latents(order), device)
         run.model, run.average, run.optimizer = model, copy.deepcopy(model), _adamax(model, config)
     if epoch == c.prune_epoch:
         active = (_kl_per_dimension(run.average, images, c.seed, device) >= c.prune_nats).float()
@@ -229,7 +232,7 @@ def _resume(config: Config, folder: Path, device: str) -> Run | None:
     if not path.exists():
         return None
     state = torch.load(path, map_location=device, weights_only=True)
-    model = VLAE(config.model, state["latents"]).to(device, memory_format=torch.channels_last)
+    model = placed(VLAE(config.model, state["latents"]), device)
     model.load_state_dict(state["model"])
     average = copy.deepcopy(model)
     average.load_state_dict(state["average"])

@@ -1,8 +1,8 @@
 """vlae-codec: a generative image codec (Variational Lossy Autoencoder, Chen et al. 2016) that writes real files.
 
-    data = vlae_codec.compress(picture)          # a Pillow image or a numpy array -> bytes
-    picture = vlae_codec.decompress(data)        # bytes -> Pillow image
-    vlae_codec.inspect(data)                     # what the file says about itself
+data = vlae_codec.compress(picture)          # a Pillow image or a numpy array -> bytes
+picture = vlae_codec.decompress(data)        # bytes -> Pillow image
+vlae_codec.inspect(data)                     # what the file says about itself
 """
 
 from .codec import Decoded, Encoded, Ledger, Sampling, compress, decode, decompress, encode, inspect

@@ -59,7 +59,8 @@ class Posterior:
         steps = model.prior.steps * 2.0**-LATENT_BITS
         edges = (((k + side) * steps - self.mu) / self.sigma / sqrt(2.0) for side in (-0.5, 0.5))
         low, high = (np.vectorize(erf)(edge) for edge in edges)
-        return np.log2(np.maximum((high - low) / 2.0, 1e-12))
+        mass: Floats = np.log2(np.maximum((high - low) / 2.0, 1e-12))
+        return mass
 
     def rate_bits(self, model: Model, samples: int = 8) -> Floats:
         """KL(q || p) of both on the lattice, by sampling: (B,) bits."""
@@ -106,7 +107,9 @@ def rank(
 def _number_bits(prefix: PrefixCode, first: int, count: int) -> npt.NDArray[np.float32]:
     """L(n) for n = first .. first + count - 1, bits."""
     octaves = np.frexp(np.maximum(np.arange(first, first + count), 1))[1] - 1
-    return np.array([length + octave for octave, length in enumerate(prefix.lengths)], np.float32)[octaves]
+    by_octave = np.array([length + octave for octave, length in enumerate(prefix.lengths)], np.float32)
+    bits: npt.NDArray[np.float32] = by_octave[octaves]
+    return bits
 
 
 def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial as bind
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default
 from .network import SIDE, WAVEFRONT, Bits
 from .pixels import Drawing, Picture
+from .prior import Latents as Coordinates
 from .threads import in_pieces
 from .words import pixel_words
 
@@ -45,7 +48,8 @@ class Ledger:
     """Where the bits of one file went.
 
     kl_bits: KL(q(z|x) || p(z)), the theory. ideal_bits: the information in the codes chosen, and in the pixels given
-    them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and rounding.
+    them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and
+    rounding.
     `differing_pixels`: pixels of the decoded picture that differ from the (two-level) original.
     """
 
@@ -249,7 +253,9 @@ def _choose(
     return choices
 
 
-def distortion_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_], k: latents.Coordinates) -> npt.NDArray[np.float64]:
+def distortion_bits(
+    model: Model, fields: Bits, inside: npt.NDArray[np.bool_], k: Coordinates
+) -> npt.NDArray[np.float64]:
     """-log2 p(x|z) over the pixels inside, for fields (B, 28, 28) and lattice coordinates (B, D): (B,) bits."""
 
     def piece(bits: Bits, mask: npt.NDArray[np.bool_], z: Integers) -> npt.NDArray[np.float64]:
@@ -264,7 +270,7 @@ def distortion_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_], k
 def _closest(
     model: Model,
     candidates: list[list[Number]],
-    k: latents.Coordinates,
+    k: Coordinates,
     total_bits: npt.NDArray[np.float64],
     fields: Bits,
     inside: npt.NDArray[np.bool_],
@@ -275,7 +281,7 @@ def _closest(
     codes = [candidates[row][column] for row, column in zip(rows, columns, strict=True)]
     z = model.prior.values(k.reshape(*total_bits.shape, -1)[rows, columns])
     words = np.stack([_field_words(Sampling(), code, int(index[row])) for code, row in zip(codes, rows, strict=True)])
-    drawn = in_pieces(_DRAW_PIECE, lambda *piece: _sample_fields(model, *piece), z, words, inside[rows])
+    drawn = in_pieces(_DRAW_PIECE, bind(_sample_fields, model, 1.0), z, words, inside[rows])
     difference = (drawn != fields[rows]).sum(axis=(1, 2))
     table = np.full(total_bits.shape, _PIXELS + 1)
     table[rows, columns] = difference
@@ -371,12 +377,12 @@ def _parse(data: bytes, partial: bool, model: Model | None) -> _Parsed:
             raise FormatError("bytes follow the end of the file's content: it is damaged")
     if not whole and not partial:
         raise TruncatedError(
-            "the check of the pixel section fails: the file is cut short or damaged; --partial (partial=True) decodes a cut file"
+            "the pixel section fails its check: the file is cut short or damaged; --partial (partial=True) decodes a cut one"
         )
     return _Parsed(header, own, codes, stored, whole)
 
 
-def inspect(data: bytes, model: Model | None = None) -> dict[str, object]:
+def inspect(data: bytes, model: Model | None = None) -> dict[str, Any]:
     """What a file says about itself, without decoding any pixel; its pixel section may be cut short.
 
     Raises:
@@ -416,7 +422,7 @@ def _temper(logits: Integers, temperature: float) -> npt.NDArray[np.int64]:
 
 
 def _sample_fields(
-    model: Model, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_], temperature: float = 1.0
+    model: Model, temperature: float, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]
 ) -> Bits:
     """Fields drawn given z (B, D), with words (B, 784); pixels outside the picture are paper: (B, 28, 28)."""
     ordered = words[:, WAVEFRONT].T
@@ -435,8 +441,11 @@ def _write_pixels(model: Model, codes: list[Code], fields: Bits, inside: npt.NDA
         inked = [i for i in range(start, min(start + _GROUP, len(codes))) if not isinstance(codes[i], Blank)]
         if not inked:
             continue
-        z = model.prior.values(latents.coordinates([codes[i] for i in inked], model.prior))
-        ink = in_pieces(_PIECE, lambda bits, part: ink_counts(model.pixels.logits(bits, model.decoder(part))), fields[inked], z)
+        coded = [code for code in codes[start : start + _GROUP] if not isinstance(code, Blank)]
+        z = model.prior.values(latents.coordinates(coded, model.prior))
+        ink = in_pieces(
+            _PIECE, lambda bits, part: ink_counts(model.pixels.logits(bits, model.decoder(part))), fields[inked], z
+        )
         mask = inside[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
         bits = fields[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
         encoder.put_bits(bits[mask], ink[:, WAVEFRONT].T[mask])
@@ -505,13 +514,15 @@ def _draw(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
         return fields
     model = batch[0].file.model
     assert model is not None  # only raw files have none, and they have no codes
-    codes = [job.codes[i] for job, i in places]
+    codes = [code for job in batch for code in job.codes if not isinstance(code, Blank)]
     z = model.prior.values(latents.coordinates(codes, model.prior))
-    words = np.stack([_field_words(sampling, job.codes[i], job.start + i) for job, i in places])
+    words = np.stack(
+        [_field_words(sampling, code, job.start + i) for code, (job, i) in zip(codes, places, strict=True)]
+    )
     inside = np.stack([job.file.inside(job.start + i) for job, i in places])
     owner = np.array([next(n for n, other in enumerate(batch) if other is job) for job, _ in places])
     if all(job.reader.empty for job in batch):
-        drawn = in_pieces(_DRAW_PIECE, lambda *piece: _sample_fields(model, *piece, sampling.temperature), z, words, inside)
+        drawn = in_pieces(_DRAW_PIECE, bind(_sample_fields, model, sampling.temperature), z, words, inside)
     else:
         drawn = _read_fields(batch, model, sampling, owner, z, words, inside)
     for row, (_, i) in enumerate(places):

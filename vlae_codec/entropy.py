@@ -56,7 +56,7 @@ class Encoder:
 
     def finish(self) -> bytes:
         """The code: shortest first, found by trying."""
-        full = self._coder.get_compressed().astype(">u4").tobytes()
+        full: bytes = self._coder.get_compressed().astype(">u4").tobytes()
         best = full
         for length in range(len(full), -1, -1):
             shorter = [c for c in (_cut(full, length, up) for up in (0, 1)) if c is not None and self._decodes(c)]

@@ -1,11 +1,11 @@
 """Every error a caller may catch.
 
-    VlaeError
-    ├── ImageError       the picture cannot be coded as asked
-    ├── FormatError      the bytes are not a file that this version can read
-    │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
-    ├── ModelError       a model is unknown or its folder is damaged
-    └── ConfigError      an experiment file or a data set cannot be used
+VlaeError
+├── ImageError       the picture cannot be coded as asked
+├── FormatError      the bytes are not a file that this version can read
+│   └── TruncatedError   the file ends early; `partial=True` decodes what is there
+├── ModelError       a model is unknown or its folder is damaged
+└── ConfigError      an experiment file or a data set cannot be used
 """
 
 from __future__ import annotations

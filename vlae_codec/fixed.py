@@ -107,7 +107,9 @@ class Affine:
         assert worst < EXACT, f"a partial sum may reach {worst:.3g}: beyond 2^53 it is no longer exact"
 
     @classmethod
-    def rounding(cls, weight: npt.NDArray[np.integer], bias: npt.NDArray[np.integer], shift: int, limit: float) -> Affine:
+    def rounding(
+        cls, weight: npt.NDArray[np.integer], bias: npt.NDArray[np.integer], shift: int, limit: float
+    ) -> Affine:
         """An affine map that rounds half up: half a unit is folded into the bias."""
         half = 2.0 ** (shift - 1) if shift else 0.0
         return cls(np.ascontiguousarray(weight, np.float64), bias.astype(np.float64) + half, shift, limit)

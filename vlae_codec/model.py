@@ -180,7 +180,9 @@ def find(identity: int | bytes, given: Model | None = None) -> Model:
         if _is(about["number"], about["sha256"], identity):
             return _load_released(folder)
     what = f"number {identity}" if isinstance(identity, int) else f"digest {identity.hex()}..."
-    raise ModelError(f"the file needs the model with {what}, which is not among the released ones; give it with --model DIR")
+    raise ModelError(
+        f"the file needs the model with {what}, which is not among the released ones; give it with --model DIR"
+    )
 
 
 def _is(number: int | None, digest: str, identity: int | bytes) -> bool:

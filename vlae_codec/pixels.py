@@ -10,6 +10,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,13 +89,17 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     if two_level is not None:
         return two_level
     if exact and threshold is None:
-        raise ImageError("lossless needs an image of two colours, and this one has more: binarise it with --threshold N")
+        raise ImageError(
+            "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
+        )
     light = _luminance(samples)
     if threshold is None:
         low, high = float(light.min()), float(light.max())
         middle = np.abs(light - (low + high) / 2) < (high - low) / 4
         if middle.mean() > _MIDDLE_SHARE:
-            raise ImageError("this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N")
+            raise ImageError(
+                "this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N"
+            )
         threshold = int((low + high) / 2)
     bright = light > threshold
     note = f"binarised at gray level {threshold}"
@@ -143,23 +148,28 @@ def grid(height: int, width: int) -> tuple[int, int]:
 
 def _check_size(width: int, height: int) -> None:
     if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
-        raise ImageError(f"a picture of {width}x{height} pixels cannot be coded: 1x1 to 65535x65535, at most 2^26 pixels")
+        raise ImageError(
+            f"a picture of {width}x{height} pixels cannot be coded: 1x1 to 65535x65535, at most 2^26 pixels"
+        )
 
 
 def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
     """(H, W, samples) uint8, or (H, W, 1) uint16 for deep grays."""
     if isinstance(picture, Image.Image):
         return _picture_samples(picture)
-    array = np.asarray(picture)
+    array: npt.NDArray[Any] = np.asarray(picture)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype not in (np.bool_, np.uint8, np.uint16):
-        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {array.shape} {array.dtype}")
+        raise ImageError(
+            f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {array.shape} {array.dtype}"
+        )
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16 and array.shape[2] > 1:
         raise ImageError("colour arrays must be uint8")
-    return array
+    samples: npt.NDArray[np.uint16] | npt.NDArray[np.uint8] = array
+    return samples
 
 
 def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
@@ -228,3 +238,34 @@ def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         return values[..., 0]
     light: npt.NDArray[np.float64] = values @ np.array([0.299, 0.587, 0.114])
     return light
+
+
+def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:
+    """Drawings of one size in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns."""
+    tiles = [[to_picture(drawing).convert("RGB") for drawing in row] for row in rows]
+    width, height = (side * scale for side in tiles[0][0].size)
+    gap, columns = 2 * scale, max(map(len, tiles))
+
+    def left(column: int) -> int:
+        return gap + column * (width + gap) + (2 * gap * (column // group) if group else 0)
+
+    sheet = Image.new("RGB", (left(columns - 1) + width + gap, gap + len(tiles) * (height + gap)), (128, 128, 128))
+    for row, line in enumerate(tiles):
+        for column, tile in enumerate(line):
+            sheet.paste(
+                tile.resize((width, height), Image.Resampling.NEAREST), (left(column), gap + row * (height + gap))
+            )
+    return sheet.convert("L") if all(len(d.look.ink) == 1 for row in rows for d in row) else sheet
+
+
+def square(drawings: list[Drawing]) -> list[list[Drawing]]:
+    """The drawings in rows of a nearly square grid."""
+    columns = int(np.ceil(np.sqrt(len(drawings))))
+    return [drawings[i : i + columns] for i in range(0, len(drawings), columns)]
+
+
+def demo_digits() -> list[Drawing]:
+    """The 100 digits of the statically binarised MNIST test set that ship with the package, ten of each class."""
+    with np.load(Path(__file__).parent / "digits.npz", allow_pickle=False) as stored:
+        packed = stored["test"]
+    return [Drawing(bits) for bits in np.unpackbits(packed, axis=1)[:, : SIDE * SIDE].reshape(-1, SIDE, SIDE)]

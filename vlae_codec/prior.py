@@ -1,8 +1,8 @@
 """The prior on the lattice: p(z) = prod_i p(z_i | z_<i), each conditional a mixture of logistics, as integer counts.
 
 Latent i lives on the lattice z_i = step_i * k_i, lowest_i <= k_i < lowest_i + cells. Cell k has the count
-C(k + 1) - C(k) out of 2^24, with C the rounded CDF at the cell's lower edge plus one count per cell below it; the end cells take
-the tails. (Chen et al. 2016, Section 3.2, with a monotone mixture-CDF transformer in one order.)
+C(k + 1) - C(k) out of 2^24, with C the rounded CDF at the cell's lower edge plus one count per cell below it; the
+end cells take the tails. (Chen et al. 2016, Section 3.2, with a monotone mixture-CDF transformer in one order.)
 
 The network is a MADE, evaluated incrementally: the hidden units of degree d are computed once, when z_0 .. z_{d-1} are
 known, so that all latents together cost one forward pass. Everything is at LATENT_BITS.
@@ -17,7 +17,18 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from .fixed import COUNT_BITS, EXP_BITS, LATENT_BITS, SIGMOID_LIMIT, Affine, Integers, code_length_bits, exp_integer, exp_table, sigmoid_table
+from .fixed import (
+    COUNT_BITS,
+    EXP_BITS,
+    LATENT_BITS,
+    SIGMOID_LIMIT,
+    Affine,
+    Integers,
+    code_length_bits,
+    exp_integer,
+    exp_table,
+    sigmoid_table,
+)
 
 Latents = npt.NDArray[np.int64]
 """Lattice coordinates k: (B, D) int64."""
@@ -56,12 +67,14 @@ class Conditional:
         below = np.floor(cdf * ((1 << COUNT_BITS) - self.cells) * 0.5**COUNT_BITS).astype(np.int64) + k - self.lowest
         below[k <= self.lowest] = 0
         below[k >= self.lowest + self.cells] = 1 << COUNT_BITS
-        return below
+        counts: Counts = below
+        return counts
 
     def all_counts(self) -> Counts:
         """The counts of all cells: (B, cells), each >= 1, summing to 2^24."""
         edges = [self.cumulative(np.full(len(self.mu), self.lowest + c)) for c in range(self.cells + 1)]
-        return np.diff(np.stack(edges, axis=1), axis=1)
+        cumulative = np.stack(edges, axis=1)
+        return cumulative[:, 1:] - cumulative[:, :-1]
 
     def locate(self, word: Counts) -> Latents:
         """The k whose cell holds the count `word`, 0 <= word < 2^24: C(k) <= word < C(k + 1); (B,) -> (B,)."""

@@ -1,0 +1,300 @@
+"""compress, decompress, test, info, models, demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vlae_codec import codec, pixels
+from vlae_codec import model as models
+from vlae_codec.errors import VlaeError
+
+from .files import ProgressLine, check_free, output_for, read_bytes, write
+
+_INPUT = click.Path(path_type=Path, allow_dash=True)
+_RESAMPLED = (
+    "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"
+)
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command which writes files has."""
+    options = [
+        click.option("-o", "--output", "out", type=_INPUT, help="File or folder to write; - is stdout."),
+        click.option("-f", "--force", is_flag=True, help="Overwrite existing files."),
+        click.option("-q", "--quiet", is_flag=True, help="Only errors."),
+        click.option("--json", "as_json", is_flag=True, help="Report as JSON."),
+        click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=_INPUT)
+@_common
+@click.option("--lossless", is_flag=True, help="Keep every pixel.")
+@click.option(
+    "--effort", type=click.IntRange(0, 9), default=codec.DEFAULT_EFFORT, show_default=True, help="Size of the search."
+)
+@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@click.option("--verify", is_flag=True, help="Decompress again and compare.")
+def compress(
+    images: tuple[Path, ...],
+    out: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    model_name: str | None,
+    lossless: bool,
+    effort: int,
+    threshold: int | None,
+    verify: bool,
+) -> None:
+    """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
+    model = models.named(model_name or models.DEFAULT)
+    failures = _Failures()
+    drawings: dict[Path, tuple[Path, pixels.Drawing]] = {}
+    for image in images:
+        with failures.of(image):
+            target = output_for(image, out, ".vlz", len(images) > 1)
+            check_free(target, force)
+            source = read_bytes(image) if str(image) == "-" else image
+            picture = pixels.open_picture(source)
+            drawings[image] = target, pixels.to_drawing(picture, threshold, exact=lossless)
+    encoded = (
+        codec.encode(
+            [drawing for _, drawing in drawings.values()],
+            model,
+            lossless=lossless,
+            effort=effort,
+            progress=ProgressLine(quiet),
+        )
+        if drawings
+        else []
+    )
+    report = []
+    for (image, (target, drawing)), result in zip(drawings.items(), encoded, strict=True):
+        with failures.of(image):
+            if verify:
+                _verify(result, drawing, model)
+            write(target, result.data, force)
+            report.append({"input": str(image), "output": str(target), **dataclasses.asdict(result.ledger)})
+    to_stdout = any(row["output"] == "-" for row in report)
+    if as_json:
+        click.echo(json.dumps(report, indent=2), err=to_stdout)
+    elif not quiet:
+        for row in report:
+            click.echo(_ledger_line(row, lossless), err=to_stdout)
+        if not lossless and report:
+            click.echo(f"note: lossy, so on decompression {_RESAMPLED}", err=True)
+    failures.finish()
+
+
+def _verify(result: codec.Encoded, drawing: pixels.Drawing, model: models.Model) -> None:
+    """Raises VlaeError if the file does not decode to what the ledger says."""
+    decoded = codec.decode([result.data], model=model)[0]
+    differing = int((decoded.drawing.bits != drawing.bits).sum())
+    if differing != result.ledger.differing_pixels or decoded.drawing.look != drawing.look:
+        raise VlaeError(
+            f"verification failed: {differing} pixels differ, not {result.ledger.differing_pixels}; please report this"
+        )
+
+
+def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
+    pixels_differ = "exact" if lossless else f"{row['differing_pixels']} pixels differ"
+    pixels_differ += f" ({row['differing_pixels'] / row['width'] / row['height']:.1%})" if not lossless else ""
+    note = f"; {row['note']}" if row["note"] else ""
+    return (
+        f"{row['input']} -> {row['output']}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
+        f"coded {row['coded_bits']:.0f} bits; + container {row['container_bytes']:.1f} bytes "
+        f"= {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; {pixels_differ}{note}"
+    )
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_INPUT)
+@_common
+@click.option("--seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Draws another texture.")
+@click.option("--samples", type=click.IntRange(1, 1024), help="Write a contact sheet of this many re-samplings.")
+@click.option("--temperature", type=click.FloatRange(0.0, 16.0), default=1.0, show_default=True, help="Of the texture.")
+@click.option("--partial", is_flag=True, help="Decode a lossless file that is cut short: known pixels, others sampled.")
+def decompress(
+    files: tuple[Path, ...],
+    out: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    model_name: str | None,
+    seed: int,
+    samples: int | None,
+    temperature: float,
+    partial: bool,
+) -> None:
+    """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
+    model = models.named(model_name) if model_name else None
+    failures = _Failures()
+    report = []
+    for file in files:
+        with failures.of(file):
+            target = output_for(file, out, ".png", len(files) > 1)
+            check_free(target, force)
+            data = read_bytes(file)
+            seeds = range(seed, seed + (samples or 1))
+            decoded = [
+                codec.decode(
+                    [data], codec.Sampling(s, temperature), partial=partial, model=model, progress=ProgressLine(quiet)
+                )[0]
+                for s in seeds
+            ]
+            picture = (
+                pixels.contact_sheet(pixels.square([d.drawing for d in decoded])) if samples else decoded[0].picture
+            )
+            write(target, pixels.png_bytes(picture), force)
+            report.append(
+                {
+                    "input": str(file),
+                    "output": str(target),
+                    "width": picture.width,
+                    "height": picture.height,
+                    "exact_pixels": decoded[0].exact_pixels,
+                    "sampled_pixels": decoded[0].sampled_pixels,
+                }
+            )
+    to_stdout = any(row["output"] == "-" for row in report)
+    if as_json:
+        click.echo(json.dumps(report, indent=2), err=to_stdout)
+    elif not quiet:
+        for row in report:
+            how = f"{row['exact_pixels']} pixels exact, {row['sampled_pixels']} re-sampled"
+            click.echo(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
+        if any(row["sampled_pixels"] for row in report):
+            click.echo(f"note: {_RESAMPLED}", err=True)
+    failures.finish()
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_INPUT)
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
+    """Check the integrity of FILES without writing anything."""
+    model = models.named(model_name) if model_name else None
+    failures = _Failures()
+    for file in files:
+        with failures.of(file):
+            codec.decode([read_bytes(file)], model=model)
+            if not quiet:
+                click.echo(f"{file}: ok")
+    failures.finish()
+
+
+@click.command()
+@click.argument("file", type=_INPUT)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+def info(file: Path, as_json: bool, model_name: str | None) -> None:
+    """Say what FILE holds."""
+    about = codec.inspect(read_bytes(file), models.named(model_name) if model_name else None)
+    if as_json:
+        click.echo(json.dumps(about, indent=2))
+        return
+    for key, value in about.items():
+        click.echo(f"{key.replace('_', ' '):16} {value}")
+
+
+@click.command(name="models")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def list_models(as_json: bool) -> None:
+    """List the released models."""
+    rows = []
+    for folder in models.released():
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        size = (folder / "weights.npz").stat().st_size
+        figures = about.get("figures", {})
+        rows.append(
+            {"name": about["name"], "number": about["number"], "sha256": about["sha256"], "bytes": size, **figures}
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        figures = "".join(f", {key.replace('_', ' ')} {row[key]:.2f}" for key in ("nll_nats", "kl_bits") if key in row)
+        click.echo(
+            f"{row['name']}: number {row['number']}, {row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}"
+        )
+
+
+@click.command()
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), default=Path("vlae-demo"), show_default=True)
+@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+def demo(out: Path, force: bool, quiet: bool) -> None:
+    """Compress 100 MNIST test digits: prints a table, writes the files and a sheet of originals beside re-samplings."""
+    digits = pixels.demo_digits()
+    targets = [out / f"digit-{i:02}.vlz" for i in range(len(digits))]
+    sheet = out / "sheet.png"
+    for target in (sheet, *targets):
+        check_free(target, force)
+    model = models.named(models.DEFAULT)
+    encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
+    data = [result.data for result in encoded]
+    resampled = [codec.decode(data, codec.Sampling(seed)) for seed in range(3)]
+    for target, content in zip(targets, data, strict=True):
+        write(target, content, force)
+    rows = [[digit, *(one[i].drawing for one in resampled)] for i, digit in enumerate(digits)]
+    picture = pixels.contact_sheet(
+        [[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4
+    )
+    write(sheet, pixels.png_bytes(picture), force)
+    if quiet:
+        return
+    ledgers = [result.ledger for result in encoded]
+    click.echo("digit   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
+    for name, rows_of in [(f"{i:5}", ledgers[i : i + 1]) for i in range(0, 100, 10)] + [(" mean", ledgers)]:
+        values = [sum(getattr(ledger, key) for ledger in rows_of) / len(rows_of) for key in _DEMO_COLUMNS]
+        click.echo("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
+    click.echo(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all, and {sheet}: in each group of four")
+    click.echo(f"the original, then three decompressions with other seeds. Lossy: {_RESAMPLED}.")
+
+
+_DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")
+
+
+class _Failures:
+    """Collects the errors of single inputs, so that one bad file does not stop the others."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def of(self, path: Path) -> _Failures:
+        """`with failures.of(path):` reports an error within as one line about `path`."""
+        self._path = path
+        return self
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, VlaeError):
+            return False
+        text = str(error)
+        name = "" if str(self._path) in text else f"{self._path}: "
+        click.echo(f"Error: {name}{text}", err=True)
+        self.count += 1
+        return True
+
+    def finish(self) -> None:
+        """Exits with 1 if anything failed."""
+        if self.count:
+            raise SystemExit(1)
+
+
+COMMANDS = (compress, decompress, test, info, list_models, demo)

@@ -1,0 +1,134 @@
+"""Where commands read and write: default names, `-`, atomic writes, progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from vlae_codec.errors import VlaeError
+
+LARGEST_BYTES = 1 << 30
+
+
+class OutputError(VlaeError):
+    """A result cannot be written where it was asked for."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file; `-` is stdin.
+
+    Raises:
+        VlaeError: it is missing, a folder, unreadable, or beyond any size we can use.
+    """
+    if str(path) == "-":
+        return sys.stdin.buffer.read(LARGEST_BYTES)
+    try:
+        if path.is_file() and path.stat().st_size > LARGEST_BYTES:
+            raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
+        return path.read_bytes()
+    except OSError as error:
+        raise VlaeError(f"cannot read {path}: {error.strerror}") from error
+
+
+def output_for(source: Path, out: Path | None, suffix: str, many: bool) -> Path:
+    """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout."""
+    if out is None:
+        return source if str(source) == "-" else source.with_suffix(suffix)
+    if str(out) == "-":
+        if many:
+            raise click.UsageError("several inputs cannot go to one stdout: give a folder with -o")
+        return out
+    if out.is_dir() or (many and not out.exists()):
+        stem = "stdin" if str(source) == "-" else source.stem
+        return out / (stem + suffix)
+    if many:
+        raise click.UsageError(f"several inputs need a folder, and {out} is a file")
+    return out
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Refuses early what `write` would refuse later.
+
+    Raises:
+        OutputError: the file exists and `force` is not set.
+    """
+    if str(path) != "-" and not force and path.exists():
+        raise OutputError(f"{path} exists: -f overwrites it, -o names another")
+
+
+def write(path: Path, data: bytes, force: bool) -> None:
+    """Writes a whole file or nothing; `-` is stdout.
+
+    Raises:
+        OutputError: the file exists and `force` is not set, or it cannot be written.
+    """
+    if str(path) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
+            try:
+                temporary.write(data)
+                temporary.close()
+                os.chmod(temporary.name, 0o666 & ~_umask())
+                _move(Path(temporary.name), path, force)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary.name)
+                raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _move(temporary: Path, path: Path, force: bool) -> None:
+    check_free(path, force)
+    if force:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if somebody made the file meanwhile
+    except FileExistsError:
+        check_free(path, force)
+        raise
+    except OSError:  # a file system without hard links
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class ProgressLine:
+    """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else one line per kind of work."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._what = ""
+        self._started = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """(what, done, total)."""
+        if self._quiet:
+            return
+        if what != self._what:
+            self._what, self._started = what, time.monotonic()
+            if not self._terminal:
+                click.echo(f"{what}...", err=True)
+        if self._terminal:
+            spent = time.monotonic() - self._started
+            left = spent / max(done, 1) * max(total - done, 0)
+            end = "\n" if done >= total else ""
+            click.echo(f"\r{what}: {min(done, total)}/{total}, {left:.0f} s left \033[K{end}", nl=False, err=True)

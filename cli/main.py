@@ -1,0 +1,48 @@
+"""The command line: each command parses, makes one library call, prints and exits.
+
+Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from vlae_codec import __version__
+from vlae_codec.errors import VlaeError
+
+
+class _Group(click.Group):
+    """Turns every foreseen error into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VlaeError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has gone: nothing is left to say
+            raise SystemExit(1) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+        except MemoryError as error:
+            raise click.ClickException("not enough memory for this") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vlae-codec")
+def main() -> None:
+    """A generative image codec: the structure of a picture in a few bytes, its texture re-sampled."""
+
+
+def _register() -> None:
+    from . import codec, training
+
+    for command in (*codec.COMMANDS, *training.COMMANDS):
+        main.add_command(command)
+
+
+_register()

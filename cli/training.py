@@ -1,0 +1,134 @@
+"""train, evaluate, export: the commands that need torch, imported only when they run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import click
+
+from vlae_codec.errors import ConfigError
+
+from .files import ProgressLine, check_free, write
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_DATA = click.option(
+    "--data",
+    "data_folder",
+    type=_FOLDER,
+    envvar="VLAE_DATA",
+    default=Path("data"),
+    show_default=True,
+    help="Folder of the data sets.",
+)
+_DEVICE = click.option("--device", default="cpu", show_default=True, help="Torch device, such as cuda.")
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("this command needs torch: pip install 'vlae-codec[train]'")
+
+
+@click.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "run", type=_FOLDER, help="Folder of the run.  [default: runs/NAME]")
+@_DATA
+@_DEVICE
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.")
+def train(experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None) -> None:
+    """Train the EXPERIMENT, a TOML file or the name of one that ships; resumes if its run has begun."""
+    _need_torch()
+    import torch
+    from vlae_codec.models import config
+    from vlae_codec.models import train as training
+
+    if threads:
+        torch.set_num_threads(threads)
+    loaded = config.load(config.locate(experiment))
+    training.train(loaded, run or Path("runs") / experiment.stem, data_folder, device, report=click.echo)
+
+
+@click.command()
+@click.argument("run", type=_FOLDER)
+@_DATA
+@_DEVICE
+@click.option("--part", default="test", show_default=True, help="Part of the data set.")
+@click.option("--images", type=click.IntRange(1), help="Only a fixed random part of this many.")
+@click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Importance samples.")
+@click.option(
+    "--paired-images", type=click.IntRange(0), default=0, show_default=True, help="Images for the paired difference."
+)
+@click.option("--paired-samples", type=click.IntRange(2), default=4096, show_default=True)
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file."
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite it.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def evaluate(
+    run: Path,
+    data_folder: Path,
+    device: str,
+    part: str,
+    images: int | None,
+    samples: int,
+    paired_images: int,
+    paired_samples: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim."""
+    _need_torch()
+    from vlae_codec.models import data
+    from vlae_codec.models.evaluate import Evaluator
+    from vlae_codec.models.train import load_average
+
+    if out:
+        check_free(out, force)
+    model, config = load_average(run)
+    chosen = data.load(config.data.name, [part], data_folder)
+    if images:
+        chosen = data.shuffled_part(chosen, images, seed=0)
+    progress = ProgressLine(quiet=False)
+    figures = Evaluator(model, device).figures(
+        chosen, samples, paired_images, paired_samples, report=lambda done, total: progress("evaluating", done, total)
+    )
+    table = {"data": config.data.name, "part": part, **figures.as_dict()}
+    if out:
+        write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
+    if as_json:
+        click.echo(json.dumps(table, indent=2))
+        return
+    click.echo(f"{config.data.name}, {part}, {figures.images} images   nats     bits     bits/dim")
+    for name in ("elbo", "kl", "distortion", "nll", "paired_difference"):
+        nats, bits, bpd = (table[f"{name}_{unit}"] for unit in ("nats", "bits", "bpd"))
+        error = table.get(f"{name}_nats_se")
+        click.echo(
+            f"{name:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
+        )
+
+
+@click.command()
+@click.argument("run", type=_FOLDER)
+@click.option("-o", "--output", "folder", type=_FOLDER, required=True, help="Folder of the integer model.")
+@click.option("--name", help="Its name.  [default: the folder's]")
+@click.option(
+    "--number", type=click.IntRange(1, 255), help="Its registered number; without one, files carry its digest."
+)
+@click.option("--step", type=float, default=1.0, show_default=True, help="Lattice step over the posterior's deviation.")
+@_DATA
+@click.option("-f", "--force", is_flag=True, help="Overwrite it.")
+def export(
+    run: Path, folder: Path, name: str | None, number: int | None, step: float, data_folder: Path, force: bool
+) -> None:
+    """Turn the trained model of RUN into an integer model for the codec, and check that the two agree."""
+    _need_torch()
+    from vlae_codec.models import export as exporting
+
+    check_free(folder / "weights.npz", force)
+    report = exporting.export_run(run, folder, name or folder.name, number, step, data_folder)
+    click.echo(report)
+
+
+COMMANDS = (train, evaluate, export)

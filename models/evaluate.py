@@ -1,0 +1,147 @@
+"""What a trained model is worth: ELBO with its two terms, and the importance-sampled NLL (Burda et al. 2015).
+
+NLL of an image: -log (1/S) sum_s p(x|z_s) p(z_s) / q(z_s|x), with z_s ~ q(z|x); an upper bound that falls with S. Images
+differ by some 20 nats, so that a part of a test set says little: S = 128 is used on all images, and the mean *paired*
+difference to a larger S on a fixed random part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import data
+from .layers import placed
+from .vlae import VLAE
+
+_ROWS = 512  # decoder evaluations at a time
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over the test set in nats, with standard errors of the mean (`_se`)."""
+
+    images: int
+    elbo_nats: float
+    elbo_nats_se: float
+    kl_nats: float
+    distortion_nats: float
+    nll_nats: float
+    nll_nats_se: float
+    samples: int
+    paired_images: int = 0
+    paired_samples: int = 0
+    paired_difference_nats: float = 0.0
+    paired_difference_nats_se: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """All figures, and the main ones in bits and in bits per dimension."""
+        rates = {f.name[:-5]: getattr(self, f.name) for f in dataclasses.fields(self) if f.name.endswith("_nats")}
+        bits = {f"{name}_bits": value / math.log(2) for name, value in rates.items()}
+        bpd = {f"{name}_bpd": value / math.log(2) / 784 for name, value in rates.items()}
+        return {**dataclasses.asdict(self), **bits, **bpd}
+
+
+class Evaluator:
+    """Evaluates one model; compiles its decoder once."""
+
+    def __init__(self, model: VLAE, device: str = "cpu") -> None:
+        self._model = placed(model, device).eval()
+        self._log_likelihood = torch.compile(self._model.log_likelihood, dynamic=False)
+        self._device = device
+
+    @torch.no_grad()
+    def log_weights(self, x: Tensor, samples: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(x|z), log q(z|x) - log p(z) and their difference's samples for images (B, 1, 28, 28): three (B, S)."""
+        model, batch = self._model, len(x)
+        mu, log_sigma = model.encoder(x)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(batch, samples, model.latents, generator=generator).to(self._device)
+        z = (mu[:, None] + noise * log_sigma[:, None].exp()) * model.active
+        log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma[:, None]
+        log_p = model.prior.log_prob(z.flatten(0, 1)).view_as(z)
+        kl = ((log_q - log_p) * model.active).sum(2)
+        images = x[:, None].expand(batch, samples, *x.shape[1:]).flatten(0, 1)
+        likelihood = torch.cat(
+            [
+                self._padded(images[i : i + _ROWS], z.flatten(0, 1)[i : i + _ROWS])
+                for i in range(0, batch * samples, _ROWS)
+            ]
+        ).view(batch, samples)
+        return likelihood, kl, likelihood - kl
+
+    def _padded(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of up to _ROWS rows, at the one compiled batch size."""
+        missing = _ROWS - len(x)
+        if missing:
+            x, z = (torch.cat([part, part[:1].expand(missing, *part.shape[1:])]) for part in (x, z))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self._log_likelihood(x, z)[: _ROWS - missing]
+
+    def figures(
+        self,
+        images: data.Images,
+        samples: int = 128,
+        paired_images: int = 0,
+        paired_samples: int = 4096,
+        seed: int = 0,
+        report: Report | None = None,
+    ) -> Figures:
+        """All figures for a binarised test set (N, 28, 28)."""
+        x = torch.from_numpy(data.binarise(images, np.random.default_rng(seed)))
+        per_batch = max(1, _ROWS // samples)
+        work = len(x) * samples + paired_images * paired_samples
+        elbo, kl, nll = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
+        for start in range(0, len(x), per_batch):
+            part = slice(start, start + per_batch)
+            _, kl_part, weights = self.log_weights(x[part].to(self._device), samples, seed + start)
+            elbo[part], kl[part] = weights.mean(1).cpu(), kl_part.mean(1).cpu()
+            nll[part] = _nll(weights)
+            if report:
+                report(start * samples, work)
+        chosen = np.random.default_rng(seed).permutation(len(x))[:paired_images]
+        difference = np.zeros(len(chosen))
+        for row, image in enumerate(chosen):
+            _, _, weights = self.log_weights(x[image : image + 1].to(self._device), paired_samples, seed + 10**6 + row)
+            difference[row] = _nll(weights)[0] - nll[image]
+            if report:
+                report(len(x) * samples + row * paired_samples, work)
+        return Figures(
+            images=len(x),
+            elbo_nats=float(elbo.mean()),
+            elbo_nats_se=_standard_error(elbo),
+            kl_nats=float(kl.mean()),
+            distortion_nats=float((-elbo - kl).mean()),
+            nll_nats=float(nll.mean()),
+            nll_nats_se=_standard_error(nll),
+            samples=samples,
+            paired_images=len(chosen),
+            paired_samples=paired_samples if len(chosen) else 0,
+            paired_difference_nats=float(difference.mean()) if len(chosen) else 0.0,
+            paired_difference_nats_se=_standard_error(difference) if len(chosen) else 0.0,
+        )
+
+
+def _nll(log_weights: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """-log mean_s w_s, (B, S) -> (B,) nats."""
+    nll: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = (
+        (math.log(log_weights.shape[1]) - torch.logsumexp(log_weights.double(), dim=1)).cpu().numpy()
+    )
+    return nll
+
+
+def _standard_error(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def seconds_left(started: float, done: int, total: int) -> float:
+    """By the pace so far."""
+    return (time.monotonic() - started) / max(done, 1) * (total - done)
