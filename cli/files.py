@@ -38,6 +38,8 @@ def read_bytes(path: Path) -> bytes:
 
 def output_for(source: Path, out: Path | None, suffix: str, many: bool) -> Path:
     """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout."""
+    if source.is_dir():
+        raise VlaeError(f"{source} is a folder, not a file")
     if out is None:
         return source if str(source) == "-" else source.with_suffix(suffix)
     if str(out) == "-":

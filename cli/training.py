@@ -39,14 +39,11 @@ def _need_torch() -> None:
 def train(experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None) -> None:
     """Train the EXPERIMENT, a TOML file or the name of one that ships; resumes if its run has begun."""
     _need_torch()
-    import torch
     from vlae_codec.models import config
     from vlae_codec.models import train as training
 
-    if threads:
-        torch.set_num_threads(threads)
     loaded = config.load(config.locate(experiment))
-    training.train(loaded, run or Path("runs") / experiment.stem, data_folder, device, report=click.echo)
+    training.train(loaded, run or Path("runs") / experiment.stem, data_folder, device, threads, report=click.echo)
 
 
 @click.command()

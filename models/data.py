@@ -66,3 +66,22 @@ def binarise(images: Images, rng: np.random.Generator) -> npt.NDArray[np.float32
 def shuffled_part(images: Images, count: int, seed: int) -> Images:
     """A fixed random `count` of the images; test sets are sorted by class, so a slice is no sample."""
     return images[np.random.default_rng(seed).permutation(len(images))[:count]]
+
+
+def labels(part: str, folder: Path | None = None) -> npt.NDArray[np.uint8]:
+    """Classes of `mnist_gray`'s train (60,000) or test part, in its order.
+
+    Raises:
+        ConfigError: the archive is not there.
+    """
+    folder = folder or Path(os.environ.get("VLAE_DATA", "data"))
+    try:
+        with np.load(folder / "mnist_gray.npz", allow_pickle=False) as arrays:
+            return np.asarray(arrays[f"{part}_y"], np.uint8)
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError(f"cannot read the labels of mnist_gray ({error}); point --data at its folder") from error
+
+
+def static_test_labels(folder: Path | None = None) -> npt.NDArray[np.uint8]:
+    """Classes of the test part of `mnist_static`, which is sorted by class."""
+    return np.sort(labels("test", folder))

@@ -49,9 +49,12 @@ def train(
     folder: Path,
     data_folder: Path | None = None,
     device: str = "cpu",
+    threads: int | None = None,
     report: Callable[[str], None] = print,
 ) -> Run:
     """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run."""
+    if threads:
+        torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
     held_out = _held_out(config, data_folder)
     run = _resume(config, folder, device) or _start(config, images, device)

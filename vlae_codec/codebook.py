@@ -94,7 +94,8 @@ def rank(
         segment = _segment(model, first, count, progress, total)
         z = segment.k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
         score = np.concatenate([z * z, z], axis=1) @ factors.astype(np.float32)  # log2 q, up to a constant
-        score -= (segment.log2_p + _number_bits(prefix, first, count))[:, None]
+        n = np.maximum(np.arange(first, first + count), 1)
+        score -= (segment.log2_p + prefix.number_bits(n).astype(np.float32))[:, None]
         if first == 0:
             score[0] = -np.inf  # numbers begin at 1
         top = np.argpartition(-score.T, min(best, count - 1), axis=1)[:, :best]
@@ -102,14 +103,6 @@ def rank(
     scores, numbers = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     order = np.argsort(-scores, axis=1)[:, :best]
     return np.take_along_axis(numbers, order, axis=1)
-
-
-def _number_bits(prefix: PrefixCode, first: int, count: int) -> npt.NDArray[np.float32]:
-    """L(n) for n = first .. first + count - 1, bits."""
-    octaves = np.frexp(np.maximum(np.arange(first, first + count), 1))[1] - 1
-    by_octave = np.array([length + octave for octave, length in enumerate(prefix.lengths)], np.float32)
-    bits: npt.NDArray[np.float32] = by_octave[octaves]
-    return bits
 
 
 def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:

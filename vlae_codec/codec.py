@@ -6,14 +6,13 @@ doors. Every network runs in exact integers (see `fixed`), so a file decodes to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial as bind
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from . import container, latents, pixels
 from .codebook import Posterior, Progress, rank
@@ -24,10 +23,10 @@ from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_coun
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default
 from .network import SIDE, WAVEFRONT, Bits
-from .pixels import Drawing, Picture
+from .pixels import Drawing, Picture, PillowImage
 from .prior import Latents as Coordinates
 from .threads import in_pieces
-from .words import pixel_words
+from .words import codeword_words, pixel_words
 
 EFFORTS = ((10, 2), (12, 4), (14, 8), (15, 16), (16, 24), (17, 40), (18, 64), (19, 128), (20, 256), (22, 512))
 """By effort 0..9: the codebook's size as a power of two, and how many codewords are decoded and scored."""
@@ -83,7 +82,7 @@ class Decoded:
     sampled_pixels: int
 
     @property
-    def picture(self) -> Image.Image:
+    def picture(self) -> PillowImage:
         """As a Pillow image."""
         return pixels.to_picture(self.drawing)
 
@@ -126,7 +125,7 @@ def compress(
 
 def decompress(
     data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Model | None = None
-) -> Image.Image:
+) -> PillowImage:
     """The picture of one file; see `decode`."""
     return decode([data], Sampling(seed, temperature), partial=partial, model=model)[0].picture
 
@@ -221,36 +220,45 @@ def _choose(
         return choices
     fields, inside = fields[inked], inside[inked]
     posterior = Posterior.of(model, fields)
-    kl_bits = posterior.rate_bits(model)
     bits, best = EFFORTS[effort]
     numbers = rank(model, prefix, posterior, bits, best, progress)
-    candidates = [[*map(Number, row.tolist())] for row in numbers]
-    k = latents.coordinates([code for row in candidates for code in row], model.prior)
-    distortion = distortion_bits(model, np.repeat(fields, best, 0), np.repeat(inside, best, 0), k).reshape(-1, best)
-    length = np.array([[prefix.number_bits(code.n) for code in row] for row in candidates])
     lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
-    lattice_bits = code_length_bits(model.prior.counts(lattice)).sum(axis=1)
-    lattice_bits += prefix.lengths[latents.LATTICE] + _LATTICE_OVERHEAD_BITS
-    lattice_distortion = distortion_bits(model, fields, inside, lattice)
-    total = length + distortion
-    chosen = total.argmin(axis=1)
-    differing = np.zeros(len(fields), np.int64)
+    k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
+    code_bits = np.concatenate([prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1)
+    columns = best + 1
+    distortion = distortion_bits(
+        model, np.repeat(fields, columns, 0), np.repeat(inside, columns, 0), k.reshape(-1, k.shape[2])
+    ).reshape(-1, columns)
+
+    def code(row: int, column: int) -> Number | Lattice:
+        return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
+
+    total = code_bits + distortion
+    chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
     if lossy:
-        chosen, differing = _closest(model, candidates, k, total, fields, inside, index[inked])
-    for row, place in enumerate(inked):
-        column = int(chosen[row])
-        if lattice_bits[row] + lattice_distortion[row] < total[row].min():
-            code = Lattice(tuple(lattice[row].tolist()))
-            choices[place] = _Choice(code, lattice_bits[row], lattice_distortion[row], kl_bits[row])
-        else:
-            choices[place] = _Choice(
-                candidates[row][column],
-                float(length[row, column]),
-                float(distortion[row, column]),
-                float(kl_bits[row]),
-                int(differing[row]),
-            )
+        chosen, differing = _closest(model, code, k, total, fields, inside, index[inked])
+    kl_bits = posterior.rate_bits(model)
+    for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
+        choices[place] = _Choice(
+            code(row, column),
+            float(code_bits[row, column]),
+            float(distortion[row, column]),
+            float(kl_bits[row]),
+            int(differing[row]),
+        )
     return choices
+
+
+def _codewords(model: Model, numbers: npt.NDArray[np.int64]) -> Coordinates:
+    """The lattice coordinates of numbers (B, N): (B, N, D)."""
+    words = np.concatenate([codeword_words(n, 1, model.prior.latents) for n in numbers.ravel().tolist()])
+    return in_pieces(256, model.prior.sample, words).reshape(*numbers.shape, -1)
+
+
+def _lattice_bits(model: Model, prefix: PrefixCode, k: Coordinates) -> npt.NDArray[np.float64]:
+    """What lattice codes cost: (B, D) -> (B,) bits, with the ends of their stream."""
+    bits: npt.NDArray[np.float64] = code_length_bits(model.prior.counts(k)).sum(axis=1)
+    return bits + prefix.lengths[latents.LATTICE] + _LATTICE_OVERHEAD_BITS
 
 
 def distortion_bits(
@@ -269,7 +277,7 @@ def distortion_bits(
 
 def _closest(
     model: Model,
-    candidates: list[list[Number]],
+    code: Callable[[int, int], Number | Lattice],
     k: Coordinates,
     total_bits: npt.NDArray[np.float64],
     fields: Bits,
@@ -278,14 +286,15 @@ def _closest(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
     """Of the candidates with nearly the least J, the column whose picture is closest, and its differing pixels."""
     rows, columns = np.nonzero(total_bits <= total_bits.min(axis=1, keepdims=True) + _CLOSER_SLACK_BITS)
-    codes = [candidates[row][column] for row, column in zip(rows, columns, strict=True)]
-    z = model.prior.values(k.reshape(*total_bits.shape, -1)[rows, columns])
-    words = np.stack([_field_words(Sampling(), code, int(index[row])) for code, row in zip(codes, rows, strict=True)])
-    drawn = in_pieces(_DRAW_PIECE, bind(_sample_fields, model, 1.0), z, words, inside[rows])
-    difference = (drawn != fields[rows]).sum(axis=(1, 2))
-    table = np.full(total_bits.shape, _PIXELS + 1)
-    table[rows, columns] = difference
-    return table.argmin(axis=1), table.min(axis=1)
+    words = [
+        _field_words(Sampling(), code(row, column), int(index[row]))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+    z = model.prior.values(k[rows, columns])
+    drawn = in_pieces(_DRAW_PIECE, bind(_sample_fields, model, 1.0), z, np.stack(words), inside[rows])
+    difference = np.full(total_bits.shape, _PIXELS + 1)
+    difference[rows, columns] = (drawn != fields[rows]).sum(axis=(1, 2))
+    return difference.argmin(axis=1), difference.min(axis=1)
 
 
 # --- writing and reading one file
@@ -301,8 +310,7 @@ def _file(
     lossless: bool,
 ) -> Encoded:
     height, width = drawing.bits.shape
-    identity = model.number if model.number is not None else model.digest[: container.DIGEST_BYTES]
-    header = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, identity, width, height, drawing.look)
+    header = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, model.identity, width, height, drawing.look)
     codes = [choice.code for choice in choices]
     section = latents.write(codes, prefix, model.prior)
     head = header.write()

@@ -36,6 +36,7 @@ SIGMOID_LIMIT = 16
 """The sigmoid's argument saturates at +-16."""
 EXP_BITS = 30
 """Fraction bits of `exp_table`."""
+_COARSE_BITS, _FINE_BITS = 36, 26
 
 
 def exp_integer(x: Decimal | int, bits: int) -> int:
@@ -45,14 +46,16 @@ def exp_integer(x: Decimal | int, bits: int) -> int:
 
 
 def exp_table(bits: int, limit: int) -> npt.NDArray[np.int64]:
-    """floor-rounded exp(-i / 2^bits) * 2^30 for i in 0 .. limit * 2^bits: (limit * 2^bits + 1,) int64.
+    """exp(-i / 2^bits) * 2^30, floored, for i in 0 .. limit * 2^bits, limit <= 16: (limit * 2^bits + 1,) int64.
 
-    exp(-(64 a + b) / 2^bits) is the product of two table entries, each rounded to nearest at 2^-30.
+    exp(-(64 a + b) / 2^bits) is the product of two rounded factors, of 36 and 26 fraction bits: precise enough for the
+    table never to rise, which CDFs built on it need, and small enough for int64.
     """
     step = Decimal(1) / (1 << bits)
-    fine = np.array([exp_integer(-b * step, EXP_BITS) for b in range(64)], np.int64)
-    coarse = np.array([exp_integer(-64 * a * step, EXP_BITS) for a in range((limit << bits) // 64 + 1)], np.int64)
-    return ((coarse[:, None] * fine[None, :]) >> EXP_BITS).reshape(-1)[: (limit << bits) + 1]
+    coarse = [exp_integer(-64 * a * step, _COARSE_BITS) for a in range((limit << bits) // 64 + 1)]
+    fine = [exp_integer(-b * step, _FINE_BITS) for b in range(64)]
+    product = np.outer(np.array(coarse, np.int64), np.array(fine, np.int64)) >> _COARSE_BITS + _FINE_BITS - EXP_BITS
+    return product.reshape(-1)[: (limit << bits) + 1]
 
 
 @cache

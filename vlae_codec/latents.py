@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .entropy import Decoder, Encoder
 from .errors import FormatError, TruncatedError
@@ -92,10 +93,11 @@ class PrefixCode:
             self.words[symbol] = (code, length)
         self.symbols = {word: symbol for symbol, word in self.words.items()}
 
-    def number_bits(self, n: int) -> int:
-        """The length of Number(n), bits."""
-        octave = n.bit_length() - 1
-        return self.lengths[octave] + octave
+    def number_bits(self, n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """L(n): the lengths of numbers n >= 1, bits; elementwise."""
+        octaves = np.frexp(n)[1] - 1
+        bits: npt.NDArray[np.float64] = (np.array(self.lengths)[octaves] + octaves).astype(np.float64)
+        return bits
 
 
 class BitWriter:

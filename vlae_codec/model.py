@@ -44,6 +44,11 @@ class Model:
     digest: bytes
     arrays: Arrays
 
+    @property
+    def identity(self) -> int | bytes:
+        """What files name the model by: its number, else the first 8 bytes of its digest."""
+        return self.digest[:8] if self.number is None else self.number
+
     @cached_property
     def encoder(self) -> Encoder:
         """q(z|x)."""

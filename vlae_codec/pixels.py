@@ -25,7 +25,8 @@ _MIDDLE_SHARE = 0.25
 """A drawing has at most this share of its pixels in the middle half of its range of grays."""
 
 Bits = npt.NDArray[np.uint8]
-Picture = Image.Image | npt.NDArray[np.generic]
+PillowImage = Image.Image
+Picture = PillowImage | npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            picture = Image.open(io.BytesIO(source if isinstance(source, bytes) else source.read_bytes()))
             _check_size(*picture.size)
             if getattr(picture, "n_frames", 1) > 1:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")

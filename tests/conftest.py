@@ -1,0 +1,39 @@
+"""What the tests share: a tiny fixed model, real digits, and a cache of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlae_codec import model as models
+from vlae_codec.pixels import Drawing, demo_digits
+
+HERE = Path(__file__).parent
+TINY = HERE / "tiny"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny() -> models.Model:
+    """A model that never changes: 6 latents, 6 channels, trained for a minute."""
+    return models.load(TINY)
+
+
+@pytest.fixture(scope="session")
+def digits() -> list[Drawing]:
+    """100 digits of the MNIST test set, ten of each class."""
+    return demo_digits()
+
+
+@pytest.fixture(scope="session")
+def fields(digits) -> np.ndarray:
+    """The same as fields, (100, 28, 28)."""
+    return np.stack([digit.bits for digit in digits])

@@ -1,0 +1,165 @@
+"""The integer networks once more: slowly, obviously, with Python's integers and no numpy arithmetic.
+
+Written from FORMAT.md's description of the computation, not from the code. Nested lists are indexed [row][col][channel].
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, getcontext
+
+getcontext().prec = 40
+
+
+def nearest(x: Decimal) -> int:
+    return int((x).to_integral_value(rounding="ROUND_HALF_EVEN"))
+
+
+def exp30(numerator: int, bits: int) -> int:
+    """exp(-numerator / 2^bits) * 2^30, as the product of two rounded factors."""
+    fine, coarse = numerator % 64, numerator - numerator % 64
+    parts = [nearest((Decimal(-part) / (1 << bits)).exp() * (1 << scale)) for part, scale in ((fine, 26), (coarse, 36))]
+    return parts[0] * parts[1] >> 32
+
+
+def elu(x: int) -> int:
+    if x >= 0:
+        return min(x, 65535 - 8192)
+    x = max(x, -8192)
+    return ((exp30(-x, 10) + (1 << 19)) >> 20) - 1024
+
+
+def sigmoid24(x: int, bits: int) -> int:
+    x = max(-(16 << bits), min(16 << bits, x))
+    if x < 0:
+        return (1 << 24) - sigmoid24(-x, bits)
+    return (1 << 54) // ((1 << 30) + exp30(x, bits))
+
+
+class Layers:
+    """Layer arithmetic over a model's arrays."""
+
+    def __init__(self, arrays) -> None:
+        self.arrays = {name: value.tolist() for name, value in arrays.items()}
+
+    def affine(self, name: str, x: list[int], columns=None) -> list[int]:
+        weight, bias, shift = (self.arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        half = 1 << (shift - 1) if shift else 0
+        columns = range(len(bias)) if columns is None else columns
+        return [(sum(a * weight[i][o] for i, a in enumerate(x) if a) + bias[o] + half) >> shift for o in columns]
+
+    def conv(self, name: str, image, stride: int = 1):
+        height, width = len(image), len(image[0])
+        if len(self.arrays[f"{name}.weight"]) == len(image[0][0]):
+            return [[self.affine(name, pixel) for pixel in row] for row in image]
+        out = []
+        for row in range(0, height, stride):
+            out.append([])
+            for col in range(0, width, stride):
+                taps = [at(image, row + dr, col + dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
+                out[-1].append(self.affine(name, sum(taps, [])))
+        return out
+
+    def causal(self, name: str, image, row: int, col: int, centre: bool) -> list[int]:
+        taps = [at(image, row - 1, col + d) for d in (-1, 0, 1)] + [at(image, row, col - 1)]
+        return self.affine(name, sum(taps, []) + (at(image, row, col) if centre else []))
+
+    def block(self, name: str, image):
+        y = self.conv(f"{name}.second", each(elu, self.conv(f"{name}.first", each(elu, image))))
+        return add(image, y)
+
+    def decode(self, z: list[int]):
+        """Context of the latents z: [28][28][channels]."""
+        h = self.affine("decoder.expand", [elu(v) for v in self.affine("decoder.dense", z)])
+        channels = len(h) // 49
+        image = [[h[(7 * r + c) * channels : (7 * r + c + 1) * channels] for c in range(7)] for r in range(7)]
+        image = self.blocks("decoder.bottom", image)
+        image = spread(self.conv("decoder.up", each(elu, image)))
+        image = self.blocks("decoder.top", image)
+        return spread(self.conv("decoder.output", each(elu, image)))
+
+    def blocks(self, name: str, image):
+        index = 0
+        while f"{name}.{index}.first.bias" in self.arrays:
+            image = self.block(f"{name}.{index}", image)
+            index += 1
+        return image
+
+    def logits(self, field, context):
+        """Logits of a whole field, in raster order."""
+        pixels = [[[int(v)] for v in row] for row in field]
+        size = len(pixels)
+        places = [(r, c) for r in range(size) for c in range(size)]
+        h = [[None] * size for _ in range(size)]
+        for r, c in places:
+            h[r][c] = [
+                a + b for a, b in zip(context[r][c], self.causal("pixels.input", pixels, r, c, False), strict=True)
+            ]
+        for i in range(self.arrays["pixels.layers"]):
+            active = each(elu, h)
+            inner = [[None] * size for _ in range(size)]
+            for r, c in places:
+                inner[r][c] = self.causal(f"pixels.blocks.{i}.first", active, r, c, True)
+            h = add(h, self.conv(f"pixels.blocks.{i}.second", each(elu, inner)))
+        return [self.affine("pixels.output", [elu(v) for v in h[r][c]])[0] for r, c in places]
+
+    def prior_counts(self, k: list[int]) -> list[int]:
+        """The count of each lattice coordinate given those before it."""
+        a = self.arrays
+        steps, lowest, cells, degrees = a["prior.steps"], a["prior.lowest"], a["prior.cells"], a["prior.degrees"]
+        z = [step * value for step, value in zip(steps, k, strict=True)]
+        found = []
+        for i, step in enumerate(steps):
+            h, seen = z, [j < i for j in range(len(z))]
+            for layer in range(a["prior.layers"]):
+                visible = [v if see else 0 for v, see in zip(h, seen, strict=True)]
+                # a unit of degree d sees the inputs of degree <= d; only units of degree <= i matter here
+                h = [max(0, min(1 << 18, v)) for v in self.affine(f"prior.hidden.{layer}", visible)]
+                h = [v if d <= i else 0 for v, d in zip(h, degrees, strict=True)]
+                seen = [d <= i for d in degrees]
+            group = len(a["prior.output.bias"]) // len(steps)
+            out = self.affine("prior.output", h, range(i * group, (i + 1) * group))
+            mixtures = group // 3
+            logits, mu, log_s = (out[j * mixtures : (j + 1) * mixtures] for j in range(3))
+            e = [exp30(min(max(logits) - v, 12 << 12), 12) >> 10 for v in logits]
+            weights = [(v << 20) // sum(e) for v in e]
+            mu = [max(-(1 << 17), min(1 << 17, v)) for v in mu]
+            e6 = nearest(Decimal(6).exp() * (1 << 16))
+            inverse = [exp30(max(0, min(9 << 12, v + (6 << 12))), 12) * e6 >> 30 for v in log_s]
+
+            def cumulative(c, step=step, weights=weights, mu=mu, inverse=inverse, low=lowest[i]):
+                if c <= low:
+                    return 0
+                if c >= low + cells:
+                    return 1 << 24
+                edge = (2 * c - 1) * step
+                arguments = [(edge - 2 * m) * s >> 17 for m, s in zip(mu, inverse, strict=True)]
+                cdf = sum(w * sigmoid24(v, 12) for w, v in zip(weights, arguments, strict=True)) >> 20
+                return (cdf * ((1 << 24) - cells) >> 24) + c - low
+
+            found.append(cumulative(k[i] + 1) - cumulative(k[i]))
+        return found
+
+
+def at(image, row: int, col: int) -> list[int]:
+    inside = 0 <= row < len(image) and 0 <= col < len(image[0])
+    return image[row][col] if inside else [0] * len(image[0][0])
+
+
+def each(function, image):
+    return [[[function(v) for v in pixel] for pixel in row] for row in image]
+
+
+def add(one, other):
+    return [
+        [[a + b for a, b in zip(p, q, strict=True)] for p, q in zip(r, s, strict=True)]
+        for r, s in zip(one, other, strict=True)
+    ]
+
+
+def spread(image):
+    """Depth to space: channel (2 row + col) * C + c."""
+    channels = len(image[0][0]) // 4
+    size = 2 * len(image)
+    return [
+        [image[r // 2][c // 2][(2 * (r % 2) + c % 2) * channels :][:channels] for c in range(size)] for r in range(size)
+    ]

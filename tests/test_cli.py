@@ -1,0 +1,205 @@
+"""The command line as a user meets it: names, streams, refusals, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from vlae_codec.cli.main import main
+
+FAST = ["--effort", "0"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, stdin=None, expect=0):
+        result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == expect, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return call
+
+
+@pytest.fixture
+def image(tmp_path, digits):
+    path = tmp_path / "img.png"
+    Image.fromarray(digits[11].bits * np.uint8(255)).save(path)
+    return path
+
+
+def pixels_of(path):
+    return np.asarray(Image.open(path))
+
+
+def test_lossless_there_and_back_with_default_names(run, image, tmp_path):
+    original = pixels_of(image)
+    assert "exact" in run("compress", image, "--lossless", "--verify", *FAST).output
+    image.unlink()
+    run("decompress", "img.vlz")
+    assert np.array_equal(pixels_of(image), original)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["img.png", "img.vlz"]
+
+
+def test_lossy_says_that_texture_is_resampled(run, image):
+    result = run("compress", image, "--verify", *FAST)
+    assert "re-sampled" in result.stderr
+    assert "KL" in result.stdout
+    assert "re-sampled" in run("decompress", "img.vlz", "-o", "new.png").stderr
+    assert pixels_of("new.png").shape == (28, 28)
+
+
+def test_json_ledger_adds_up(run, image):
+    (row,) = json.loads(run("compress", image, "--json", "-q", *FAST).stdout)
+    assert row["total_bytes"] == os.path.getsize("img.vlz") <= 9
+    assert row["container_bytes"] + row["coded_bits"] / 8 == row["total_bytes"]
+    assert row["kl_bits"] > 0
+    (row,) = json.loads(run("decompress", "img.vlz", "-o", "x.png", "--json").stdout)
+    assert row["sampled_pixels"] == 784
+
+
+def test_nothing_is_overwritten_without_f(run, image):
+    run("compress", image, *FAST)
+    before = Path("img.vlz").read_bytes()
+    result = run("compress", image, "--lossless", *FAST, expect=1)
+    assert result.stderr.strip().endswith("img.vlz exists: -f overwrites it, -o names another")
+    assert Path("img.vlz").read_bytes() == before
+    run("compress", image, "--lossless", "-f", *FAST)
+    assert Path("img.vlz").read_bytes() != before
+    run("decompress", "img.vlz", expect=1)
+
+
+def test_streams(run, image):
+    data = run("compress", "-", "-q", *FAST, stdin=image.read_bytes()).stdout_bytes
+    assert len(data) <= 9
+    assert run("compress", "-", "--json", *FAST, stdin=image.read_bytes()).stdout_bytes == data
+    png = run("decompress", "-", stdin=data).stdout_bytes
+    assert png.startswith(b"\x89PNG")
+    assert "ok" in run("test", "-", stdin=data).stdout
+    assert json.loads(run("info", "-", "--json", stdin=data).stdout)["kind"] == "lossy"
+
+
+def test_many_files_go_to_a_folder_and_one_bad_one_stops_no_other(run, image, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    second = tmp_path / "second.png"
+    second.write_bytes(image.read_bytes())
+    result = run("compress", image, "bad.png", second, "missing.png", "-o", "out", *FAST, expect=1)
+    assert sorted(os.listdir("out")) == ["img.vlz", "second.vlz"]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert len(errors) == 2
+    assert "bad.png" in errors[0]
+    assert "missing.png" in errors[1]
+    run("decompress", "out/img.vlz", "out/second.vlz", "-o", "back")
+    assert sorted(os.listdir("back")) == ["img.png", "second.png"]
+
+
+def test_inputs_of_one_name_do_not_overwrite_each_other(run, image, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "img.png").write_bytes(image.read_bytes())
+    result = run("compress", image, "a/img.png", "-o", "out", *FAST, expect=1)
+    assert "img.vlz exists" in result.stderr or "same" in result.stderr
+    assert os.listdir("out") == ["img.vlz"]
+
+
+def test_partial(run, image, tmp_path):
+    run("compress", image, "--lossless", *FAST)
+    data = (tmp_path / "img.vlz").read_bytes()
+    (tmp_path / "cut.vlz").write_bytes(data[:-5])
+    assert "--partial" in run("decompress", "cut.vlz", expect=1).stderr
+    result = run("decompress", "cut.vlz", "--partial")
+    assert "pixels exact" in result.stdout
+    assert "--partial" in run("test", "cut.vlz", expect=1).stderr
+    assert "False" in run("info", "cut.vlz").stdout
+
+
+def test_samples_seed_and_temperature(run, image):
+    run("compress", image, *FAST)
+    run("decompress", "img.vlz", "-o", "sheet.png", "--samples", 5)
+    assert pixels_of("sheet.png").shape == (2 * 28 + 6, 3 * 28 + 8)
+    run("decompress", "img.vlz", "-o", "a.png", "--seed", 1)
+    run("decompress", "img.vlz", "-o", "b.png", "--seed", 2)
+    run("decompress", "img.vlz", "-o", "c.png", "--temperature", 0)
+    assert not np.array_equal(pixels_of("a.png"), pixels_of("b.png"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xd7", b"\xd7\x10\x01", os.urandom(40), b"\xd7\x12\x01\xff\xff\x03\xff\xff\x03\x00\x11\x22"]
+)
+@pytest.mark.parametrize("command", ["decompress", "test", "info"])
+def test_bad_files_give_one_line_and_exit_1(run, tmp_path, content, command):
+    (tmp_path / "x.vlz").write_bytes(content)
+    result = run(command, "x.vlz", expect=1)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["x.vlz"]
+
+
+@pytest.mark.parametrize("path", [".", "missing.vlz"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "test", "info"])
+def test_folders_and_missing_files(run, path, command):
+    result = run(command, path, expect=1)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_photo_is_refused_and_gray_digit_noted(run, tmp_path):
+    photo = np.linspace(0, 255, 4096).reshape(64, 64).astype(np.uint8)
+    Image.fromarray(photo).save("photo.png")
+    assert "--threshold" in run("compress", "photo.png", expect=1).stderr
+    gray = np.zeros((28, 28), np.uint8)
+    gray[5:22, 12:15], gray[5:22, 15] = 255, 140
+    Image.fromarray(gray).save("gray.png")
+    assert "--threshold" in run("compress", "gray.png", "--lossless", expect=1).stderr
+    assert "binarised at gray level 127" in run("compress", "gray.png", *FAST).stdout
+    run("compress", "gray.png", "--threshold", 200, "--lossless", "-f", *FAST)
+
+
+def test_usage_errors_exit_2(run, image):
+    for arguments in (
+        ["compress"],
+        ["compress", image, "--effort", "11"],
+        ["nonsense"],
+        ["compress", image, image, "-o", "-"],
+    ):
+        run(*arguments, expect=2)
+
+
+def test_unwritable_output(run, image, tmp_path):
+    (tmp_path / "file").write_text("x")
+    result = run("compress", image, "-o", "file/x.vlz", *FAST, expect=1)
+    assert result.stderr.startswith("Error: ")
+
+
+def test_unknown_model(run, image):
+    assert "no model 'nope'" in run("compress", image, "--model", "nope", expect=1).stderr
+
+
+def test_model_folder(run, image):
+    from conftest import TINY
+
+    run("compress", image, "--model", TINY, *FAST)
+    assert "--model DIR" in run("decompress", "img.vlz", "-o", "a.png", expect=1).stderr
+    run("decompress", "img.vlz", "-o", "a.png", "--model", TINY)
+
+
+def test_models_lists_the_released(run):
+    rows = json.loads(run("models", "--json").stdout)
+    assert [(row["name"], row["number"]) for row in rows] == [("mnist", 1)]
+    assert "mnist" in run("models").stdout
+
+
+def test_a_process_that_writes_into_a_closed_pipe_shows_no_traceback(image):
+    command = f"{sys.executable} -m vlae_codec compress {image} --effort 0 -o - | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

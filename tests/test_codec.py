@@ -1,0 +1,267 @@
+"""Laws of the two directions: exact round trips, rates, prefixes, damage, and pictures that never change."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import HERE, TINY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from make_golden import picture_of
+from PIL import Image
+
+import vlae_codec
+from vlae_codec import codec, container, pixels
+from vlae_codec import model as models
+from vlae_codec.container import Header, Kind
+from vlae_codec.errors import FormatError, ModelError, TruncatedError
+from vlae_codec.pixels import Drawing, Look
+
+GOLDEN = sorted((HERE / "golden").glob("*.json"))
+
+
+def encode(drawings, model, **options):
+    return codec.encode(drawings, model, effort=options.pop("effort", 0), **options)
+
+
+@pytest.fixture(scope="module")
+def lossless(tiny, digits):
+    return encode(digits[:20], tiny, lossless=True)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_files_decode_to_their_pictures(path):
+    golden = json.loads(path.read_text())
+    model = models.load(TINY) if path.stem == "tiny" else models.named(path.stem)
+    assert model.digest.hex() == golden["sha256"], (
+        "a released model never changes: give a new one a new name and number"
+    )
+    for case in golden["cases"]:
+        options = {key: case[key] for key in ("seed", "temperature", "partial") if key in case}
+        assert picture_of(bytes.fromhex(case["file"]), model, **options) == case["picture"], case["name"]
+
+
+def test_lossless_restores_every_pixel(tiny, digits, lossless):
+    decoded = codec.decode([encoded.data for encoded in lossless], model=tiny)
+    for digit, result in zip(digits, decoded, strict=False):
+        assert np.array_equal(result.drawing.bits, digit.bits)
+        assert (result.exact_pixels, result.sampled_pixels) == (784, 0)
+
+
+def test_lossless_costs_its_ideal_and_never_more_than_raw(tiny, digits, lossless):
+    for encoded in lossless:
+        ledger = encoded.ledger
+        assert ledger.total_bytes == len(encoded.data)
+        assert ledger.container_bytes + ledger.coded_bits / 8 == ledger.total_bytes
+        assert ledger.coded_bits <= ledger.ideal_bits + 9
+    noise = Drawing(np.random.default_rng(0).integers(0, 2, (28, 28), np.uint8))
+    raw = encode([noise], tiny, lossless=True)[0].data
+    assert len(raw) == 784 // 8 + 3 + 4
+    assert np.array_equal(codec.decode([raw])[0].drawing.bits, noise.bits)
+
+
+def test_lossy_ledger_tells_the_truth(tiny, digits):
+    encoded = encode(digits, tiny, effort=1)
+    decoded = codec.decode([result.data for result in encoded], model=tiny)
+    for digit, result, picture in zip(digits, encoded, decoded, strict=True):
+        assert int((picture.drawing.bits != digit.bits).sum()) == result.ledger.differing_pixels
+        assert picture.sampled_pixels == 784
+    by_effort = [
+        sum(r.ledger.coded_bits + r.ledger.distortion_bits for r in encode(digits, tiny, lossless=True, effort=effort))
+        for effort in (0, 3)
+    ]
+    assert by_effort[1] < by_effort[0]
+
+
+def test_decoding_is_the_same_alone_in_a_batch_and_in_any_order(tiny, digits):
+    files = [result.data for result in encode(digits[:30], tiny)]
+    files += [result.data for result in encode(digits[:5], tiny, lossless=True)]
+    together = [result.drawing.bits for result in codec.decode(files, model=tiny)]
+    backwards = [result.drawing.bits for result in codec.decode(files[::-1], model=tiny)][::-1]
+    alone = [codec.decode([data], model=tiny)[0].drawing.bits for data in files]
+    assert np.array_equal(together, backwards)
+    assert np.array_equal(together, alone)
+
+
+def test_seed_and_temperature_change_sampled_pixels_only(tiny, digits, lossless):
+    lossy = encode(digits[:1], tiny)[0].data
+    pictures = [codec.decode([lossy], codec.Sampling(seed), model=tiny)[0].drawing.bits for seed in (0, 0, 1)]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[0], pictures[2])
+    cold = [codec.decode([lossy], codec.Sampling(seed, 0.0), model=tiny)[0].drawing.bits for seed in (0, 1)]
+    assert np.array_equal(*cold)
+    exact = codec.decode([lossless[0].data], codec.Sampling(5, 0.5), model=tiny)[0]
+    assert np.array_equal(exact.drawing.bits, digits[0].bits)
+
+
+def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, digits, lossless):
+    data, bits = lossless[0].data, digits[0].bits
+    reached = []
+    for cut in range(len(data)):
+        with pytest.raises(FormatError):
+            codec.decode([data[:cut]], model=tiny)
+        try:
+            result = codec.decode([data[:cut]], partial=True, model=tiny)[0]
+        except FormatError:
+            assert not reached, "a longer prefix must decode if a shorter one does"
+            continue
+        known = result.exact_pixels
+        order = codec.WAVEFRONT[:known]
+        assert np.array_equal(result.drawing.bits.flat[order], bits.flat[order])
+        reached.append(known)
+    assert reached == sorted(reached)
+    assert len(reached) > 10
+    assert reached[0] == 0
+    assert reached[-1] > 600
+    with pytest.raises(TruncatedError, match="--partial"):
+        codec.decode([data[:-1]], model=tiny)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (28, 28), (29, 27), (100, 61), (5000, 1)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_any_size_and_polarity(tiny, shape, inverted):
+    rng = np.random.default_rng(7)
+    bits = np.kron(rng.random((shape[0] // 3 + 1, shape[1] // 3 + 1)) < 0.15, np.ones((3, 3)))[: shape[0], : shape[1]]
+    array = (bits.astype(bool) ^ inverted).astype(np.uint8) * np.uint8(200)
+    drawing = pixels.to_drawing(array)
+    data = encode([drawing], tiny, lossless=True)[0].data
+    assert np.array_equal(np.asarray(codec.decode([data], model=tiny)[0].picture), array)
+    lossy = encode([drawing], tiny)[0].data
+    assert codec.decode([lossy], model=tiny)[0].drawing.bits.shape == shape
+    assert len(data) <= len(container.Header(Kind.RAW, 0, shape[1], shape[0], drawing.look).write()) + 4 + -(
+        -bits.size // 8
+    )
+
+
+def test_padding_costs_no_pixel_bits(tiny, digits):
+    """A field of which one column is inside pays for 28 pixels, not 784."""
+    strip = Drawing(np.ascontiguousarray(digits[3].bits[:, 13:14]))
+    ledger = encode([strip], tiny, lossless=True)[0].ledger
+    assert ledger.distortion_bits < 28 * 3
+
+
+def test_blank_fields_are_named_not_coded(tiny, digits):
+    page = np.zeros((28 * 20, 28 * 10), np.uint8)
+    page[28:56, 28:56] = digits[5].bits
+    data = encode([Drawing(page)], tiny)[0].data
+    about = codec.inspect(data, tiny)
+    assert about["blank_fields"] == 199
+    assert len(data) < 12 + 4 + 200 * tiny.octave_lengths[-1] / 8 + 6
+    decoded = codec.decode([data], model=tiny)[0]
+    assert decoded.exact_pixels == 199 * 784
+    assert not decoded.drawing.bits[56:].any()
+
+
+def test_a_flipped_bit_anywhere_is_a_clear_error(tiny, digits, lossless):
+    files = [encode(digits[:1], tiny)[0].data, lossless[1].data]
+    files.append(encode([Drawing(digits[0].bits[:20], Look((9,), (77,)))], tiny)[0].data)
+    for data in files:
+        for position in range(8 * len(data)):
+            damaged = bytearray(data)
+            damaged[position // 8] ^= 1 << position % 8
+            with pytest.raises((FormatError, ModelError)):
+                codec.decode([bytes(damaged)], model=tiny)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"\x89PNG", "not a vlz file"),
+        (b"\xd7", "ends within its header"),
+        (b"\xd7\x20\x01", "version 2, which is newer"),
+        (b"\xd7\x1c\x01", "kind 3"),
+        (b"\xd7\x10\xfe\0\0\0", "model with number 254"),
+        (b"\xd7\x11" + b"\xab" * 8 + b"\0\0\0", "digest abababab"),
+        (b"\xd7\x12\x01\xff\xff\x03\xff\xff\x03\x00\x55\x55", "beyond what any file holds"),
+        (b"\xd7\x12\x01\x80\x40\x80\x40\x00\x55\x55", "fields, but has 2 bytes"),
+        (b"\xd7\x12\x01\x00\x05\x00\x55\x55", "0x5 pixels"),
+        (b"\xd7\x12\x01\x05\x05\x09\x55\x55", "look 9"),
+    ],
+)
+def test_hostile_files_are_refused_by_name(data, message):
+    with pytest.raises((FormatError, ModelError), match=message):
+        codec.decode([data])
+
+
+def test_trailing_bytes_are_refused(tiny, digits):
+    data = encode(digits[:1], tiny)[0].data
+    with pytest.raises(FormatError, match="follow the end"):
+        codec.decode([data + b"\0"], model=tiny)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=60), head=st.sampled_from([b"", b"\xd7", b"\xd7\x10", b"\xd7\x12", "tiny", "tiny lossless"])
+)
+def test_random_bytes_never_do_worse_than_a_clean_error(tiny, body, head):
+    if isinstance(head, str):
+        flags = 0x15 if "lossless" in head else 0x11
+        head = bytes([0xD7, flags]) + tiny.digest[:8]
+    for partial in (False, True):
+        try:
+            codec.decode([head + body], partial=partial, model=tiny)
+        except (FormatError, ModelError) as error:
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=40), lossless=st.booleans())
+def test_bytes_behind_a_good_check_never_do_worse_than_a_clean_error(tiny, content, lossless):
+    """An attacker can compute checksums: everything behind them must hold too."""
+    head = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, tiny.identity).write()
+    for cut in range(min(len(content), 8)):
+        data = head + content[:cut]
+        data += container.check(data)
+        if lossless:
+            data += container.check(content[cut:]) + content[cut:]
+        try:
+            codec.decode([data], model=tiny)
+        except FormatError as error:
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([*Kind]),
+    st.one_of(st.integers(1, 255), st.binary(min_size=8, max_size=8)),
+    st.integers(1, 65535),
+    st.integers(1, 1024),
+    st.sampled_from(
+        [Look(), Look((255,), (0,)), Look((1,), (2,)), Look((300,), (65535,), True), Look((1, 2, 3), (4, 5, 6))]
+    ),
+)
+def test_header_round_trip(kind, model, width, height, look):
+    header = Header(kind, model, width, height, look)
+    data = header.write() + b"\xaa" * (header.fields // 8 + 1)
+    assert container.read_header(data) == (header, len(header.write()))
+
+
+def test_overhead_of_the_default_is_five_bytes_and_rounding():
+    assert len(Header(Kind.LOSSY, 1).write()) + container.CHECK_BYTES == 5
+
+
+def test_lattice_is_taken_when_no_codeword_fits(tiny):
+    rng = np.random.default_rng(0)
+    odd = [Drawing((rng.random((28, 28)) < p).astype(np.uint8)) for p in np.linspace(0.2, 0.6, 12)]
+    encoded = encode(odd, tiny)
+    kinds = [codec.inspect(result.data, tiny)["lattice_fields"] for result in encoded]
+    assert any(kinds)
+    decoded = codec.decode([result.data for result in encoded], model=tiny)
+    for result, picture, drawing in zip(encoded, decoded, odd, strict=True):
+        assert int((picture.drawing.bits != drawing.bits).sum()) == result.ledger.differing_pixels
+
+
+def test_python_api(digits):
+    array = digits[4].bits * np.uint8(255)
+    data = vlae_codec.compress(array, effort=0)
+    assert len(data) <= 9
+    picture = vlae_codec.decompress(data)
+    assert (picture.mode, picture.size) == ("L", (28, 28))
+    assert vlae_codec.inspect(data)["model"] == "mnist"
+    exact = vlae_codec.compress(Image.fromarray(array), effort=0, lossless=True)
+    assert np.array_equal(np.asarray(vlae_codec.decompress(exact)), array)
+    with pytest.raises(ValueError, match="effort"):
+        vlae_codec.compress(array, effort=10)

@@ -1,0 +1,183 @@
+"""Laws of words and entropy coding: golden bytes, round trips, rate bounds, prefixes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vlae_codec import words
+from vlae_codec.entropy import Decoder, Encoder, PrefixDecoder
+from vlae_codec.errors import FormatError, TruncatedError
+from vlae_codec.fixed import code_length_bits
+from vlae_codec.latents import (
+    LONGEST_SYMBOL_BITS,
+    BitReader,
+    Blank,
+    Lattice,
+    Number,
+    PrefixCode,
+    read,
+    read_varint,
+    varint,
+    write,
+)
+
+TOTAL = 1 << 24
+MASK64 = (1 << 64) - 1
+
+
+def philox_block(key: tuple[int, int], counter: int) -> list[int]:
+    """Philox4x64-10 from its paper (Salmon et al. 2011), in Python integers."""
+    c, k = [counter & MASK64, counter >> 64, 0, 0], list(key)
+    for _ in range(10):
+        low, high = 0xD2E7470EE14C6C93 * c[0], 0xCA5A826395121157 * c[2]
+        c = [(high >> 64) ^ c[1] ^ k[0], high & MASK64, (low >> 64) ^ c[3] ^ k[1], low & MASK64]
+        k = [(k[0] + 0x9E3779B97F4A7C15) & MASK64, (k[1] + 0xBB67AE8584CAA73B) & MASK64]
+    return c
+
+
+def block_words(key, block):
+    return [half >> 8 for value in philox_block(key, block + 1) for half in (value & 0xFFFFFFFF, value >> 32)]
+
+
+def test_codeword_words_follow_the_format():
+    n, latents = 123_456_789, 11  # two blocks a codeword
+    expected = block_words((0, 0), 2 * n) + block_words((0, 0), 2 * n + 1)
+    assert words.codeword_words(n, 1, latents)[0].tolist() == expected[:latents]
+    assert words.codeword_words(n - 5, 9, latents)[5].tolist() == expected[:latents]
+
+
+def test_pixel_words_follow_the_format():
+    identity, seed = 0x123456789ABCDEF0, 41
+    expected = block_words((identity, 42), 0) + block_words((identity, 42), 1)
+    assert words.pixel_words(seed, identity, 784)[:16].tolist() == expected
+    assert len(words.pixel_words(seed, identity, 784)) == 784
+
+
+def code(bits, ink):
+    encoder = Encoder()
+    encoder.put_bits(np.array(bits, np.uint8), np.array(ink))
+    return encoder.finish()
+
+
+def test_golden_bytes():
+    rng = np.random.default_rng(0)
+    ink = rng.integers(1, TOTAL, 100)
+    bits = (rng.integers(0, TOTAL, 100) < ink).astype(np.uint8)
+    assert code(bits, ink).hex() == GOLDEN_BITS
+    encoder = Encoder()
+    for symbol, counts in (
+        (0, [1, TOTAL - 1]),
+        (2, [7, 8, TOTAL - 15]),
+        (1, [TOTAL - 1000, 999, 1]),
+        (2, [5, 5, TOTAL - 10]),
+    ):
+        encoder.put_symbol(symbol, np.array(counts))
+    assert encoder.finish().hex() == GOLDEN_SYMBOLS
+
+
+GOLDEN_BITS = "6dc70f6ff9d7a76463506f"
+GOLDEN_SYMBOLS = "000000fffb"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 400), st.integers(0, 2**32), st.sampled_from([0.02, 0.3, 3.0]))
+def test_bits_round_trip_within_the_rate_bound(length, seed, shape):
+    rng = np.random.default_rng(seed)
+    ink = np.clip((rng.beta(shape, shape, length) * TOTAL).astype(np.int64), 1, TOTAL - 1)
+    bits = (rng.integers(0, TOTAL, length) < ink).astype(np.uint8)
+    data = code(bits, ink)
+    assert np.array_equal(Decoder(data).get_bits(ink), bits)
+    ideal_bits = code_length_bits(np.where(bits == 1, ink, TOTAL - ink)).sum()
+    assert ideal_bits - 1 <= 8 * len(data) <= ideal_bits + 9.01 or 8 * len(data) < ideal_bits
+    assert not data.endswith(b"\0")
+
+
+def test_probability_is_the_count_exactly():
+    """1000 symbols of count c cost 1000 * -log2(c / 2^24) bits: no rounding on constriction's way in."""
+    for count in (1, 2, 3, 1000, TOTAL // 3, TOTAL - 1):
+        ink = np.full(1000, count)
+        ideal_bits = 1000 * code_length_bits(np.array([count]))[0]
+        size = len(code(np.ones(1000, np.uint8), ink)) * 8
+        assert ideal_bits - 8 <= size <= ideal_bits * 1.0001 + 16
+
+
+def test_a_prefix_determines_only_true_bits_and_lags_little():
+    rng = np.random.default_rng(3)
+    ink = np.clip((rng.beta(0.2, 0.2, 784) * TOTAL).astype(np.int64), 1, TOTAL - 1)
+    bits = (rng.integers(0, TOTAL, 784) < ink).astype(np.uint8)
+    cost = code_length_bits(np.where(bits == 1, ink, TOTAL - ink)).cumsum()
+    data = code(bits, ink)
+    for cut in range(len(data)):
+        prefix = PrefixDecoder(data[:cut])
+        known = [bit for bit in map(prefix.get_bit, ink.tolist()) if bit is not None]
+        assert known == bits[: len(known)].tolist()
+        if len(known) < 784:
+            assert cost[len(known)] > 8 * cut - 24
+
+
+def test_prefix_code_is_complete_and_read_as_written():
+    prefix = PrefixCode([1, 3, 3, 3, 4, 4])
+    assert sum(2.0**-length for length in prefix.lengths) == 1.0
+    assert [prefix.words[symbol] for symbol in range(6)] == [(0, 1), (4, 3), (5, 3), (6, 3), (14, 4), (15, 4)]
+    assert prefix.number_bits(np.array([1, 5])).tolist() == [1, 3 + 2]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 2**30 - 1).map(Number), st.just(Blank())), max_size=40))
+def test_latent_section_round_trip(tiny, codes):
+    prefix = PrefixCode(tiny.octave_lengths)
+    section = write(codes, prefix, tiny.prior)
+    bits = sum(
+        prefix.lengths[code.n.bit_length() - 1] + code.n.bit_length() - 1
+        if isinstance(code, Number)
+        else prefix.lengths[-1]
+        for code in codes
+    )
+    assert len(section) == -(-bits // 8)
+    assert read(b"xy" + section + b"z", 2, len(codes), prefix, tiny.prior) == (codes, 2 + len(section))
+
+
+def test_lattice_coordinates_round_trip_at_the_cost_of_their_counts(tiny):
+    prefix = PrefixCode(tiny.octave_lengths)
+    rng = np.random.default_rng(2)
+    k = tiny.prior.sample(rng.integers(0, TOTAL, (40, tiny.prior.latents)))
+    k[0] = -128
+    k[1] = 127
+    codes = [Lattice(tuple(row)) for row in k.tolist()]
+    codes.insert(3, Number(77))
+    section = write(codes, prefix, tiny.prior)
+    assert read(section, 0, len(codes), prefix, tiny.prior) == (codes, len(section))
+    ideal_bits = code_length_bits(tiny.prior.counts(k)).sum()
+    assert abs(8 * len(section) - ideal_bits - 40 * prefix.lengths[-2]) < 8 + 8 + 32 + 8
+
+
+def test_truncated_sections_and_bad_padding_are_told_apart(tiny):
+    prefix = PrefixCode(tiny.octave_lengths)
+    section = write([Number(1234567), Lattice((0,) * tiny.prior.latents)], prefix, tiny.prior)
+    for cut in range(len(section)):
+        with pytest.raises(TruncatedError):
+            read(section[:cut], 0, 2, prefix, tiny.prior)
+    one = write([Number(1 << 18)], prefix, tiny.prior)
+    with pytest.raises(FormatError, match="padding"):
+        read(one[:-1] + bytes([one[-1] | 1]), 0, 1, prefix, tiny.prior)
+    assert max(tiny.octave_lengths) <= LONGEST_SYMBOL_BITS
+
+
+@given(st.integers(0, 2**35 - 1))
+def test_varint_round_trip(value):
+    data = varint(value)
+    assert read_varint(b"?" + data + b"?", 1) == (value, 1 + len(data))
+
+
+@pytest.mark.parametrize("data", [b"\x80\x00", b"\xff\xff\xff\xff\xff\x01"])
+def test_varint_has_one_form(data):
+    with pytest.raises(FormatError, match="shortest"):
+        read_varint(data, 0)
+
+
+def test_bits_are_read_most_significant_first():
+    reader = BitReader(bytes([0b10110000, 0xFF]), 0)
+    assert [reader.get(1), reader.get(3), reader.align(), reader.get(8)] == [1, 0b011, 1, 255]

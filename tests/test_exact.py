@@ -1,0 +1,140 @@
+"""Laws of the exact arithmetic: equality with a slow reference, and no dependence on batch, threads or order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from threadpoolctl import threadpool_limits
+
+from vlae_codec import fixed, network
+from vlae_codec.fixed import Affine
+from vlae_codec.threads import in_pieces
+
+
+def some_latents(model, count, seed=0):
+    words = np.random.default_rng(seed).integers(0, 1 << 24, (count, model.prior.latents))
+    return model.prior.sample(words)
+
+
+@pytest.mark.parametrize("x", [-70000, -9000, -8192, -8191, -3000, -1, 0, 1, 5000, 57343, 57344, 10**9])
+def test_elu_equals_reference(x):
+    assert fixed.elu(np.array([float(x)]))[0] == reference.elu(x)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_sigmoid_equals_reference_and_is_monotone_and_symmetric(bits):
+    table = fixed.sigmoid_table(bits)
+    middle = 16 << bits
+    for x in [-middle, -middle + 1, -1000, -1, 0, 1, 2, 77, 5000, middle]:
+        assert table[x + middle] == reference.sigmoid24(x, bits)
+    assert (np.diff(table) >= 0).all()
+    assert (table + table[::-1] == 1 << 24)[table != 1 << 23].all()
+
+
+def test_affine_refuses_sums_that_may_leave_the_exact_range():
+    with pytest.raises(AssertionError, match="2\\^53"):
+        Affine.rounding(np.full((1 << 10, 1), 32767), np.zeros(1, np.int64), 4, limit=2.0**29)
+
+
+def test_affine_floors_like_integers():
+    rng = np.random.default_rng(1)
+    weight, bias = rng.integers(-32768, 32768, (50, 7)), rng.integers(-(2**30), 2**30, 7)
+    x = rng.integers(-65536, 65536, (5, 50))
+    ours = Affine.rounding(weight, bias, 9, 65536.0).linear(x.astype(float))
+    assert np.array_equal(ours, (x @ weight + bias + 256) >> 9)
+
+
+def test_decoder_and_pixels_equal_the_reference(tiny, fields):
+    layers = reference.Layers(tiny.arrays)
+    k = some_latents(tiny, 1)
+    z = tiny.prior.values(k)
+    context = tiny.decoder(z)
+    slow = layers.decode([int(v) for v in z[0]])
+    assert np.array_equal(context[0], slow)
+    assert np.array_equal(tiny.pixels.logits(fields[:1], context)[0], layers.logits(fields[0], slow))
+
+
+def test_prior_equals_the_reference(tiny):
+    layers = reference.Layers(tiny.arrays)
+    k = some_latents(tiny, 4, seed=3)
+    assert tiny.prior.counts(k).tolist() == [layers.prior_counts(row) for row in k.tolist()]
+
+
+def test_any_batch_size_and_thread_count_gives_the_same_integers(tiny, fields):
+    k = some_latents(tiny, 30)
+    z = tiny.prior.values(k)
+    whole = tiny.pixels.logits(fields[:30], tiny.decoder(z))
+    single = np.concatenate([tiny.pixels.logits(fields[i : i + 1], tiny.decoder(z[i : i + 1])) for i in range(30)])
+    assert np.array_equal(whole, single)
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            assert np.array_equal(whole, tiny.pixels.logits(fields[:30], tiny.decoder(z)))
+    pieces = in_pieces(4, lambda f, part: tiny.pixels.logits(f, tiny.decoder(part)), fields[:30], z)
+    assert np.array_equal(whole, pieces)
+    mu, log_sigma = tiny.encoder(fields[:30])
+    one = [tiny.encoder(fields[i : i + 1]) for i in range(30)]
+    assert np.array_equal(mu, np.concatenate([m for m, _ in one]))
+    assert np.array_equal(log_sigma, np.concatenate([s for _, s in one]))
+    assert np.array_equal(k[:3], some_latents(tiny, 3)[:3])
+
+
+def test_sums_do_not_depend_on_their_order(tiny):
+    affine = tiny.decoder.expand
+    x = np.random.default_rng(0).integers(-8192, 57344, (3, affine.weight.shape[0])).astype(float)
+    order = np.random.default_rng(1).permutation(x.shape[1])
+    shuffled = Affine(affine.weight[order], affine.bias, affine.shift, affine.limit)
+    assert np.array_equal(affine.linear(x), shuffled.linear(x[:, order]))
+
+
+def test_wavefront_sees_what_the_full_pass_sees(tiny, fields):
+    context = tiny.decoder(tiny.prior.values(some_latents(tiny, 5)))
+    full = tiny.pixels.logits(fields[:5], context)
+    flat = fields[:5].reshape(5, -1)
+    seen = []
+
+    def decide(step, logits):
+        seen.append(logits)
+        return flat[:, network.WAVEFRONT[step]].T
+
+    drawn = tiny.pixels.draw(context, decide)
+    assert np.array_equal(drawn, fields[:5])
+    assert len(seen) == network.STEPS == 82
+    assert np.array_equal(np.concatenate(seen).T, full[:, network.WAVEFRONT])
+
+
+def test_pixels_depend_only_on_their_causal_window(tiny, fields):
+    context = tiny.decoder(tiny.prior.values(some_latents(tiny, 1)))
+    before = tiny.pixels.logits(fields[:1], context)[0].reshape(28, 28)
+    row, col, layers = 13, 11, 3
+    changed = fields[:1].copy()
+    changed[0, row, col] ^= 1
+    differs = before != tiny.pixels.logits(changed, context)[0].reshape(28, 28)
+    rows, cols = np.nonzero(differs)
+    assert len(rows) > 3
+    assert not differs[:row].any()
+    assert not differs[row, : col + 1].any()
+    assert rows.max() <= row + layers
+    assert np.abs(cols - col).max() <= layers
+
+
+def test_counts_are_positive_and_sum_to_one(tiny):
+    def check(i, conditional):
+        counts = conditional.all_counts()
+        assert counts.min() >= 1
+        assert (counts.sum(axis=1) == 1 << 24).all()
+        words = np.random.default_rng(i).integers(0, 1 << 24, len(conditional.mu))
+        k = conditional.locate(words)
+        assert (conditional.cumulative(k) <= words).all()
+        assert (words < conditional.cumulative(k + 1)).all()
+        return k
+
+    tiny.prior.walk(6, check)
+
+
+def test_sample_with_bits_agrees_with_counts(tiny):
+    words = np.random.default_rng(0).integers(0, 1 << 24, (50, tiny.prior.latents))
+    table = tiny.prior.sample_with_bits(words)
+    assert np.array_equal(table[:, :-1], tiny.prior.sample(words))
+    bits = fixed.code_length_bits(tiny.prior.counts(tiny.prior.sample(words))).sum(axis=1)
+    assert table[:, -1] == pytest.approx(bits)

@@ -1,0 +1,210 @@
+"""Laws of the trained side: masks, densities, resumable training, and agreement with the integer model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vlae_codec import model as released
+from vlae_codec.errors import ConfigError
+from vlae_codec.models import config as configs
+from vlae_codec.models import data, export, train
+from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
+from vlae_codec.models.evaluate import Evaluator
+from vlae_codec.models.layers import depth_to_space, elu, initialise_from, space_to_depth
+from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
+from vlae_codec.models.vlae import VLAE
+
+SMALL = ModelConfig(
+    latents=7,
+    channels=6,
+    bottom_channels=8,
+    blocks=1,
+    bottom_blocks=1,
+    dense=16,
+    pixel_channels=5,
+    masked_layers=3,
+    prior_hidden=20,
+    mixtures=3,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_compilation(monkeypatch):
+    """The compiler changes speed, not results, and costs a minute."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def data_folder(tmp_path, fields):
+    packed = np.packbits(fields.reshape(100, -1), axis=1)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    np.savez(folder / "mnist_static.npz", train=packed, valid=packed[:50], test=packed[50:])
+    return folder
+
+
+@pytest.fixture
+def model(fields):
+    model = VLAE(SMALL)
+    with initialise_from(model):
+        model(torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 7))
+    return model
+
+
+def test_space_to_depth_undoes_itself():
+    x = torch.randn(2, 3, 6, 4)
+    assert torch.equal(depth_to_space(space_to_depth(x)), x)
+
+
+def test_elu_is_elu():
+    x = torch.linspace(-5, 5, 101, requires_grad=True)
+    ours, theirs = elu(x), torch.nn.functional.elu(x)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    (gradient,) = torch.autograd.grad(ours.sum(), x)
+    (expected,) = torch.autograd.grad(theirs.sum(), x)
+    assert torch.allclose(gradient, expected, atol=1e-6)
+
+
+def test_data_dependent_initialisation_normalises_every_layer(fields):
+    model, outputs = VLAE(SMALL), {}
+    x, noise = torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 7)
+    with initialise_from(model):
+        model(x, noise)
+    for name, layer in model.named_modules():
+        if hasattr(layer, "init_scale"):
+            layer.register_forward_hook(lambda layer, _, y, name=name: outputs.__setitem__(name, (y, layer.init_scale)))
+    model(x, noise)
+    assert len(outputs) > 15
+    for y, scale in outputs.values():
+        channels = y.transpose(0, 1).flatten(1)
+        assert channels.mean(1).abs().max() < 1e-3
+        assert (channels.std(1) - scale).abs().max() < 0.01 * scale + 1e-3
+
+
+def test_pixelcnn_is_causal(model):
+    x, context = torch.rand(1, 1, 28, 28, requires_grad=True), torch.randn(1, 5, 28, 28)
+    logits = model.pixels(x, context)
+    (gradient,) = torch.autograd.grad(logits[0, 0, 14, 14], x)
+    rows, cols = torch.nonzero(gradient[0, 0], as_tuple=True)
+    assert len(rows) > 10
+    assert all(r < 14 or (r == 14 and c < 14) for r, c in zip(rows.tolist(), cols.tolist(), strict=True))
+    assert rows.min() == 14 - 3, "the receptive field reaches as many rows up as there are masked layers"
+
+
+@pytest.mark.parametrize("prior", [MixturePrior(SMALL, 7), FlowPrior(dataclasses.replace(SMALL, flow_steps=1), 7)])
+def test_priors_are_autoregressive(prior):
+    z = torch.randn(1, 7, requires_grad=True)
+    terms = prior.log_prob(z)[0]
+    terms = terms if isinstance(prior, MixturePrior) else terms.flip(0)
+    for i in range(7):
+        (gradient,) = torch.autograd.grad(terms[i], z, retain_graph=True)
+        assert not gradient[0, i + 1 :].any()
+        assert gradient[0, i] != 0
+
+
+@pytest.mark.parametrize("kind", [MixturePrior, FlowPrior, NormalPrior])
+def test_priors_integrate_to_one(kind):
+    small = dataclasses.replace(SMALL, latents=2)
+    prior = kind() if kind is NormalPrior else kind(small, 2)
+    grid = torch.linspace(-12, 12, 241)
+    z = torch.cartesian_prod(grid, grid)
+    with torch.no_grad():
+        total = prior.log_prob(z).sum(1).exp().sum().item() * 0.1**2
+    assert total == pytest.approx(1.0, abs=5e-3)
+
+
+def test_importance_sampling_tightens_the_bound(model, fields):
+    images = fields[:20] * np.uint8(255)
+    one, many = (Evaluator(model).figures(images, samples, paired_images=3, paired_samples=200) for samples in (1, 100))
+    assert one.nll_nats == pytest.approx(-one.elbo_nats, rel=1e-5)
+    assert many.nll_nats < one.nll_nats
+    assert many.distortion_nats + many.kl_nats == pytest.approx(-many.elbo_nats, rel=1e-5)
+    table = many.as_dict()
+    assert table["nll_bits"] == pytest.approx(many.nll_nats / math.log(2))
+    assert table["nll_bpd"] == pytest.approx(table["nll_bits"] / 784)
+
+
+def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
+    model.active[4] = 0.0
+    steps = np.full(6, 1500, np.int64)
+    export.save(
+        tmp_path, export.export(model, steps, export.huffman_lengths(np.ones(32))), "small", None, Config(SMALL)
+    )
+    integer = released.load(tmp_path)
+    assert integer.prior.latents == 6
+    ours, theirs = export.parity(model, integer, fields[:, None].astype(np.float32))
+    assert ours == pytest.approx(theirs, rel=6e-4)  # 0.05 nats of the 80 of a trained model
+
+
+def test_only_the_mixture_prior_can_be_exported():
+    with pytest.raises(ConfigError, match="mixture"):
+        export.export(VLAE(dataclasses.replace(SMALL, prior="flow")), np.ones(7, np.int64), [])
+
+
+def test_huffman_lengths_are_a_complete_code():
+    lengths = export.huffman_lengths(np.array([1e-9, 5, 1, 1, 100, 3]))
+    assert sum(2.0**-length for length in lengths) == 1.0
+    assert lengths[4] == 1
+
+
+def schedule(**changes):
+    settings = {"epochs": 3, "batch_size": 20, "sort_epoch": 1, "keep_latents": 5, "prune_epoch": 2, "prune_nats": 0.0}
+    return Config(SMALL, TrainConfig(**{**settings, **changes}), DataConfig("mnist_static", ("train",)))
+
+
+def test_a_stopped_run_resumes_to_the_same_weights(data_folder, tmp_path, monkeypatch):
+    whole = train.train(schedule(), tmp_path / "whole", data_folder, report=lambda _: None)
+    saves, save = [], train.save
+
+    def stop_after_two(*arguments):
+        save(*arguments)
+        saves.append(1)
+        if len(saves) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(train, "save", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(schedule(), tmp_path / "parts", data_folder, report=lambda _: None)
+    resumed = train.train(schedule(), tmp_path / "parts", data_folder, report=lambda _: None)
+    assert resumed.step == whole.step == 15
+    assert whole.model.latents == 5
+    for one, other in zip(whole.average.parameters(), resumed.average.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert len((tmp_path / "parts" / "log.jsonl").read_text().splitlines()) == 3
+    assert train.load_average(tmp_path / "parts")[1] == schedule()
+
+
+def test_configs_round_trip_and_refuse_typos(tmp_path):
+    config = schedule()
+    assert configs.from_dict(configs.to_dict(config)) == config
+    path = tmp_path / "x.toml"
+    for text, message in (
+        ("[train]\nepoch = 3", "unknown key train.epoch"),
+        ("[model]\nlatents = 'many'", "model.latents must be int"),
+        ("[model\n", "cannot read the experiment"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            configs.load(path)
+    for shipped in sorted((configs.locate(configs.Path("mnist")).parent).glob("*.toml")):
+        configs.load(shipped)
+
+
+def test_missing_data_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="--data"):
+        data.load("mnist_static", ["train"], tmp_path)
+    with pytest.raises(ConfigError, match="unknown data set"):
+        data.load("mnist", ["train"], tmp_path)
+
+
+def test_binarise_draws_ink_with_the_gray_level_as_probability():
+    gray = np.array([0, 51, 255], np.uint8).repeat(10_000).reshape(3, 100, 100)
+    drawn = data.binarise(gray, np.random.default_rng(0)).mean(axis=(1, 2, 3))
+    assert drawn == pytest.approx([0.0, 0.2, 1.0], abs=0.02)

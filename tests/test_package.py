@@ -1,0 +1,68 @@
+"""What holds of the package as a whole."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import vlae_codec.cli
+import vlae_codec.models
+
+import vlae_codec
+from vlae_codec import model as models
+
+SOURCES = [Path(package.__file__).parent for package in (vlae_codec, vlae_codec.cli, vlae_codec.models)]
+ONE_DOOR = {"torch": "models", "constriction": "entropy.py", "PIL": "pixels.py", "click": "cli"}
+
+
+def test_the_codec_never_imports_torch():
+    script = (
+        "import sys, numpy as np, vlae_codec\n"
+        "from vlae_codec.cli.main import main\n"
+        "data = vlae_codec.compress(np.eye(28, dtype=bool), effort=0)\n"
+        "vlae_codec.decompress(data); vlae_codec.inspect(data)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+@pytest.mark.parametrize(("library", "door"), ONE_DOOR.items())
+def test_one_door_per_library(library, door):
+    importers = set()
+    for folder in SOURCES:
+        for path in folder.glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                    names = [node.module or ""]
+                if any(name.split(".")[0] == library for name in names):
+                    importers.add(path)
+    assert importers
+    strangers = {path for path in importers if door not in (path.name, path.parent.name)}
+    assert not strangers
+
+
+def test_registered_numbers_are_unique_and_permanent():
+    numbers = {folder.name: models.named(folder.name).number for folder in models.released()}
+    assert numbers == {"mnist": 1}
+    assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 10e6
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    source = models.RELEASED / models.DEFAULT
+    (tmp_path / "model.json").write_text((source / "model.json").read_text())
+    data = bytearray((source / "weights.npz").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "weights.npz").write_bytes(data)
+    with pytest.raises(vlae_codec.ModelError, match="SHA-256"):
+        models.load(tmp_path)
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(vlae_codec.ModelError):
+        models.load(tmp_path)
+    with pytest.raises(vlae_codec.ModelError):
+        models.load(tmp_path / "missing")

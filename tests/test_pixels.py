@@ -1,0 +1,156 @@
+"""Pictures of every kind on their way in and out."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlae_codec import pixels
+from vlae_codec.errors import ImageError
+from vlae_codec.pixels import Drawing, Look
+
+BITS = np.zeros((9, 12), np.uint8)
+BITS[2:6, 3:5] = 1
+
+
+def saved(picture, **options):
+    out = io.BytesIO()
+    picture.save(out, "PNG", **options)
+    return pixels.open_picture(out.getvalue())
+
+
+def coloured(paper, ink, dtype=np.uint8):
+    return np.array([paper, ink], dtype)[BITS]
+
+
+@pytest.mark.parametrize(
+    ("picture", "look"),
+    [
+        (Image.fromarray(BITS == 1), Look()),
+        (Image.fromarray(BITS == 0), Look((255,), (0,))),
+        (Image.fromarray(coloured(7, 99)), Look((7,), (99,))),
+        (Image.fromarray(coloured((1, 2, 3), (200, 100, 0))), Look((1, 2, 3), (200, 100, 0))),
+        (Image.fromarray(coloured((4, 4, 4), (90, 90, 90))), Look((4,), (90,))),
+        (Image.fromarray(coloured((1, 2, 3, 0), (1, 2, 3, 255))), Look((1, 2, 3, 0), (1, 2, 3, 255))),
+        (Image.fromarray(coloured((5, 255), (90, 255)), "LA"), Look((5,), (90,))),
+        (Image.fromarray(coloured(300, 65000, np.uint16)), Look((300,), (65000,), True)),
+        (Image.fromarray(coloured((0, 0, 0), (255, 0, 0))).convert("P"), Look((0, 0, 0), (255, 0, 0))),
+        (Image.fromarray(coloured(0, 255)).convert("CMYK").convert("RGB"), Look()),
+    ],
+    ids=["1", "1 inverted", "L", "RGB", "gray RGB", "RGBA", "LA", "16-bit", "P", "CMYK"],
+)
+def test_two_colours_of_any_mode_are_kept_exactly(picture, look):
+    drawing = pixels.to_drawing(saved(picture), exact=True)
+    assert np.array_equal(drawing.bits, BITS)
+    assert (drawing.look, drawing.note) == (look, None)
+    back = pixels.to_picture(drawing)
+    again = pixels.open_picture(pixels.png_bytes(back))
+    assert np.array_equal(np.asarray(again), np.asarray(back))
+    if not look.deep:
+        assert np.array_equal(np.asarray(back.convert("RGBA")), np.asarray(saved(picture).convert("RGBA")))
+
+
+@pytest.mark.parametrize(
+    "array", [coloured(0, 255), coloured(9, 8), BITS == 1, coloured((1, 1, 9), (2, 2, 2)), coloured(0, 400, np.uint16)]
+)
+def test_arrays_are_accepted(array):
+    drawing = pixels.to_drawing(array)
+    back = np.asarray(pixels.to_picture(drawing))
+    assert np.array_equal(back, array.astype(np.uint8) * 255 if array.dtype == bool else array)
+
+
+def test_one_colour_is_all_paper():
+    for value in (0, 255, 30):
+        drawing = pixels.to_drawing(np.full((5, 4), value, np.uint8))
+        assert not drawing.bits.any()
+        assert np.array_equal(np.asarray(pixels.to_picture(drawing)), np.full((5, 4), value))
+
+
+def gray_digit():
+    rows, cols = np.mgrid[:28, :28]
+    distance = np.abs(np.hypot(rows - 14, cols - 14) - 8)
+    return (255 * np.clip(2.5 - distance, 0, 1)).astype(np.uint8)
+
+
+def test_a_gray_digit_is_binarised_with_a_note():
+    drawing = pixels.to_drawing(gray_digit())
+    assert np.array_equal(drawing.bits, gray_digit() > 127)
+    assert "127" in drawing.note
+    assert np.array_equal(pixels.to_drawing(255 - gray_digit()).bits, drawing.bits)
+    assert np.array_equal(pixels.to_drawing(gray_digit(), threshold=200).bits, gray_digit() > 200)
+    with pytest.raises(ImageError, match="--threshold"):
+        pixels.to_drawing(gray_digit(), exact=True)
+    assert pixels.to_drawing(gray_digit(), threshold=9, exact=True).bits.any()
+
+
+def test_a_photo_needs_a_threshold():
+    photo = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
+    with pytest.raises(ImageError, match="--threshold"):
+        pixels.to_drawing(photo)
+    assert pixels.to_drawing(photo, threshold=128).bits.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_exif_rotation_is_applied():
+    picture = Image.fromarray(coloured(0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert np.array_equal(pixels.to_drawing(saved(picture, exif=exif)).bits, np.rot90(BITS, -1))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"", "not an image"), (b"\x89PNG\r\n\x1a\n123", "not an image|damaged"), (b"hello", "not an image")],
+)
+def test_what_is_no_image_is_refused(data, message):
+    with pytest.raises(ImageError, match=message):
+        pixels.open_picture(data)
+
+
+def test_damaged_pngs_are_refused_or_read():
+    good = pixels.png_bytes(Image.fromarray(gray_digit()))
+    for position in range(0, len(good), 3):
+        for data in (good[:position], good[:position] + b"\xff" + good[position + 1 :]):
+            try:
+                pixels.open_picture(data)
+            except ImageError as error:
+                assert "\n" not in str(error)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    for path in (tmp_path, tmp_path / "missing.png"):
+        with pytest.raises(ImageError, match=path.name):
+            pixels.open_picture(path)
+
+
+def test_animations_are_refused(tmp_path):
+    frames = [Image.fromarray(coloured(0, level)) for level in (255, 100)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match="several frames"):
+        pixels.open_picture(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((0, 5), np.uint8), np.zeros((1, 70000), np.uint8), np.zeros((3, 3, 2), np.uint8), np.zeros((3, 3))],
+)
+def test_arrays_that_are_no_pictures_are_refused(array):
+    with pytest.raises(ImageError):
+        pixels.to_drawing(array)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (29, 57), (5, 300)])
+def test_fields_round_trip(shape):
+    bits = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
+    fields, inside = pixels.to_fields(bits)
+    assert inside.sum() == bits.size
+    assert not fields[~inside].any()
+    assert np.array_equal(pixels.from_fields(fields, *shape), bits)
+
+
+def test_contact_sheet_holds_every_drawing():
+    sheet = pixels.contact_sheet(pixels.square([Drawing(BITS)] * 5), scale=2)
+    assert sheet.size == (2 * (3 * 12 + 4 * 2), 2 * (2 * 9 + 3 * 2))
+    assert (np.asarray(sheet) == 255).sum() == 5 * BITS.sum() * 4
