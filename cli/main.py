@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wr
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 def _register() -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: our own threads share the cores better
     from . import codec, training
 
     for command in (*codec.COMMANDS, *training.COMMANDS):

@@ -16,8 +16,9 @@ def nearest(x: Decimal) -> int:
 
 def exp30(numerator: int, bits: int) -> int:
     """exp(-numerator / 2^bits) * 2^30, as the product of two rounded factors."""
-    fine, coarse = numerator % 64, numerator - numerator % 64
-    parts = [nearest((Decimal(-part) / (1 << bits)).exp() * (1 << scale)) for part, scale in ((fine, 26), (coarse, 36))]
+    numerator <<= 12 - bits
+    fine, coarse = numerator % 256, numerator - numerator % 256
+    parts = [nearest((Decimal(-part) / (1 << 12)).exp() * (1 << scale)) for part, scale in ((fine, 26), (coarse, 36))]
     return parts[0] * parts[1] >> 32
 
 

@@ -22,14 +22,23 @@ def test_elu_equals_reference(x):
     assert fixed.elu(np.array([float(x)]))[0] == reference.elu(x)
 
 
-@pytest.mark.parametrize("bits", [10, 12])
-def test_sigmoid_equals_reference_and_is_monotone_and_symmetric(bits):
-    table = fixed.sigmoid_table(bits)
-    middle = 16 << bits
+def test_sigmoid_equals_reference_and_is_monotone_and_symmetric():
+    table = fixed.sigmoid_table()
+    middle = 16 << 12
     for x in [-middle, -middle + 1, -1000, -1, 0, 1, 2, 77, 5000, middle]:
-        assert table[x + middle] == reference.sigmoid24(x, bits)
+        assert table[x + middle] == reference.sigmoid24(x, 12)
     assert (np.diff(table) >= 0).all()
     assert (table + table[::-1] == 1 << 24)[table != 1 << 23].all()
+
+
+def test_ink_counts_equal_reference_and_leave_both_pixels_possible():
+    logits = [-(10**6), -16384, -9000, -1, 0, 1, 3, 2000, 16384, 10**6]
+    expected = [min(max(reference.sigmoid24(x, 10), 1), (1 << 24) - 1) for x in logits]
+    assert fixed.ink_counts(np.array(logits, float)).tolist() == expected
+
+
+def test_exp_never_rises():
+    assert (np.diff(fixed.exp_table()) <= 0).all()
 
 
 def test_affine_refuses_sums_that_may_leave_the_exact_range():

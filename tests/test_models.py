@@ -8,9 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from vlae_codec import model as released
-from vlae_codec.errors import ConfigError
 from vlae_codec.models import config as configs
 from vlae_codec.models import data, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
@@ -18,6 +15,9 @@ from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.layers import depth_to_space, elu, initialise_from, space_to_depth
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
+
+from vlae_codec import model as released
+from vlae_codec.errors import ConfigError
 
 SMALL = ModelConfig(
     latents=7,

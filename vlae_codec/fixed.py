@@ -33,9 +33,11 @@ _ELU_LOWEST = -8 << ACTIVATION_BITS  # below this, ELU is -1 to the last bit
 _ELU_ENTRIES = 1 << 16  # so activations saturate just under 56
 ACTIVATION_LIMIT = float(_ELU_ENTRIES + _ELU_LOWEST)
 SIGMOID_LIMIT = 16
-"""The sigmoid's argument saturates at +-16."""
+"""The argument of exp reaches down to -16; the sigmoid's saturates at +-16."""
 EXP_BITS = 30
 """Fraction bits of `exp_table`."""
+EXP_STEP_BITS = 12
+"""Fraction bits of the arguments of `exp_table` and `sigmoid_table`."""
 _COARSE_BITS, _FINE_BITS = 36, 26
 
 
@@ -45,17 +47,18 @@ def exp_integer(x: Decimal | int, bits: int) -> int:
     return int(context.multiply(context.exp(Decimal(x)), Decimal(1 << bits)).to_integral_value(context=context))
 
 
-def exp_table(bits: int, limit: int) -> npt.NDArray[np.int64]:
-    """exp(-i / 2^bits) * 2^30, floored, for i in 0 .. limit * 2^bits, limit <= 16: (limit * 2^bits + 1,) int64.
+@cache
+def exp_table() -> npt.NDArray[np.int64]:
+    """exp(-i / 2^12) * 2^30, floored, for i in 0 .. 16 * 2^12: (65537,) int64.
 
-    exp(-(64 a + b) / 2^bits) is the product of two rounded factors, of 36 and 26 fraction bits: precise enough for the
+    exp(-(256 a + b) / 2^12) is the product of two rounded factors, of 36 and 26 fraction bits: precise enough for the
     table never to rise, which CDFs built on it need, and small enough for int64.
     """
-    step = Decimal(1) / (1 << bits)
-    coarse = [exp_integer(-64 * a * step, _COARSE_BITS) for a in range((limit << bits) // 64 + 1)]
-    fine = [exp_integer(-b * step, _FINE_BITS) for b in range(64)]
+    step = Decimal(1) / (1 << EXP_STEP_BITS)
+    coarse = [exp_integer(-256 * a * step, _COARSE_BITS) for a in range(SIGMOID_LIMIT * 16 + 1)]
+    fine = [exp_integer(-b * step, _FINE_BITS) for b in range(256)]
     product = np.outer(np.array(coarse, np.int64), np.array(fine, np.int64)) >> _COARSE_BITS + _FINE_BITS - EXP_BITS
-    return product.reshape(-1)[: (limit << bits) + 1]
+    return product.reshape(-1)[: (SIGMOID_LIMIT << EXP_STEP_BITS) + 1]
 
 
 @cache
@@ -63,7 +66,8 @@ def elu_table() -> Integers:
     """ELU at ACTIVATION_BITS for inputs _ELU_LOWEST + i: (65536,)."""
     i = np.arange(_ELU_ENTRIES, dtype=np.int64) + _ELU_LOWEST
     shift = EXP_BITS - ACTIVATION_BITS
-    exp = (exp_table(ACTIVATION_BITS, 8)[np.maximum(-i, 0).clip(0, 8 << ACTIVATION_BITS)] + (1 << shift - 1)) >> shift
+    behind = np.clip(-i, 0, -_ELU_LOWEST) << EXP_STEP_BITS - ACTIVATION_BITS
+    exp = (exp_table()[behind] + (1 << shift - 1)) >> shift
     table: Integers = np.where(i > 0, i, exp - (1 << ACTIVATION_BITS)).astype(np.float64)
     return table
 
@@ -74,17 +78,16 @@ def elu(x: Integers) -> Integers:
 
 
 @cache
-def sigmoid_table(bits: int) -> npt.NDArray[np.int64]:
-    """sigmoid(i / 2^bits) * 2^24, floored, for i in -16 * 2^bits .. 16 * 2^bits, symmetric to the last bit."""
-    e = exp_table(bits, SIGMOID_LIMIT)
-    upper = (1 << COUNT_BITS + EXP_BITS) // ((1 << EXP_BITS) + e)
+def sigmoid_table() -> npt.NDArray[np.int64]:
+    """sigmoid(i / 2^12) * 2^24, floored, for i in -16 * 2^12 .. 16 * 2^12, symmetric to the last bit: (131073,) int64."""
+    upper = (1 << COUNT_BITS + EXP_BITS) // ((1 << EXP_BITS) + exp_table())
     return np.concatenate([(1 << COUNT_BITS) - upper[:0:-1], upper])
 
 
 def ink_counts(logits: Integers) -> npt.NDArray[np.int64]:
     """p(ink) out of 2^24, in 1 .. 2^24 - 1, for logits at ACTIVATION_BITS."""
-    index = (logits + (SIGMOID_LIMIT << ACTIVATION_BITS)).astype(np.intp)
-    return sigmoid_table(ACTIVATION_BITS).take(index, mode="clip").clip(1, (1 << COUNT_BITS) - 1)
+    index = (logits * 2.0 ** (EXP_STEP_BITS - ACTIVATION_BITS) + (SIGMOID_LIMIT << EXP_STEP_BITS)).astype(np.intp)
+    return sigmoid_table().take(index, mode="clip").clip(1, (1 << COUNT_BITS) - 1)
 
 
 def code_length_bits(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

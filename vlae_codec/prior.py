@@ -183,18 +183,18 @@ class Prior:
 @cache
 def _sigmoid() -> npt.NDArray[np.float64]:
     """sigmoid * 2^24, by argument + SIGMOID_LIMIT at LATENT_BITS."""
-    return sigmoid_table(LATENT_BITS).astype(np.float64)
+    return sigmoid_table().astype(np.float64)
 
 
 @cache
 def _softmax() -> npt.NDArray[np.float64]:
     """exp(-x) * 2^20, by x at LATENT_BITS."""
-    return (exp_table(LATENT_BITS, _LOGIT_LIMIT) >> EXP_BITS - _WEIGHT_BITS).astype(np.float64)
+    return (exp_table()[: (_LOGIT_LIMIT << LATENT_BITS) + 1] >> EXP_BITS - _WEIGHT_BITS).astype(np.float64)
 
 
 @cache
 def _inverse_scale() -> npt.NDArray[np.float64]:
     """exp(-log_scale) * 2^16, by log_scale - _LOG_SCALE_LOWEST at LATENT_BITS."""
     highest = exp_integer(-_LOG_SCALE_LOWEST, _INVERSE_BITS)
-    table = exp_table(LATENT_BITS, _LOG_SCALE_HIGHEST - _LOG_SCALE_LOWEST)
+    table = exp_table()[: (_LOG_SCALE_HIGHEST - _LOG_SCALE_LOWEST << LATENT_BITS) + 1]
     return ((table * highest) >> EXP_BITS).astype(np.float64)
