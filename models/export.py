@@ -32,8 +32,8 @@ from .train import load_average
 from .vlae import VLAE
 
 Arrays = dict[str, npt.NDArray[Any]]
-CELLS = 256
-"""Lattice points per latent: the support is 256 steps wide."""
+CELLS = 128
+"""Lattice points per latent: the support is 128 steps wide."""
 
 
 @torch.no_grad()
@@ -118,11 +118,11 @@ def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.fl
 
 
 def _octaves(model: released.Model, fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """How often each symbol is wanted: octaves of the numbers chosen at the default effort and two above."""
+    """How often each symbol is wanted: octaves of the numbers chosen at the default effort and the next."""
     counts = np.full(SYMBOLS, 2.0**-9 * len(fields))
     counts[:6] *= 2.0 ** np.arange(-6, 0)  # there are few such numbers
     drawings = [pixels.Drawing(field) for field in fields]
-    for effort in (codec.DEFAULT_EFFORT, codec.DEFAULT_EFFORT + 2):
+    for effort in (codec.DEFAULT_EFFORT, codec.DEFAULT_EFFORT + 1):
         for encoded in codec.encode(drawings, model, lossless=True, effort=effort):
             for n in codec.inspect(encoded.data, model)["numbers"]:
                 counts[n.bit_length() - 1] += 1

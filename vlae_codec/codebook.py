@@ -120,10 +120,10 @@ def _segment(model: Model, first: int, count: int, progress: Progress | None, to
 
 
 def _sample(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
-    parts, piece = [], 1 << 13
+    parts, piece, prior = [], 1 << 13, model.prior.approximate()
     for start in range(first, first + count, piece):
         words = codeword_words(start, min(piece, first + count - start), model.prior.latents)
-        parts.append(in_pieces(1024, model.prior.sample_with_bits, words))
+        parts.append(in_pieces(512, prior.sample_with_bits, words))
         if progress:
             progress("building the codebook (once, kept on disk)", start + piece, total)
     joined = np.concatenate(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial as bind
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,30 @@ from .prior import Latents as Coordinates
 from .threads import in_pieces
 from .words import codeword_words, pixel_words
 
-EFFORTS = ((10, 2), (12, 4), (14, 8), (15, 16), (16, 24), (17, 40), (18, 64), (19, 128), (20, 256), (22, 512))
-"""By effort 0..9: the codebook's size as a power of two, and how many codewords are decoded and scored."""
+
+class Effort(NamedTuple):
+    """A size of search: 2^codebook_bits codewords are ranked, `scored` of them decoded.
+
+    Among those whose J is within `slack_bits` of the best, a lossy file takes the one whose picture is closest.
+    """
+
+    codebook_bits: int
+    scored: int
+    slack_bits: float
+
+
+EFFORTS = (
+    Effort(12, 3, 0.5),
+    Effort(13, 4, 0.5),
+    Effort(14, 6, 0.5),
+    Effort(16, 8, 1.0),
+    Effort(17, 12, 1.5),
+    Effort(19, 16, 1.5),
+    Effort(20, 24, 1.0),
+    Effort(20, 48, 1.0),
+    Effort(21, 64, 0.5),
+    Effort(22, 96, 0.5),
+)
 DEFAULT_EFFORT = 5
 
 _GROUP = 64  # fields that are coded together; part of the format
@@ -38,8 +60,6 @@ _PIECE = 8  # fields a thread scores at a time
 _DRAW_PIECE = 32  # fields a thread draws at a time
 _PIXELS = SIDE * SIDE
 _LATTICE_OVERHEAD_BITS = 16.0
-_CLOSER_SLACK_BITS = 0.5
-"""Among codewords whose J is within this of the best, a lossy file takes the one whose picture is closest."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +240,7 @@ def _choose(
         return choices
     fields, inside = fields[inked], inside[inked]
     posterior = Posterior.of(model, fields)
-    bits, best = EFFORTS[effort]
+    bits, best, slack_bits = EFFORTS[effort]
     numbers = rank(model, prefix, posterior, bits, best, progress)
     lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
     k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
@@ -236,7 +256,7 @@ def _choose(
     total = code_bits + distortion
     chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
     if lossy:
-        chosen, differing = _closest(model, code, k, total, fields, inside, index[inked])
+        chosen, differing = _closest(model, code, k, total, slack_bits, fields, inside, index[inked])
     kl_bits = posterior.rate_bits(model)
     for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
         choices[place] = _Choice(
@@ -280,12 +300,13 @@ def _closest(
     code: Callable[[int, int], Number | Lattice],
     k: Coordinates,
     total_bits: npt.NDArray[np.float64],
+    slack_bits: float,
     fields: Bits,
     inside: npt.NDArray[np.bool_],
     index: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
-    """Of the candidates with nearly the least J, the column whose picture is closest, and its differing pixels."""
-    rows, columns = np.nonzero(total_bits <= total_bits.min(axis=1, keepdims=True) + _CLOSER_SLACK_BITS)
+    """Of the candidates whose J is within slack_bits of the least, the column whose picture is closest, and its differing pixels."""
+    rows, columns = np.nonzero(total_bits <= total_bits.min(axis=1, keepdims=True) + slack_bits)
     words = [
         _field_words(Sampling(), code(row, column), int(index[row]))
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)

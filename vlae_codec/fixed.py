@@ -11,7 +11,7 @@ Twists:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from functools import cache
 
@@ -119,6 +119,10 @@ class Affine:
         """An affine map that rounds half up: half a unit is folded into the bias."""
         half = 2.0 ** (shift - 1) if shift else 0.0
         return cls(np.ascontiguousarray(weight, np.float64), bias.astype(np.float64) + half, shift, limit)
+
+    def approximate(self) -> Affine:
+        """The same map in float32: faster and no longer exact. For searches, never for decoding."""
+        return replace(self, weight=self.weight.astype(np.float32), bias=self.bias.astype(np.float32))
 
     def linear(self, x: Integers) -> Integers:
         """The map itself."""
