@@ -10,7 +10,7 @@ import click
 
 from vlae_codec.errors import ConfigError
 
-from .files import ProgressLine, check_free, write
+from .files import ProgressLine, check_free, read_bytes, write
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _DATA = click.option(
@@ -83,26 +83,27 @@ def evaluate(
 
     if out:
         check_free(out, force)
-    model, config = load_average(run)
-    chosen = data.load(config.data.name, [part], data_folder)
+    trained = load_average(run)
+    name = trained.config.data.name
+    chosen = data.load(name, [part], data_folder)
     if images:
         chosen = data.shuffled_part(chosen, images, seed=0)
     progress = ProgressLine(quiet=False)
-    figures = Evaluator(model, device).figures(
+    figures = Evaluator(trained.model, device).figures(
         chosen, samples, paired_images, paired_samples, report=lambda done, total: progress("evaluating", done, total)
     )
-    table = {"data": config.data.name, "part": part, **figures.as_dict()}
+    table = {"data": name, "part": part, **figures.as_dict()}
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
     if as_json:
         click.echo(json.dumps(table, indent=2))
         return
-    click.echo(f"{config.data.name}, {part}, {figures.images} images   nats     bits     bits/dim")
-    for name in ("elbo", "kl", "distortion", "nll", "paired_difference"):
-        nats, bits, bpd = (table[f"{name}_{unit}"] for unit in ("nats", "bits", "bpd"))
-        error = table.get(f"{name}_nats_se")
+    click.echo(f"{name}, {part}, {figures.images} images   nats     bits     bits/dim")
+    for key in ("elbo", "kl", "distortion", "nll", "paired_difference"):
+        nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
+        error = table.get(f"{key}_nats_se")
         click.echo(
-            f"{name:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
+            f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
         )
 
 
@@ -113,18 +114,27 @@ def evaluate(
 @click.option(
     "--number", type=click.IntRange(1, 255), help="Its registered number; without one, files carry its digest."
 )
-@click.option("--step", type=float, default=1.0, show_default=True, help="Lattice step over the posterior's deviation.")
+@click.option("--step", type=float, default=0.5, show_default=True, help="Lattice step over the posterior's deviation.")
+@click.option("--figures", type=click.Path(path_type=Path), help="JSON that `evaluate` wrote, for the model's card.")
 @_DATA
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 def export(
-    run: Path, folder: Path, name: str | None, number: int | None, step: float, data_folder: Path, force: bool
+    run: Path,
+    folder: Path,
+    name: str | None,
+    number: int | None,
+    step: float,
+    figures: Path | None,
+    data_folder: Path,
+    force: bool,
 ) -> None:
     """Turn the trained model of RUN into an integer model for the codec, and check that the two agree."""
     _need_torch()
     from vlae_codec.models import export as exporting
 
     check_free(folder / "weights.npz", force)
-    report = exporting.export_run(run, folder, name or folder.name, number, step, data_folder)
+    measured = json.loads(read_bytes(figures)) if figures else {}
+    report = exporting.export_run(run, folder, name or folder.name, number, step, measured, data_folder)
     click.echo(report)
 
 

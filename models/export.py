@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,9 @@ from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 
 from . import config as configs
 from . import data
-from .config import Config
 from .layers import CausalConv, Conv, blocks_of
 from .priors import MixturePrior
-from .train import load_average
+from .train import Trained, load_average
 from .vlae import VLAE
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -54,41 +54,87 @@ def export(model: VLAE, steps: npt.NDArray[np.int64], octave_lengths: list[int])
     return arrays
 
 
-def save(folder: Path, arrays: Arrays, name: str, number: int | None, config: Config) -> None:
-    """Writes `weights.npz` and `model.json`."""
+def save(folder: Path, arrays: Arrays, name: str, number: int | None, about: Mapping[str, Any]) -> None:
+    """Writes `weights.npz` and `model.json`; `about` goes into the latter, for people."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.npz"
     np.savez(weights, allow_pickle=False, **arrays)
-    about = {
-        "name": name,
-        "number": number,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "config": configs.to_dict(config),
-    }
-    (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    identity = {"name": name, "number": number, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    (folder / "model.json").write_text(json.dumps({**identity, **about}, indent=2) + "\n")
 
 
-def export_run(run: Path, folder: Path, name: str, number: int | None, step: float, data_folder: Path) -> str:
+def export_run(
+    run: Path,
+    folder: Path,
+    name: str,
+    number: int | None,
+    step: float,
+    figures: Mapping[str, Any],
+    data_folder: Path,
+) -> str:
     """Exports a run's averaged model to `folder`; lattice steps and the table of octaves are fitted on training images.
 
     Args:
         step: lattice step in units of the geometric mean of the posterior's deviation.
+        figures: what `evaluate` measured, for the card.
 
     Returns:
         One line on how the integer model's ELBO compares with the float model's.
     """
-    float_model, config = load_average(run)
+    trained = load_average(run)
+    float_model, config = trained.model, trained.config
     images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
     fields = data.binarise(images, np.random.default_rng(config.train.seed))
     with torch.no_grad():
         _, log_sigma = float_model.encoder(torch.from_numpy(fields))
     sigma = log_sigma[:, float_model.active.bool()].mean(0).exp().numpy()
     steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
-    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, number, config)
+    about = {
+        "training": {"steps": trained.step, "hours": round(trained.seconds / 3600, 2)},
+        "figures": dict(figures),
+        "config": configs.to_dict(config),
+    }
+    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, number, about)
     histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
-    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, number, config)
+    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, number, about)
+    (folder / "card.md").write_text(card(name, run.name, trained, step, figures))
     integer_nats, float_nats = parity(float_model, released.load(folder), fields)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
+
+
+def card(name: str, experiment: str, trained: Trained, step: float, figures: Mapping[str, Any]) -> str:
+    """A page for people: how the model was made, and what it gives."""
+    config = trained.config
+    lines = [
+        f"# {name}",
+        "",
+        f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained on "
+        f"{config.data.name} ({' + '.join(config.data.parts)}) for {config.train.epochs} epochs: "
+        f"{trained.step} steps of {config.train.batch_size} images in {trained.seconds / 3600:.2f} hours on two CPU cores.",
+        "",
+        f"    vlae-codec train {experiment} --data DIR",
+        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images 1000 -o results/evaluate-{name}.json",
+        f"    vlae-codec export runs/{experiment} -o {name} --step {step} --figures results/evaluate-{name}.json --data DIR",
+        "",
+    ]
+    if figures:
+        lines += [f"On {figures['data']}, {figures['part']}, {figures['images']} images:", ""]
+        lines += ["| | nats | bits | bits/dim |", "|---|---|---|---|"]
+        for key, what in _FIGURES.items():
+            nats, error = figures[f"{key}_nats"], figures.get(f"{key}_nats_se")
+            text = f"{nats:.3f}" + (f" ± {error:.3f}" if error is not None else "")
+            what = what.format(**figures)
+            lines.append(f"| {what} | {text} | {figures[f'{key}_bits']:.2f} | {figures[f'{key}_bpd']:.4f} |")
+    return "\n".join(lines) + "\n"
+
+
+_FIGURES = {
+    "elbo": "ELBO",
+    "kl": "rate (KL)",
+    "distortion": "distortion",
+    "nll": "NLL, {samples} importance samples",
+    "paired_difference": "NLL with {paired_samples} samples less that, on {paired_images} images",
+}
 
 
 @torch.no_grad()

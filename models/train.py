@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from vlae_codec.errors import ConfigError
 
 from . import config as configs
 from . import data
@@ -244,10 +246,25 @@ def _resume(config: Config, folder: Path, device: str) -> Run | None:
     return Run(model, average, optimizer, state["step"], state["seconds"])
 
 
-def load_average(folder: Path) -> tuple[VLAE, Config]:
-    """The averaged model of a run, on the CPU in float32, and its configuration."""
+class Trained(NamedTuple):
+    """What a run has made so far: its averaged model on the CPU in float32, and how it came about."""
+
+    model: VLAE
+    config: Config
+    step: int
+    seconds: float
+
+
+def load_average(folder: Path) -> Trained:
+    """The averaged model of a run.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+    """
+    if not (folder / "checkpoint.pt").exists():
+        raise ConfigError(f"{folder} holds no checkpoint of a run")
     state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     config = configs.from_dict(state["config"])
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])
-    return model.eval(), config
+    return Trained(model.eval(), config, state["step"], state["seconds"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+
 from vlae_codec.cli.main import main
 
 FAST = ["--effort", "0"]

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import vlae_codec.cli
-import vlae_codec.models
 
 import vlae_codec
+import vlae_codec.cli
+import vlae_codec.models
 from vlae_codec import model as models
 
 SOURCES = [Path(package.__file__).parent for package in (vlae_codec, vlae_codec.cli, vlae_codec.models)]

@@ -256,7 +256,8 @@ def _choose(
     total = code_bits + distortion
     chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
     if lossy:
-        chosen, differing = _closest(model, code, k, total, slack_bits, fields, inside, index[inked])
+        close = total <= total.min(axis=1, keepdims=True) + slack_bits
+        chosen, differing = _closest(model, code, k, close, fields, inside, index[inked])
     kl_bits = posterior.rate_bits(model)
     for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
         choices[place] = _Choice(
@@ -299,21 +300,20 @@ def _closest(
     model: Model,
     code: Callable[[int, int], Number | Lattice],
     k: Coordinates,
-    total_bits: npt.NDArray[np.float64],
-    slack_bits: float,
+    close: npt.NDArray[np.bool_],
     fields: Bits,
     inside: npt.NDArray[np.bool_],
     index: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
-    """Of the candidates whose J is within slack_bits of the least, the column whose picture is closest, and its differing pixels."""
-    rows, columns = np.nonzero(total_bits <= total_bits.min(axis=1, keepdims=True) + slack_bits)
+    """Of the candidates marked in `close` (B, N), the column whose picture is closest, and its differing pixels."""
+    rows, columns = np.nonzero(close)
     words = [
         _field_words(Sampling(), code(row, column), int(index[row]))
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
     ]
     z = model.prior.values(k[rows, columns])
     drawn = in_pieces(_DRAW_PIECE, bind(_sample_fields, model, 1.0), z, np.stack(words), inside[rows])
-    difference = np.full(total_bits.shape, _PIXELS + 1)
+    difference = np.full(close.shape, _PIXELS + 1)
     difference[rows, columns] = (drawn != fields[rows]).sum(axis=(1, 2))
     return difference.argmin(axis=1), difference.min(axis=1)
 
