@@ -15,7 +15,7 @@ from vlae_codec import codec, pixels
 from vlae_codec import model as models
 from vlae_codec.errors import VlaeError
 
-from .files import ProgressLine, check_free, output_for, read_bytes, write
+from .files import ProgressLine, Targets, output_for, read_bytes, write
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
 _RESAMPLED = (
@@ -60,14 +60,12 @@ def compress(
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
     model = models.named(model_name or models.DEFAULT)
-    failures = _Failures()
+    failures, targets = _Failures(), Targets(force)
     drawings: dict[Path, tuple[Path, pixels.Drawing]] = {}
     for image in images:
         with failures.of(image):
-            target = output_for(image, out, ".vlz", len(images) > 1)
-            check_free(target, force)
-            source = read_bytes(image) if str(image) == "-" else image
-            picture = pixels.open_picture(source)
+            target = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
+            picture = pixels.open_picture(read_bytes(image), str(image))
             drawings[image] = target, pixels.to_drawing(picture, threshold, exact=lossless)
     encoded = (
         codec.encode(
@@ -140,23 +138,21 @@ def decompress(
 ) -> None:
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = models.named(model_name) if model_name else None
-    failures = _Failures()
-    report = []
+    failures, targets = _Failures(), Targets(force)
+    inputs: dict[Path, tuple[Path, bytes]] = {}
     for file in files:
         with failures.of(file):
-            target = output_for(file, out, ".png", len(files) > 1)
-            check_free(target, force)
-            data = read_bytes(file)
-            seeds = range(seed, seed + (samples or 1))
-            decoded = [
-                codec.decode(
-                    [data], codec.Sampling(s, temperature), partial=partial, model=model, progress=ProgressLine(quiet)
-                )[0]
-                for s in seeds
-            ]
-            picture = (
-                pixels.contact_sheet(pixels.square([d.drawing for d in decoded])) if samples else decoded[0].picture
-            )
+            inputs[file] = targets.claim(output_for(file, out, ".png", len(files) > 1)), read_bytes(file)
+    rounds = [
+        _decode(inputs, failures, codec.Sampling(one, temperature), partial, model, ProgressLine(quiet))
+        for one in range(seed, seed + (samples or 1))
+    ]
+    report = []
+    for file, first in rounds[0].items():
+        target = inputs[file][0]
+        with failures.of(file):
+            same = [one[file].drawing for one in rounds]
+            picture = pixels.contact_sheet(pixels.square(same)) if samples else first.picture
             write(target, pixels.png_bytes(picture), force)
             report.append(
                 {
@@ -164,8 +160,8 @@ def decompress(
                     "output": str(target),
                     "width": picture.width,
                     "height": picture.height,
-                    "exact_pixels": decoded[0].exact_pixels,
-                    "sampled_pixels": decoded[0].sampled_pixels,
+                    "exact_pixels": first.exact_pixels,
+                    "sampled_pixels": first.sampled_pixels,
                 }
             )
     to_stdout = any(row["output"] == "-" for row in report)
@@ -178,6 +174,29 @@ def decompress(
         if any(row["sampled_pixels"] for row in report):
             click.echo(f"note: {_RESAMPLED}", err=True)
     failures.finish()
+
+
+def _decode(
+    inputs: dict[Path, tuple[Path, bytes]],
+    failures: _Failures,
+    sampling: codec.Sampling,
+    partial: bool,
+    model: models.Model | None,
+    progress: ProgressLine,
+) -> dict[Path, codec.Decoded]:
+    """All files in one batch; if that fails, one by one, to tell the bad ones from the good, and without the bad."""
+    try:
+        batch = [data for _, data in inputs.values()]
+        decoded = codec.decode(batch, sampling, partial=partial, model=model, progress=progress)
+        return dict(zip(inputs, decoded, strict=True))
+    except VlaeError:
+        good = {}
+        for file, (_, data) in [*inputs.items()]:
+            with failures.of(file):
+                good[file] = codec.decode([data], sampling, partial=partial, model=model)[0]
+        for file in set(inputs) - set(good):
+            del inputs[file]
+        return good
 
 
 @click.command()
@@ -241,8 +260,9 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     digits = pixels.demo_digits()
     targets = [out / f"digit-{i:02}.vlz" for i in range(len(digits))]
     sheet = out / "sheet.png"
+    claims = Targets(force)
     for target in (sheet, *targets):
-        check_free(target, force)
+        claims.claim(target)
     model = models.named(models.DEFAULT)
     encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
     data = [result.data for result in encoded]

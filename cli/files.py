@@ -54,6 +54,25 @@ def output_for(source: Path, out: Path | None, suffix: str, many: bool) -> Path:
     return out
 
 
+class Targets:
+    """The outputs of one command: each is claimed once, and early, so that nothing is computed in vain."""
+
+    def __init__(self, force: bool) -> None:
+        self._force, self._claimed = force, set[Path]()
+
+    def claim(self, path: Path) -> Path:
+        """The path itself.
+
+        Raises:
+            OutputError: it exists and may not be overwritten, or another input has the same output.
+        """
+        check_free(path, self._force)
+        if path in self._claimed and str(path) != "-":
+            raise OutputError(f"{path} is already the output of another input: choose names with -o")
+        self._claimed.add(path)
+        return path
+
+
 def check_free(path: Path, force: bool) -> None:
     """Refuses early what `write` would refuse later.
 

@@ -109,7 +109,7 @@ def test_inputs_of_one_name_do_not_overwrite_each_other(run, image, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "img.png").write_bytes(image.read_bytes())
     result = run("compress", image, "a/img.png", "-o", "out", *FAST, expect=1)
-    assert "img.vlz exists" in result.stderr or "same" in result.stderr
+    assert "already the output of another input" in result.stderr
     assert os.listdir("out") == ["img.vlz"]
 
 

@@ -119,17 +119,11 @@ def test_damaged_pngs_are_refused_or_read():
                 assert "\n" not in str(error)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
-    for path in (tmp_path, tmp_path / "missing.png"):
-        with pytest.raises(ImageError, match=path.name):
-            pixels.open_picture(path)
-
-
 def test_animations_are_refused(tmp_path):
     frames = [Image.fromarray(coloured(0, level)) for level in (255, 100)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(ImageError, match="several frames"):
-        pixels.open_picture(tmp_path / "a.gif")
+        pixels.open_picture((tmp_path / "a.gif").read_bytes())
 
 
 @pytest.mark.parametrize(

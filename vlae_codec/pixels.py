@@ -47,17 +47,16 @@ class Drawing:
     note: str | None = None
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
-    """Reads an image file.
+def open_picture(data: bytes, name: str = "the input") -> Image.Image:
+    """The picture in an image file's bytes; `name` is what errors call it.
 
     Raises:
-        ImageError: it is missing, too large, damaged, animated, or no image that Pillow knows.
+        ImageError: it is too large, damaged, animated, or no image that Pillow knows.
     """
-    name = "the input" if isinstance(source, bytes) else str(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(source if isinstance(source, bytes) else source.read_bytes()))
+            picture = Image.open(io.BytesIO(data))
             _check_size(*picture.size)
             if getattr(picture, "n_frames", 1) > 1:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")

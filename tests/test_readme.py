@@ -1,0 +1,34 @@
+"""What the README promises: its Python runs, its tables are the measured ones, its files exist."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from conftest import HERE
+
+ROOT = HERE.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_blocks_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
+def test_tables_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import tables
+
+    assert tables.rendered(README) == README, "run python benchmarks/tables.py"
+    assert "tables" in sys.modules
+
+
+def test_named_files_exist():
+    for folder, name in re.findall(r"`((?:vlae_codec|models|cli|docs)/)([\w./]+\.(?:py|toml|md))", README):
+        assert (ROOT / folder / name).exists(), folder + name
+    for link in re.findall(r"\]\(([\w./]+)\)", README):
+        assert (ROOT / link).exists(), link
