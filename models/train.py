@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,6 +34,7 @@ from .layers import initialise_from, placed
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
+Order = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -58,63 +60,94 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
-    held_out = _held_out(config, data_folder)
+    trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
     run = _resume(config, folder, device) or _start(config, images, device)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
-    steps_per_epoch = len(images) // config.train.batch_size
-    while run.step < config.train.epochs * steps_per_epoch:
-        epoch = run.step // steps_per_epoch
-        if run.step % steps_per_epoch == 0:
+    while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
+        if run.step % trainer.steps_per_epoch == 0:
             _adjust_latents(run, config, images, epoch, device)
-        terms = _train_epoch(run, config, images, epoch, steps_per_epoch, folder, device, report)
-        _log(run, config, folder, epoch + 1, terms, held_out, device, report)
+        trainer.log(run, epoch, *trainer.epoch(run, epoch))
         save(run, config, folder)
     return run
 
 
-def _train_epoch(
-    run: Run,
-    config: Config,
-    images: data.Images,
-    epoch: int,
-    steps_per_epoch: int,
-    folder: Path,
-    device: str,
-    report: Callable[[str], None],
-) -> tuple[float, float]:
-    """The rest of one epoch; mean (elbo_nats, kl_nats) of the steps taken."""
-    c = config.train
-    compiled = torch.compile(run.model, dynamic=False)
-    order = np.random.default_rng([c.seed, epoch]).permutation(len(images))
-    started = saved = time.monotonic()
-    sums, first = np.zeros(2), run.step
-    for index in range(run.step % steps_per_epoch, steps_per_epoch):
+@dataclass(frozen=True)
+class _Trainer:
+    """What stays the same throughout a run."""
+
+    config: Config
+    folder: Path
+    images: data.Images
+    held_out: data.Images | None
+    device: str
+    report: Callable[[str], None]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.images) // self.config.train.batch_size
+
+    def epoch(self, run: Run, epoch: int) -> tuple[float, float]:
+        """The rest of one epoch; mean (elbo_nats, kl_nats) of the steps taken."""
+        compiled = torch.compile(run.model, dynamic=False)
+        order = np.random.default_rng([self.config.train.seed, epoch]).permutation(len(self.images))
+        started = saved = time.monotonic()
+        sums, first = np.zeros(2), run.step
+        for index in range(run.step % self.steps_per_epoch, self.steps_per_epoch):
+            sums += self.step(run, compiled, order, epoch, index)
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_SECONDS:
+                run.seconds, started, saved = run.seconds + now - started, now, now
+                save(run, self.config, self.folder)
+                elbo_nats = sums[0] / (run.step - first)
+                self.report(f"epoch {epoch + 1} step {index + 1}/{self.steps_per_epoch}, ELBO {elbo_nats:.2f} nats")
+        run.seconds += time.monotonic() - started
+        elbo_nats, kl_nats = sums / (run.step - first)
+        return float(elbo_nats), float(kl_nats)
+
+    def step(
+        self, run: Run, compiled: Callable[..., tuple[Tensor, Tensor]], order: Order, epoch: int, index: int
+    ) -> tuple[float, float]:
+        """One step of Adamax, on noise and binarisation of its own seed; (elbo_nats, kl_nats) of the batch."""
+        c = self.config.train
         rng = np.random.default_rng([c.seed, epoch, index])
-        batch = images[order[index * c.batch_size : (index + 1) * c.batch_size]]
-        x = torch.from_numpy(data.binarise(batch, rng)).to(device, memory_format=torch.channels_last)
-        noise = torch.from_numpy(rng.standard_normal((len(batch), run.model.latents), dtype=np.float32)).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            terms = Terms(*compiled(x, noise))
+        batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
+        x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
+        noise = torch.from_numpy(rng.standard_normal((len(batch), run.model.latents), dtype=np.float32))
+        with torch.autocast(self.device, torch.bfloat16):
+            terms = Terms(*compiled(x, noise.to(self.device)))
         rate_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()  # free bits, per latent dimension
         for group in run.optimizer.param_groups:
-            group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * steps_per_epoch), c.decay_from)
+            group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * self.steps_per_epoch), c.decay_from)
         run.optimizer.zero_grad()
         (rate_nats - terms.log_likelihood_nats.mean()).backward()
         run.optimizer.step()
         run.step += 1
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
-        sums += terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
-        now = time.monotonic()
-        if now - saved > CHECKPOINT_SECONDS:
-            run.seconds, started, saved = run.seconds + now - started, now, now
-            save(run, config, folder)
-            report(
-                f"epoch {epoch + 1} step {index + 1}/{steps_per_epoch}, ELBO {sums[0] / (run.step - first):.2f} nats"
-            )
-    run.seconds += time.monotonic() - started
-    elbo_nats, kl_nats = sums / (run.step - first)
-    return float(elbo_nats), float(kl_nats)
+        return terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
+
+    def log(self, run: Run, epoch: int, elbo_nats: float, kl_nats: float) -> None:
+        """Appends one line to log.jsonl and reports it."""
+        c = self.config.train
+        line: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "step": run.step,
+            "seconds": round(run.seconds, 1),
+            "train_elbo_nats": round(elbo_nats, 4),
+            "train_kl_nats": round(kl_nats, 4),
+            "active_latents": int(run.model.active.sum()),
+        }
+        if self.held_out is not None:
+            valid = _terms(run.average, self.held_out, c.seed, self.device)
+            line["valid_elbo_nats"] = round(float(valid.elbo_nats().mean()), 4)
+            line["valid_kl_nats"] = round(float(valid.kl_nats.sum(1).mean()), 4)
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        left = run.seconds / (epoch + 1) * (c.epochs - epoch - 1)
+        self.report(
+            f"epoch {epoch + 1}/{c.epochs}: ELBO {line.get('valid_elbo_nats', elbo_nats):.2f} nats, "
+            f"KL {kl_nats:.2f} nats, {run.step * c.batch_size / run.seconds:.0f} images/s, {left / 60:.0f} min left"
+        )
 
 
 def _decay(done: float, decay_from: float) -> float:
@@ -182,38 +215,6 @@ def _held_out(config: Config, data_folder: Path | None) -> data.Images | None:
     if "valid" in config.data.parts or config.data.name == "omniglot28":
         return None
     return data.shuffled_part(data.load(config.data.name, ["valid"], data_folder), 2000, config.train.seed)
-
-
-def _log(
-    run: Run,
-    config: Config,
-    folder: Path,
-    epoch: int,
-    terms: tuple[float, float],
-    held_out: data.Images | None,
-    device: str,
-    report: Callable[[str], None],
-) -> None:
-    line: dict[str, Any] = {
-        "epoch": epoch,
-        "step": run.step,
-        "seconds": round(run.seconds, 1),
-        "train_elbo_nats": round(terms[0], 4),
-        "train_kl_nats": round(terms[1], 4),
-        "active_latents": int(run.model.active.sum()),
-    }
-    if held_out is not None:
-        valid = _terms(run.average, held_out, config.train.seed, device)
-        line["valid_elbo_nats"] = round(float(valid.elbo_nats().mean()), 4)
-        line["valid_kl_nats"] = round(float(valid.kl_nats.sum(1).mean()), 4)
-    with (folder / "log.jsonl").open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    left = run.seconds / epoch * (config.train.epochs - epoch)
-    per_second = run.step * config.train.batch_size / run.seconds
-    report(
-        f"epoch {epoch}/{config.train.epochs}: ELBO {line.get('valid_elbo_nats', terms[0]):.2f} nats, "
-        f"KL {terms[1]:.2f} nats, {per_second:.0f} images/s, {left / 60:.0f} min left"
-    )
 
 
 def save(run: Run, config: Config, folder: Path) -> None:

@@ -129,7 +129,7 @@ class VLAE(nn.Module):
         """One-sample terms for images (B, 1, 28, 28) and noise (B, D) ~ N(0, 1): see `Terms`."""
         mu, log_sigma = self.encoder(x)
         z = (mu + noise * log_sigma.exp()) * self.active
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma
             kl = (log_q - self.prior.log_prob(z)) * self.active
         return self.log_likelihood(x, z), kl
