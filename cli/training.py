@@ -75,7 +75,7 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim."""
+    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim. Resumes if it was stopped."""
     _need_torch()
     from vlae_codec.models import data
     from vlae_codec.models.evaluate import Evaluator
@@ -88,10 +88,13 @@ def evaluate(
     chosen = data.load(name, [part], data_folder)
     if images:
         chosen = data.shuffled_part(chosen, images, seed=0)
+    store = run / f"evaluation-step{trained.step}-{part}-{len(chosen)}"
     progress = ProgressLine(quiet=False)
-    figures = Evaluator(trained.model, device).figures(
-        chosen, samples, paired_images, paired_samples, report=lambda done, total: progress("evaluating", done, total)
-    )
+
+    def report(done: int, total: int) -> None:
+        progress("evaluating", done, total)
+
+    figures = Evaluator(trained.model, device).figures(chosen, samples, paired_images, paired_samples, store, report)
     table = {"data": name, "part": part, **figures.as_dict()}
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)

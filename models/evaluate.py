@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +25,10 @@ from .layers import placed
 from .vlae import VLAE
 
 _ROWS = 512  # decoder evaluations at a time
+STORE_SECONDS = 30.0
 Report = Callable[[int, int], None]
+"""(images done, of how many)."""
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -86,34 +92,52 @@ class Evaluator:
         x = x.contiguous(memory_format=torch.channels_last)
         return self._log_likelihood(x, z)[: _ROWS - missing]
 
+    def estimates(
+        self,
+        x: Tensor,
+        samples: int,
+        seed: int,
+        store: Path | None = None,
+        report: Report | None = None,
+    ) -> Floats:
+        """ELBO, KL and NLL of each image (N, 1, 28, 28) from `samples` samples: (3, N) nats.
+
+        What is done is kept in the file `store` twice a minute, and taken from there by a later call.
+        """
+        found, done = _restore(store, len(x))
+        per_batch, saved = max(1, _ROWS // samples), time.monotonic()
+        for start in range(done, len(x), per_batch):
+            part = slice(start, start + per_batch)
+            _, kl, weights = self.log_weights(x[part].to(self._device), samples, seed + start)
+            found[:, part] = np.stack([weights.mean(1).cpu(), kl.mean(1).cpu(), _nll(weights)])
+            if store and (time.monotonic() - saved > STORE_SECONDS or start + per_batch >= len(x)):
+                _keep(store, found, start + per_batch)
+                saved = time.monotonic()
+            if report:
+                report(min(start + per_batch, len(x)), len(x))
+        return found
+
     def figures(
         self,
         images: data.Images,
         samples: int = 128,
         paired_images: int = 0,
         paired_samples: int = 4096,
-        seed: int = 0,
+        store: Path | None = None,
         report: Report | None = None,
     ) -> Figures:
-        """All figures for a binarised test set (N, 28, 28)."""
-        x = torch.from_numpy(data.binarise(images, np.random.default_rng(seed)))
-        per_batch = max(1, _ROWS // samples)
-        work = len(x) * samples + paired_images * paired_samples
-        elbo, kl, nll = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
-        for start in range(0, len(x), per_batch):
-            part = slice(start, start + per_batch)
-            _, kl_part, weights = self.log_weights(x[part].to(self._device), samples, seed + start)
-            elbo[part], kl[part] = weights.mean(1).cpu(), kl_part.mean(1).cpu()
-            nll[part] = _nll(weights)
-            if report:
-                report(start * samples, work)
-        chosen = np.random.default_rng(seed).permutation(len(x))[:paired_images]
-        difference = np.zeros(len(chosen))
-        for row, image in enumerate(chosen):
-            _, _, weights = self.log_weights(x[image : image + 1].to(self._device), paired_samples, seed + 10**6 + row)
-            difference[row] = _nll(weights)[0] - nll[image]
-            if report:
-                report(len(x) * samples + row * paired_samples, work)
+        """All figures for a binarised test set (N, 28, 28).
+
+        Args:
+            store: where unfinished work is kept, as the beginning of a path; see `estimates`.
+        """
+        x = torch.from_numpy(data.binarise(images, np.random.default_rng(0)))
+        kept = store.with_name(f"{store.name}-{samples}.npz") if store else None
+        elbo, kl, nll = self.estimates(x, samples, 0, kept, report)
+        chosen = np.random.default_rng(0).permutation(len(x))[:paired_images]
+        kept = store.with_name(f"{store.name}-{paired_samples}-{len(chosen)}.npz") if store else None
+        more = self.estimates(x[chosen], paired_samples, 10**6, kept, report)[2] if len(chosen) else nll[:0]
+        difference = more - nll[chosen]
         return Figures(
             images=len(x),
             elbo_nats=float(elbo.mean()),
@@ -126,22 +150,31 @@ class Evaluator:
             paired_images=len(chosen),
             paired_samples=paired_samples if len(chosen) else 0,
             paired_difference_nats=float(difference.mean()) if len(chosen) else 0.0,
-            paired_difference_nats_se=_standard_error(difference) if len(chosen) else 0.0,
+            paired_difference_nats_se=_standard_error(difference),
         )
 
 
-def _nll(log_weights: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _restore(store: Path | None, count: int) -> tuple[Floats, int]:
+    """What an interrupted evaluation of `count` images has found, and how many are done."""
+    if store and store.exists():
+        with np.load(store, allow_pickle=False) as kept:
+            if kept["found"].shape == (3, count):
+                return kept["found"], int(kept["done"])
+    return np.zeros((3, count)), 0
+
+
+def _keep(store: Path, found: Floats, done: int) -> None:
+    temporary = store.with_suffix(".tmp.npz")
+    np.savez(temporary, allow_pickle=False, found=found, done=done)
+    os.replace(temporary, store)
+
+
+def _nll(log_weights: Tensor) -> Floats:
     """-log mean_s w_s, (B, S) -> (B,) nats."""
-    nll: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = (
-        (math.log(log_weights.shape[1]) - torch.logsumexp(log_weights.double(), dim=1)).cpu().numpy()
-    )
+    log_mean = torch.logsumexp(log_weights.double(), dim=1) - math.log(log_weights.shape[1])
+    nll: Floats = -log_mean.cpu().numpy()
     return nll
 
 
-def _standard_error(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def _standard_error(values: Floats) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-def seconds_left(started: float, done: int, total: int) -> float:
-    """By the pace so far."""
-    return (time.monotonic() - started) / max(done, 1) * (total - done)

@@ -12,7 +12,7 @@ import torch
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
 from vlae_codec.models import config as configs
-from vlae_codec.models import data, export, train
+from vlae_codec.models import data, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.layers import depth_to_space, elu, initialise_from, space_to_depth
@@ -128,6 +128,20 @@ def test_importance_sampling_tightens_the_bound(model, fields):
     table = many.as_dict()
     assert table["nll_bits"] == pytest.approx(many.nll_nats / math.log(2))
     assert table["nll_bpd"] == pytest.approx(table["nll_bits"] / 784)
+
+
+def test_a_stopped_evaluation_resumes_to_the_same_figures(model, fields, tmp_path, monkeypatch):
+    images = fields[:30] * np.uint8(255)
+    whole = Evaluator(model).figures(images, 100, paired_images=4, paired_samples=150)
+
+    def stop(done, total):
+        if done >= 15:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "STORE_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        Evaluator(model).figures(images, 100, 4, 150, tmp_path / "kept", stop)
+    assert Evaluator(model).figures(images, 100, 4, 150, tmp_path / "kept") == whole
 
 
 def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
