@@ -75,7 +75,10 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim. Resumes if it was stopped."""
+    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim.
+
+    Resumes where it was stopped.
+    """
     _need_torch()
     from vlae_codec.models import data
     from vlae_codec.models.evaluate import Evaluator
