@@ -14,8 +14,10 @@ import click
 from vlae_codec import codec, pixels
 from vlae_codec import model as models
 from vlae_codec.errors import VlaeError
+from vlae_codec.search import DEFAULT_EFFORT
+from vlae_codec.texture import Sampling
 
-from .files import ProgressLine, Targets, output_for, read_bytes, write
+from .files import ProgressLine, Targets, check_stdin_once, output_for, read_bytes, write
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
 _RESAMPLED = (
@@ -26,7 +28,7 @@ _RESAMPLED = (
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every command which writes files has."""
     options = [
-        click.option("-o", "--output", "out", type=_INPUT, help="File or folder to write; - is stdout."),
+        click.option("-o", "--output", "out", metavar="PATH", help="File or folder to write; - is stdout."),
         click.option("-f", "--force", is_flag=True, help="Overwrite existing files."),
         click.option("-q", "--quiet", is_flag=True, help="Only errors."),
         click.option("--json", "as_json", is_flag=True, help="Report as JSON."),
@@ -42,13 +44,13 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @_common
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
 @click.option(
-    "--effort", type=click.IntRange(0, 9), default=codec.DEFAULT_EFFORT, show_default=True, help="Size of the search."
+    "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
 )
 @click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
 @click.option("--verify", is_flag=True, help="Decompress again and compare.")
 def compress(
     images: tuple[Path, ...],
-    out: Path | None,
+    out: str | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -60,13 +62,14 @@ def compress(
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
     model = models.named(model_name or models.DEFAULT)
+    check_stdin_once(images)
     failures, targets = _Failures(), Targets(force)
     drawings: dict[Path, tuple[Path, pixels.Drawing]] = {}
     for image in images:
         with failures.of(image):
-            target = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
-            picture = pixels.open_picture(read_bytes(image), str(image))
-            drawings[image] = target, pixels.to_drawing(picture, threshold, exact=lossless)
+            target = output_for(image, out, ".vlz", len(images) > 1)
+            drawing = pixels.to_drawing(pixels.open_picture(read_bytes(image), str(image)), threshold, exact=lossless)
+            drawings[image] = targets.claim(target), drawing
     encoded = (
         codec.encode(
             [drawing for _, drawing in drawings.values()],
@@ -126,7 +129,7 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
 @click.option("--partial", is_flag=True, help="Decode a lossless file that is cut short: known pixels, others sampled.")
 def decompress(
     files: tuple[Path, ...],
-    out: Path | None,
+    out: str | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -138,13 +141,15 @@ def decompress(
 ) -> None:
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = models.named(model_name) if model_name else None
+    check_stdin_once(files)
     failures, targets = _Failures(), Targets(force)
     inputs: dict[Path, tuple[Path, bytes]] = {}
     for file in files:
         with failures.of(file):
-            inputs[file] = targets.claim(output_for(file, out, ".png", len(files) > 1)), read_bytes(file)
+            target, data = output_for(file, out, ".png", len(files) > 1), read_bytes(file)
+            inputs[file] = targets.claim(target), data
     rounds = [
-        _decode(inputs, failures, codec.Sampling(one, temperature), partial, model, ProgressLine(quiet))
+        _decode(inputs, failures, Sampling(one, temperature), partial, model, ProgressLine(quiet))
         for one in range(seed, seed + (samples or 1))
     ]
     report = []
@@ -179,7 +184,7 @@ def decompress(
 def _decode(
     inputs: dict[Path, tuple[Path, bytes]],
     failures: _Failures,
-    sampling: codec.Sampling,
+    sampling: Sampling,
     partial: bool,
     model: models.Model | None,
     progress: ProgressLine,
@@ -206,6 +211,7 @@ def _decode(
 def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
     """Check the integrity of FILES without writing anything."""
     model = models.named(model_name) if model_name else None
+    check_stdin_once(files)
     failures = _Failures()
     for file in files:
         with failures.of(file):
@@ -236,11 +242,9 @@ def list_models(as_json: bool) -> None:
     rows = []
     for folder in models.released():
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        identity = {"name": folder.name, "number": models.number_of(about["sha256"]), "sha256": about["sha256"]}
         size = (folder / "weights.npz").stat().st_size
-        figures = about.get("figures", {})
-        rows.append(
-            {"name": about["name"], "number": about["number"], "sha256": about["sha256"], "bytes": size, **figures}
-        )
+        rows.append({**identity, "bytes": size, **about.get("figures", {})})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -266,7 +270,7 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     model = models.named(models.DEFAULT)
     encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
     data = [result.data for result in encoded]
-    resampled = [codec.decode(data, codec.Sampling(seed)) for seed in range(3)]
+    resampled = [codec.decode(data, Sampling(seed)) for seed in range(3)]
     for target, content in zip(targets, data, strict=True):
         write(target, content, force)
     rows = [[digit, *(one[i].drawing for one in resampled)] for i, digit in enumerate(digits)]
@@ -303,9 +307,9 @@ class _Failures:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, VlaeError):
+        if isinstance(error, BrokenPipeError) or not isinstance(error, VlaeError | OSError):
             return False
-        text = str(error)
+        text = str(error) if isinstance(error, VlaeError) else str(error.strerror)
         name = "" if str(self._path) in text else f"{self._path}: "
         click.echo(f"Error: {name}{text}", err=True)
         self.count += 1

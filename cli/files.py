@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -27,7 +28,10 @@ def read_bytes(path: Path) -> bytes:
         VlaeError: it is missing, a folder, unreadable, or beyond any size we can use.
     """
     if str(path) == "-":
-        return sys.stdin.buffer.read(LARGEST_BYTES)
+        data = sys.stdin.buffer.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            raise VlaeError(f"stdin holds more than any file of ours ({LARGEST_BYTES} bytes)")
+        return data
     try:
         if path.is_file() and path.stat().st_size > LARGEST_BYTES:
             raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
@@ -36,22 +40,36 @@ def read_bytes(path: Path) -> bytes:
         raise VlaeError(f"cannot read {path}: {error.strerror}") from error
 
 
-def output_for(source: Path, out: Path | None, suffix: str, many: bool) -> Path:
-    """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout."""
+def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
+    """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout.
+
+    OUT is a folder if it is one, if it ends in a separator, or if there are many sources and it does not exist.
+    """
     if source.is_dir():
         raise VlaeError(f"{source} is a folder, not a file")
     if out is None:
         return source if str(source) == "-" else source.with_suffix(suffix)
-    if str(out) == "-":
+    path = Path(out)
+    if out == "-":
         if many:
             raise click.UsageError("several inputs cannot go to one stdout: give a folder with -o")
-        return out
-    if out.is_dir() or (many and not out.exists()):
+        return path
+    if path.is_dir() or out.endswith(("/", os.sep)) or (many and not path.exists()):
         stem = "stdin" if str(source) == "-" else source.stem
-        return out / (stem + suffix)
+        return path / (stem + suffix)
     if many:
         raise click.UsageError(f"several inputs need a folder, and {out} is a file")
-    return out
+    return path
+
+
+def check_stdin_once(paths: Iterable[Path]) -> None:
+    """stdin can be read only once.
+
+    Raises:
+        UsageError: `-` is given twice.
+    """
+    if sum(str(path) == "-" for path in paths) > 1:
+        raise click.UsageError("stdin (-) can be given only once")
 
 
 class Targets:
@@ -94,12 +112,17 @@ def write(path: Path, data: bytes, force: bool) -> None:
         sys.stdout.buffer.flush()
         return
     try:
+        path = Path(os.path.realpath(path))  # a link stays a link
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe is written into, not replaced
+            return
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
             try:
                 temporary.write(data)
                 temporary.close()
-                os.chmod(temporary.name, 0o666 & ~_umask())
+                os.chmod(temporary.name, mode)
                 _move(Path(temporary.name), path, force)
             except BaseException:
                 with contextlib.suppress(OSError):

@@ -117,9 +117,6 @@ def evaluate(
 @click.argument("run", type=_FOLDER)
 @click.option("-o", "--output", "folder", type=_FOLDER, required=True, help="Folder of the integer model.")
 @click.option("--name", help="Its name.  [default: the folder's]")
-@click.option(
-    "--number", type=click.IntRange(1, 255), help="Its registered number; without one, files carry its digest."
-)
 @click.option("--step", type=float, default=0.5, show_default=True, help="Lattice step over the posterior's deviation.")
 @click.option("--figures", type=click.Path(path_type=Path), help="JSON that `evaluate` wrote, for the model's card.")
 @_DATA
@@ -128,7 +125,6 @@ def export(
     run: Path,
     folder: Path,
     name: str | None,
-    number: int | None,
     step: float,
     figures: Path | None,
     data_folder: Path,
@@ -140,7 +136,7 @@ def export(
 
     check_free(folder / "weights.npz", force)
     measured = json.loads(read_bytes(figures)) if figures else {}
-    report = exporting.export_run(run, folder, name or folder.name, number, step, measured, data_folder)
+    report = exporting.export_run(run, folder, name or folder.name, step, measured, data_folder)
     click.echo(report)
 
 

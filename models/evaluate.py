@@ -165,7 +165,7 @@ def _restore(store: Path | None, count: int) -> tuple[Floats, int]:
 
 def _keep(store: Path, found: Floats, done: int) -> None:
     temporary = store.with_suffix(".tmp.npz")
-    np.savez(temporary, allow_pickle=False, found=found, done=done)
+    np.savez(temporary, found=found, done=done)
     os.replace(temporary, store)
 
 

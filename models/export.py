@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vlae_codec import codec, pixels
+from vlae_codec import codec, pixels, search
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
 from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS, code_length_bits
@@ -31,7 +31,7 @@ from .priors import MixturePrior
 from .train import Trained, load_average
 from .vlae import VLAE
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Any]  # name -> numpy array
 CELLS = 128
 """Lattice points per latent: the support is 128 steps wide."""
 
@@ -54,12 +54,12 @@ def export(model: VLAE, steps: npt.NDArray[np.int64], octave_lengths: list[int])
     return arrays
 
 
-def save(folder: Path, arrays: Arrays, name: str, number: int | None, about: Mapping[str, Any]) -> None:
+def save(folder: Path, arrays: Arrays, name: str, about: Mapping[str, Any]) -> None:
     """Writes `weights.npz` and `model.json`; `about` goes into the latter, for people."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.npz"
-    np.savez(weights, allow_pickle=False, **arrays)
-    identity = {"name": name, "number": number, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    np.savez(weights, **arrays)
+    identity = {"name": name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     (folder / "model.json").write_text(json.dumps({**identity, **about}, indent=2) + "\n")
 
 
@@ -67,7 +67,6 @@ def export_run(
     run: Path,
     folder: Path,
     name: str,
-    number: int | None,
     step: float,
     figures: Mapping[str, Any],
     data_folder: Path,
@@ -94,9 +93,9 @@ def export_run(
         "figures": dict(figures),
         "config": configs.to_dict(config),
     }
-    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, number, about)
+    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, about)
     histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
-    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, number, about)
+    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, about)
     (folder / "card.md").write_text(card(name, run.name, trained, step, figures))
     integer_nats, float_nats = parity(float_model, released.load(folder), fields)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
@@ -158,7 +157,7 @@ def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.fl
     values = integer.prior.values(k) * 2.0**-LATENT_BITS
     log_q = (-0.5 * ((values - exact_mu) / np.exp(exact_log_sigma)) ** 2 - exact_log_sigma).sum(1).mean()
     log_p = -np.log(2) * code_length_bits(integer.prior.counts(k)).sum(1).mean() - steps_nats
-    likelihood = -np.log(2) * codec.distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
+    likelihood = -np.log(2) * search.distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
     constant = 0.5 * np.log(2 * np.pi) * len(integer.prior.steps)  # of the normal density, left out of log_q above
     return float(likelihood - log_q + log_p + constant), float(float_nats + constant)
 
@@ -168,7 +167,7 @@ def _octaves(model: released.Model, fields: npt.NDArray[np.uint8]) -> npt.NDArra
     counts = np.full(SYMBOLS, 2.0**-9 * len(fields))
     counts[:6] *= 2.0 ** np.arange(-6, 0)  # there are few such numbers
     drawings = [pixels.Drawing(field) for field in fields]
-    for effort in (codec.DEFAULT_EFFORT, codec.DEFAULT_EFFORT + 1):
+    for effort in (search.DEFAULT_EFFORT, search.DEFAULT_EFFORT + 1):
         for encoded in codec.encode(drawings, model, lossless=True, effort=effort):
             for n in codec.inspect(encoded.data, model)["numbers"]:
                 counts[n.bit_length() - 1] += 1

@@ -19,6 +19,7 @@ from vlae_codec import model as models
 from vlae_codec.container import Header, Kind
 from vlae_codec.latents import Lattice
 from vlae_codec.pixels import Drawing, Look, demo_digits
+from vlae_codec.texture import Sampling
 
 
 def main(folder: Path) -> None:
@@ -64,7 +65,7 @@ def case(name: str, data: bytes | str, model: models.Model, **options) -> dict:
 
 def picture_of(data: bytes, model: models.Model, partial=False, **options) -> dict:
     """What a file decodes to: colours, size, and the bits in hexadecimal (or their SHA-256 beyond one field)."""
-    drawing = codec.decode([data], codec.Sampling(**options), partial=partial, model=model)[0].drawing
+    drawing = codec.decode([data], Sampling(**options), partial=partial, model=model)[0].drawing
     look = [list(drawing.look.paper), list(drawing.look.ink), drawing.look.deep]
     return {"shape": list(drawing.bits.shape), "look": look, "bits": np.packbits(drawing.bits).tobytes().hex()}
 

@@ -182,6 +182,48 @@ def test_unwritable_output(run, image, tmp_path):
     assert result.stderr.startswith("Error: ")
 
 
+def test_a_folder_to_be_made_is_meant_by_a_separator(run, image):
+    run("compress", image, "-o", "new/", *FAST)
+    assert os.listdir("new") == ["img.vlz"]
+
+
+def test_stdin_can_be_given_once(run):
+    run("compress", "-", "-", "-o", "x/", stdin=b"", expect=2)
+
+
+def test_force_writes_through_links_and_into_pipes(run, image, tmp_path):
+    (tmp_path / "real.vlz").write_bytes(b"x")
+    (tmp_path / "link.vlz").symlink_to("real.vlz")
+    run("compress", image, "-o", "link.vlz", "-f", *FAST)
+    assert (tmp_path / "link.vlz").is_symlink()
+    assert (tmp_path / "real.vlz").stat().st_size > 5
+    run("compress", image, "-o", os.devnull, "-f", *FAST)
+    assert not os.path.isfile(os.devnull)
+
+
+def test_a_name_beyond_what_the_system_takes_stops_no_other(run, image):
+    result = run("compress", "x" * 300 + ".png", image, "-o", "out", *FAST, expect=1)
+    assert os.listdir("out") == ["img.vlz"]
+    assert "File name too long" in result.stderr
+
+
+@pytest.mark.parametrize("cache", ["/dev/null", "~nobody-of-this-name"])
+def test_without_a_cache_folder_it_works_all_the_same(run, image, cache, monkeypatch):
+    monkeypatch.setenv("VLAE_CACHE", cache)
+    monkeypatch.setattr("vlae_codec.codebook._SMALLEST_CACHED", 1)
+    run("compress", image, *FAST)
+
+
+def test_a_damaged_cache_is_made_anew(run, image, tmp_path, monkeypatch):
+    monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("vlae_codec.codebook._SMALLEST_CACHED", 1)
+    data = run("compress", image, "-o", "-", *FAST).stdout_bytes
+    (kept,) = (tmp_path / "cache" / "vlae-codec").iterdir()
+    for content in (b"", b"PK nonsense"):
+        kept.write_bytes(content)
+        assert run("compress", image, "-o", "-", *FAST).stdout_bytes == data
+
+
 def test_unknown_model(run, image):
     assert "no model 'nope'" in run("compress", image, "--model", "nope", expect=1).stderr
 

@@ -17,7 +17,9 @@ from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
 from vlae_codec.container import Header, Kind
 from vlae_codec.errors import FormatError, ModelError, TruncatedError
+from vlae_codec.network import WAVEFRONT
 from vlae_codec.pixels import Drawing, Look
+from vlae_codec.texture import Sampling
 
 GOLDEN = sorted((HERE / "golden").glob("*.json"))
 
@@ -87,12 +89,12 @@ def test_decoding_is_the_same_alone_in_a_batch_and_in_any_order(tiny, digits):
 
 def test_seed_and_temperature_change_sampled_pixels_only(tiny, digits, lossless):
     lossy = encode(digits[:1], tiny)[0].data
-    pictures = [codec.decode([lossy], codec.Sampling(seed), model=tiny)[0].drawing.bits for seed in (0, 0, 1)]
+    pictures = [codec.decode([lossy], Sampling(seed), model=tiny)[0].drawing.bits for seed in (0, 0, 1)]
     assert np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
-    cold = [codec.decode([lossy], codec.Sampling(seed, 0.0), model=tiny)[0].drawing.bits for seed in (0, 1)]
+    cold = [codec.decode([lossy], Sampling(seed, 0.0), model=tiny)[0].drawing.bits for seed in (0, 1)]
     assert np.array_equal(*cold)
-    exact = codec.decode([lossless[0].data], codec.Sampling(5, 0.5), model=tiny)[0]
+    exact = codec.decode([lossless[0].data], Sampling(5, 0.5), model=tiny)[0]
     assert np.array_equal(exact.drawing.bits, digits[0].bits)
 
 
@@ -108,7 +110,7 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
             assert not reached, "a longer prefix must decode if a shorter one does"
             continue
         known = result.exact_pixels
-        order = codec.WAVEFRONT[:known]
+        order = WAVEFRONT[:known]
         assert np.array_equal(result.drawing.bits.flat[order], bits.flat[order])
         reached.append(known)
     assert reached == sorted(reached)
@@ -186,6 +188,48 @@ def test_hostile_files_are_refused_by_name(data, message):
         codec.decode([data])
 
 
+def file_of(head: bytes, pixels: bytes) -> bytes:
+    return head + container.check(head) + container.check(pixels) + pixels
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (file_of(b"\xd7\x1a\x00\x03\x03\x00", b"\xff\xff"), "raw pixels fail"),  # padding bits
+        (file_of(b"\xd7\x1a\x00\x03\x03\x00", b"\xff\x80\x00"), "1 bytes follow"),
+        (file_of(b"\xd7\x1a\x01\x03\x03\x00", b"\xff\x80"), "names no model"),
+        (file_of(b"\xd7\x1a\x00\x03\x03\x00", b"\xff\x80")[:-1] + b"\x00", "raw pixels fail"),
+    ],
+)
+def test_raw_files_have_one_form(data, message):
+    for partial in (False, True):
+        with pytest.raises(FormatError, match=message):
+            codec.decode([data], partial=partial)
+    good = file_of(b"\xd7\x1a\x00\x03\x03\x00", b"\xff\x80")
+    assert codec.decode([good])[0].drawing.bits.all()
+    assert codec.decode([good[:-1]], partial=True)[0].exact_pixels == 8
+
+
+def test_a_stream_never_ends_in_zero(tiny, digits):
+    head = encode(digits[:1], tiny)[0].data[:-2]
+    head = head[:1] + bytes([head[1] | 4]) + head[2:]
+    with pytest.raises(FormatError, match="zero byte"):
+        codec.decode([file_of(head, b"\x12\x00")], model=tiny)
+
+
+@pytest.mark.parametrize(
+    "options", [{"seed": -1}, {"seed": 2**63}, {"temperature": -0.1}, {"temperature": float("nan")}]
+)
+def test_sampling_refuses_what_no_file_means(options):
+    with pytest.raises(ValueError, match="must be"):
+        Sampling(**options)
+
+
+def test_nothing_in_nothing_out(tiny):
+    assert encode([], tiny) == []
+    assert codec.decode([]) == []
+
+
 def test_trailing_bytes_are_refused(tiny, digits):
     data = encode(digits[:1], tiny)[0].data
     with pytest.raises(FormatError, match="follow the end"):
@@ -234,7 +278,7 @@ def test_bytes_behind_a_good_check_never_do_worse_than_a_clean_error(tiny, conte
     ),
 )
 def test_header_round_trip(kind, model, width, height, look):
-    header = Header(kind, model, width, height, look)
+    header = Header(kind, 0 if kind == Kind.RAW else model, width, height, look)
     data = header.write() + b"\xaa" * (header.fields // 8 + 1)
     assert container.read_header(data) == (header, len(header.write()))
 

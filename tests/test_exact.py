@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import decimal
+import zlib
+
 import numpy as np
 import pytest
 import reference
 from threadpoolctl import threadpool_limits
 
 from vlae_codec import fixed, network
+from vlae_codec.errors import ModelError
 from vlae_codec.fixed import Affine
 from vlae_codec.threads import in_pieces
 
@@ -37,12 +41,20 @@ def test_ink_counts_equal_reference_and_leave_both_pixels_possible():
     assert fixed.ink_counts(np.array(logits, float)).tolist() == expected
 
 
-def test_exp_never_rises():
-    assert (np.diff(fixed.exp_table()) <= 0).all()
+def test_exp_never_rises_and_never_changes():
+    with decimal.localcontext() as context:
+        context.prec, context.rounding = 5, decimal.ROUND_UP
+        fixed.exp_table.cache_clear()
+        table = fixed.exp_table()
+    assert (np.diff(table) <= 0).all()
+    assert zlib.crc32(table.astype("<i8").tobytes()) == GOLDEN_EXP
+
+
+GOLDEN_EXP = 2531969861
 
 
 def test_affine_refuses_sums_that_may_leave_the_exact_range():
-    with pytest.raises(AssertionError, match="2\\^53"):
+    with pytest.raises(ModelError, match="2\\^53"):
         Affine.rounding(np.full((1 << 10, 1), 32767), np.zeros(1, np.int64), 4, limit=2.0**29)
 
 

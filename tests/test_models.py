@@ -148,7 +148,7 @@ def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
     model.active[4] = 0.0
     steps = np.full(6, 1500, np.int64)
     arrays = export.export(model, steps, export.huffman_lengths(np.ones(32)))
-    export.save(tmp_path, arrays, "small", None, {})
+    export.save(tmp_path, arrays, "small", {})
     integer = released.load(tmp_path)
     assert integer.prior.latents == 6
     ours, theirs = export.parity(model, integer, fields[:, None].astype(np.float32))

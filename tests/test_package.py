@@ -48,8 +48,10 @@ def test_one_door_per_library(library, door):
 
 
 def test_registered_numbers_are_unique_and_permanent():
-    numbers = {folder.name: models.named(folder.name).number for folder in models.released()}
-    assert numbers == {"mnist": 1}
+    numbers = {models.named(folder.name).number: folder.name for folder in models.released()}
+    assert numbers == {1: "mnist"}
+    assert sorted(models.REGISTERED) == sorted(numbers), "a number that has shipped is never taken back"
+    assert all(models.named(folder.name).name == folder.name for folder in models.released())
     assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 10e6
 
 

@@ -144,6 +144,21 @@ def test_fields_round_trip(shape):
     assert np.array_equal(pixels.from_fields(fields, *shape), bits)
 
 
+def test_transparency_is_never_lost_silently():
+    transparent = saved(Image.fromarray(BITS == 1), transparency=0)
+    assert len(pixels.to_drawing(transparent, exact=True).look.ink) == 4
+    with pytest.raises(ImageError, match="transparent"):
+        pixels.to_drawing(saved(Image.fromarray(coloured(300, 65000, np.uint16)), transparency=300))
+
+
+def test_contact_sheets_show_what_a_viewer_shows():
+    deep = pixels.contact_sheet([[Drawing(BITS, Look((1000,), (60000,), True))]])
+    assert len(np.unique(np.asarray(deep))) == 3
+    clear = np.asarray(pixels.contact_sheet([[Drawing(BITS, Look((0, 0, 0, 0), (0, 0, 0, 255)))]]))
+    assert (clear == 128).any()
+    assert (clear == 0).any()
+
+
 def test_contact_sheet_holds_every_drawing():
     sheet = pixels.contact_sheet(pixels.square([Drawing(BITS)] * 5), scale=2)
     assert sheet.size == (2 * (3 * 12 + 4 * 2), 2 * (2 * 9 + 3 * 2))

@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .codec import Decoded, Encoded, Ledger, Sampling, compress, decode, decompress, encode, inspect
+    from .codec import Decoded, Encoded, Ledger, compress, decode, decompress, encode, inspect
     from .errors import ConfigError, FormatError, ImageError, ModelError, TruncatedError, VlaeError
     from .pixels import Drawing, to_drawing
+    from .texture import Sampling
 
 __version__ = "0.1.0"
 
@@ -40,7 +41,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in ("errors", "pixels", "codec"):
+        for module in ("errors", "pixels", "texture", "codec"):
             found = getattr(import_module(f"{__name__}.{module}"), name, None)
             if found is not None:
                 return found

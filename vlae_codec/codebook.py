@@ -9,7 +9,9 @@ cache on disk that feeds it is only a hint.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,14 +110,15 @@ def rank(
 def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
     if count < _SMALLEST_CACHED:
         return _sample(model, first, count, None, total)
-    path = _cache_folder() / f"{model.digest.hex()[:16]}-{first // SEGMENT}-{count.bit_length() - 1}.npz"
-    whole = path.with_name(f"{model.digest.hex()[:16]}-{first // SEGMENT}-{SEGMENT.bit_length() - 1}.npz")
-    for candidate in (path, whole):
-        segment = _read(candidate, count, model.prior.latents)
+    names = [f"{model.digest.hex()[:16]}-{first // SEGMENT}-{size.bit_length() - 1}.npz" for size in (count, SEGMENT)]
+    folder = _cache_folder()
+    for path in [folder / name for name in names] if folder else []:
+        segment = _read(path, count, model.prior.latents)
         if segment is not None:
             return segment
     segment = _sample(model, first, count, progress, total)
-    _write(path, segment)
+    if folder:
+        _write(folder / names[0], segment)
     return segment
 
 
@@ -130,16 +133,20 @@ def _sample(model: Model, first: int, count: int, progress: Progress | None, tot
     return _Segment(joined[:, :-1].astype(np.int8), -joined[:, -1].astype(np.float32))
 
 
-def _cache_folder() -> Path:
+def _cache_folder() -> Path | None:
+    """Where segments are kept; None if there is no home to keep them in."""
     base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "vlae-codec"
+    try:
+        return Path(base).expanduser() / "vlae-codec"
+    except RuntimeError:
+        return None
 
 
 def _read(path: Path, count: int, latents: int) -> _Segment | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             segment = _Segment(stored["k"][:count], stored["log2_p"][:count])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     fits = segment.k.shape == (count, latents) and segment.log2_p.shape == (count,)
     return segment if fits and segment.k.dtype == np.int8 and segment.log2_p.dtype == np.float32 else None
@@ -147,10 +154,13 @@ def _read(path: Path, count: int, latents: int) -> _Segment | None:
 
 def _write(path: Path, segment: _Segment) -> None:
     """Keeps a segment if the disk lets us; the codec works without."""
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, allow_pickle=False, k=segment.k, log2_p=segment.log2_p)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as temporary:
+            try:
+                np.savez(temporary, k=segment.k, log2_p=segment.log2_p)
+                temporary.close()
+                os.replace(temporary.name, path)
+            except BaseException:
+                os.unlink(temporary.name)
+                raise

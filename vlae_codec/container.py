@@ -92,6 +92,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
     model, at = _take(data, at, DIGEST_BYTES if flags[0] & 1 else 1)
     if not flags[0] & 1:
         model = model[0]
+    if kind == Kind.RAW and model != 0:
+        raise FormatError("a raw file names no model, and this one does: it is damaged")
     if not flags[0] & 2:
         return Header(Kind(kind), model), at
     width, at = read_varint(data, at)
@@ -144,6 +146,21 @@ def read_check(data: bytes, start: int) -> int:
     if stored != check(data[:start]):
         raise FormatError("the check of header and latents fails: the file is damaged")
     return end
+
+
+def is_whole_raw(header: Header, stored: bytes, checked: bool) -> bool:
+    """Whether a raw pixel section is all there; `checked` says that its check holds.
+
+    Raises:
+        FormatError: it is too long, damaged though of the right length, or its padding is not zero.
+    """
+    missing = -(-header.width * header.height // 8) - len(stored)
+    if missing < 0:
+        raise FormatError(f"{-missing} bytes follow the end of the file's content: it is damaged")
+    padding = -header.width * header.height % 8
+    if missing == 0 and not (checked and (not stored or stored[-1] & (1 << padding) - 1 == 0)):
+        raise FormatError("the raw pixels fail their check: the file is damaged")
+    return missing == 0
 
 
 def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:

@@ -86,6 +86,12 @@ class Decoder:
         words = np.frombuffer(data + fill * (12 - len(data) % 4), ">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
+    def copy(self) -> Decoder:
+        """A decoder that goes on independently from here."""
+        other = Decoder(b"")
+        other._coder = self._coder.clone()
+        return other
+
     def get_bits(self, ink: Counts) -> npt.NDArray[np.uint8]:
         """Binary symbols, given the counts of a 1: (n,) -> (n,) uint8."""
         if not len(ink):
@@ -105,19 +111,26 @@ class Decoder:
 
 
 class PrefixDecoder:
-    """Reads the bits that a prefix of a code determines; `known` turns false for good at the first it does not."""
+    """Reads the bits that a prefix of a code determines; from the first that it does not on, none."""
 
     def __init__(self, data: bytes) -> None:
         self._low, self._high = Decoder(data), Decoder(data, b"\xff")
-        self.known = True
+        self._known = True
 
-    def get_bit(self, ink: int) -> int | None:
-        """The next bit, or None from the first undetermined one on."""
-        if self.known:
-            counts = np.array([ink])
-            try:
-                low, high = int(self._low.get_bits(counts)[0]), int(self._high.get_bits(counts)[0])
-                self.known = low == high
-            except FormatError:
-                self.known = False
-        return low if self.known else None
+    def get_bits(self, ink: Counts) -> npt.NDArray[np.uint8]:
+        """The next bits, as many as are determined, given the counts of a 1: (n,) -> (up to n,) uint8."""
+        if not self._known:
+            return np.zeros(0, np.uint8)
+        before = self._low.copy(), self._high.copy()
+        try:
+            low, high = self._low.get_bits(ink), self._high.get_bits(ink)
+        except FormatError:  # one of the two ran into bytes that are no code: find where
+            if len(ink) == 1:
+                self._known = False
+                return np.zeros(0, np.uint8)
+            self._low, self._high = before
+            half = len(ink) // 2
+            return np.concatenate([self.get_bits(ink[:half]), self.get_bits(ink[half:])])
+        differs = np.flatnonzero(low != high)
+        self._known = not len(differs)
+        return low if self._known else low[: differs[0]]

@@ -12,11 +12,13 @@ Twists:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
+from .errors import ModelError
 
 Integers = npt.NDArray[np.float64]
 """Integer values in a float64 array, each below 2^53 in magnitude."""
@@ -39,12 +41,14 @@ EXP_BITS = 30
 EXP_STEP_BITS = 12
 """Fraction bits of the arguments of `exp_table` and `sigmoid_table`."""
 _COARSE_BITS, _FINE_BITS = 36, 26
+# Spelled out, so that no setting of the process's decimal context can change a table.
+_DECIMAL = Context(prec=30, rounding=ROUND_HALF_EVEN, Emin=-999, Emax=999, capitals=1, clamp=0, flags=[], traps=[])
 
 
 def exp_integer(x: Decimal | int, bits: int) -> int:
     """exp(x) * 2^bits, rounded to the nearest integer."""
-    context = Context(prec=30)
-    return int(context.multiply(context.exp(Decimal(x)), Decimal(1 << bits)).to_integral_value(context=context))
+    scaled = _DECIMAL.multiply(_DECIMAL.exp(Decimal(x)), Decimal(1 << bits))
+    return int(scaled.to_integral_value(context=_DECIMAL))
 
 
 @cache
@@ -54,9 +58,9 @@ def exp_table() -> npt.NDArray[np.int64]:
     exp(-(256 a + b) / 2^12) is the product of two rounded factors, of 36 and 26 fraction bits: precise enough for the
     table never to rise, which CDFs built on it need, and small enough for int64.
     """
-    step = Decimal(1) / (1 << EXP_STEP_BITS)
-    coarse = [exp_integer(-256 * a * step, _COARSE_BITS) for a in range(SIGMOID_LIMIT * 16 + 1)]
-    fine = [exp_integer(-b * step, _FINE_BITS) for b in range(256)]
+    unit = 1 << EXP_STEP_BITS
+    coarse = [exp_integer(_DECIMAL.divide(-256 * a, unit), _COARSE_BITS) for a in range(SIGMOID_LIMIT * 16 + 1)]
+    fine = [exp_integer(_DECIMAL.divide(-b, unit), _FINE_BITS) for b in range(256)]
     product = np.outer(np.array(coarse, np.int64), np.array(fine, np.int64)) >> _COARSE_BITS + _FINE_BITS - EXP_BITS
     return product.reshape(-1)[: (SIGMOID_LIMIT << EXP_STEP_BITS) + 1]
 
@@ -101,6 +105,9 @@ class Affine:
     """y = floor((x W + b) / 2^shift) with rounding in b: x (..., K) -> y (..., O), all integers.
 
     weight (K, O) and bias (O,) are integers at their own scales; `limit` bounds |x|.
+
+    Raises:
+        ModelError: a partial sum could leave the range in which float64 is exact.
     """
 
     weight: Integers
@@ -110,7 +117,8 @@ class Affine:
 
     def __post_init__(self) -> None:
         worst = float((np.abs(self.weight).sum(0) * self.limit + np.abs(self.bias)).max()) + 2.0**self.shift * 64
-        assert worst < EXACT, f"a partial sum may reach {worst:.3g}: beyond 2^53 it is no longer exact"
+        if worst >= EXACT:
+            raise ModelError(f"a partial sum of a layer may reach {worst:.3g}: beyond 2^53 it is no longer exact")
 
     @classmethod
     def rounding(

@@ -8,6 +8,8 @@ A field's code is one of
 Section: one prefix-coded symbol per field, most significant bit first, padded with zero bits to a byte. Symbols
 0 .. OCTAVES - 1 are followed by that many bits: number 2^octave + bits. LATTICE and BLANK stand alone. If there are lattice
 fields, then a varint length and one range-coded stream of all their coordinates.
+
+Nothing but the prefix code is decoded before the section's check has been verified: see `Section`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +34,7 @@ LATTICE = OCTAVES
 BLANK = OCTAVES + 1
 SYMBOLS = OCTAVES + 2
 LONGEST_SYMBOL_BITS = 15
+LATTICE_GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -156,30 +160,49 @@ def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior) -> bytes:
     return section
 
 
-def read(data: bytes, start: int, fields: int, prefix: PrefixCode, prior: Prior) -> tuple[list[Code], int]:
-    """The codes of a latent section that begins at `start`, and the index after it.
+@dataclass(frozen=True)
+class Section:
+    """A latent section as read: None stands for a lattice field, whose coordinates are still coded in `lattice`."""
+
+    symbols: list[Code | None]
+    lattice: bytes
+    end: int
+
+    def codes(self, prior: Prior) -> list[Code]:
+        """The codes of all fields; decodes lattice coordinates, so call it once the section's check holds.
+
+        Raises:
+            FormatError: `lattice` is no code of coordinates.
+        """
+        k = read_coordinates(self.lattice, self.symbols.count(None), prior)
+        rows = iter(k.tolist())
+        return [Lattice(tuple(next(rows))) if symbol is None else symbol for symbol in self.symbols]
+
+
+def read(data: bytes, start: int, fields: int, prefix: PrefixCode) -> Section:
+    """The latent section that begins at `start`.
 
     Raises:
         TruncatedError: the data end within the section.
         FormatError: the section is not one that `write` makes.
     """
     bits = BitReader(data, start)
-    codes: list[Code | None] = []
+    symbols: list[Code | None] = []
     for _ in range(fields):
         symbol = _read_symbol(bits, prefix)
         if symbol < OCTAVES:
-            codes.append(Number(1 << symbol | bits.get(symbol)))
+            symbols.append(Number(1 << symbol | bits.get(symbol)))
         else:
-            codes.append(Blank() if symbol == BLANK else None)
-    end = bits.align()
-    if missing := [i for i, code in enumerate(codes) if code is None]:
+            symbols.append(Blank() if symbol == BLANK else None)
+    end, lattice = bits.align(), b""
+    if None in symbols:
         length, end = read_varint(data, end)
         if len(data) - end < length:
             raise TruncatedError("the file ends within its latent section; nothing of it can be decoded")
-        for i, k in zip(missing, read_coordinates(data[end : end + length], len(missing), prior), strict=True):
-            codes[i] = Lattice(tuple(int(value) for value in k))
-        end += length
-    return [code for code in codes if code is not None], end
+        lattice, end = data[end : end + length], end + length
+        if lattice.endswith(b"\0"):
+            raise FormatError("the lattice stream ends in a zero byte, which no stream does: the file is damaged")
+    return Section(symbols, lattice, end)
 
 
 def _symbol(code: Code) -> int:
@@ -198,26 +221,29 @@ def _read_symbol(bits: BitReader, prefix: PrefixCode) -> int:
 
 
 def write_coordinates(k: Coordinates, prior: Prior) -> bytes:
-    """Range-codes lattice coordinates (B, D) with the prior, latent by latent, within it field by field."""
+    """Range-codes lattice coordinates (B, D): in groups of LATTICE_GROUP fields, latent by latent, field by field."""
     encoder = Encoder()
 
-    def put(i: int, conditional: Conditional) -> Coordinates:
+    def put(rows: Coordinates, i: int, conditional: Conditional) -> Coordinates:
         for row, counts in enumerate(conditional.all_counts()):
-            encoder.put_symbol(int(k[row, i]) - conditional.lowest, counts)
-        return k[:, i]
+            encoder.put_symbol(int(rows[row, i]) - conditional.lowest, counts)
+        return rows[:, i]
 
-    prior.walk(len(k), put)
+    for start in range(0, len(k), LATTICE_GROUP):
+        rows = k[start : start + LATTICE_GROUP]
+        prior.walk(len(rows), partial(put, rows))
     return encoder.finish()
 
 
 def read_coordinates(data: bytes, fields: int, prior: Prior) -> Coordinates:
-    """The inverse of `write_coordinates`."""
+    """The inverse of `write_coordinates`: (fields, D)."""
     decoder = Decoder(data)
 
     def get(i: int, conditional: Conditional) -> Coordinates:
         return np.array([decoder.get_symbol(counts) + conditional.lowest for counts in conditional.all_counts()])
 
-    return prior.walk(fields, get)
+    sizes = [min(LATTICE_GROUP, fields - start) for start in range(0, fields, LATTICE_GROUP)]
+    return np.concatenate([np.zeros((0, prior.latents), np.int64), *(prior.walk(size, get) for size in sizes)])
 
 
 def varint(value: int) -> bytes:

@@ -1,7 +1,7 @@
 """A released model: a folder with `weights.npz` (integers, no pickle), `model.json` and `card.md`.
 
-`weights.npz` holds all that a decoder computes with; its SHA-256 is the model's identity. `model.json` holds the name,
-the registered id if it has one, and the configuration of the training run, for people.
+`weights.npz` holds all that a decoder computes with; its SHA-256 is the model's identity. `model.json` holds the name
+and the configuration of the training run, for people.
 
 Parts are built when they are first used: a decoder never unpacks the encoder.
 """
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ModelError
-from .fixed import ACTIVATION_LIMIT, LATENT_BITS, Affine
+from .fixed import ACTIVATION_LIMIT, Affine
 from .network import Decoder, Encoder, PixelCNN, ResidualBlock
 from .prior import HIDDEN_LIMIT, Prior
 
@@ -30,24 +30,50 @@ RELEASED = Path(__file__).parent / "released"
 """The models that ship with the package, a folder each."""
 DEFAULT = "mnist"
 
-_LATENT_LIMIT = float(1 << LATENT_BITS + 5)
+REGISTERED = {
+    1: "41526ceb236c1883275aaa763290ddcc2c8267f0aae2f151294655a053f343cd",
+}
+"""Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
+
 _LARGEST_BYTES = 64 << 20
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """An integer VLAE. `digest` is the SHA-256 of its weights file, `number` its registered id (1..255) or None."""
+    """An integer VLAE. `digest` is the SHA-256 of its weights file."""
 
     name: str
-    number: int | None
     digest: bytes
     arrays: Arrays
+
+    @property
+    def number(self) -> int | None:
+        """The registered number, 1..255, or None."""
+        return number_of(self.digest.hex())
 
     @property
     def identity(self) -> int | bytes:
         """What files name the model by: its number, else the first 8 bytes of its digest."""
         return self.digest[:8] if self.number is None else self.number
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """One array of the weights file.
+
+        Raises:
+            ModelError: there is none of that name.
+        """
+        try:
+            return self.arrays[name]
+        except KeyError as error:
+            raise ModelError(f"the model {self.name} has no array {name}") from error
+
+    @property
+    def _latent_limit(self) -> float:
+        """The largest |z| that any lattice point has."""
+        lowest, cells = self.array("prior.lowest"), int(self.array("prior.cells"))
+        ends = np.maximum(np.abs(lowest), np.abs(lowest + cells - 1))
+        return float((ends * self.array("prior.steps")).max())
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -64,11 +90,10 @@ class Model:
     @cached_property
     def prior(self) -> Prior:
         """p(z)."""
-        arrays = self.arrays
-        steps, lowest = arrays["prior.steps"].astype(np.int64), arrays["prior.lowest"].astype(np.int64)
-        degrees, count, limit = arrays["prior.degrees"], len(steps), _LATENT_LIMIT
+        steps, lowest = self.array("prior.steps").astype(np.int64), self.array("prior.lowest").astype(np.int64)
+        degrees, count, limit = self.array("prior.degrees"), len(steps), self._latent_limit
         upto = np.searchsorted(degrees, np.arange(1, count + 1))  # units of degree <= d are the first upto[d]
-        layers, hidden = int(arrays["prior.layers"]), []
+        layers, hidden = int(self.array("prior.layers")), []
         for layer in range(layers):
             seen = upto if layer else np.arange(count)
             hidden.append(
@@ -78,17 +103,17 @@ class Model:
                 )
             )
             limit = HIDDEN_LIMIT
-        group = len(arrays["prior.output.bias"]) // count
+        group = len(self.array("prior.output.bias")) // count
         outputs = tuple(
             self._affine("prior.output", limit, slice(upto[i]), slice(i * group, (i + 1) * group)) for i in range(count)
         )
-        return Prior(tuple(hidden), outputs, steps, lowest, int(arrays["prior.cells"]))
+        return Prior(tuple(hidden), outputs, steps, lowest, int(self.array("prior.cells")))
 
     @cached_property
     def decoder(self) -> Decoder:
         """z -> context."""
         return Decoder(
-            self._affine("decoder.dense", _LATENT_LIMIT),
+            self._affine("decoder.dense", self._latent_limit),
             self._affine("decoder.expand"),
             self._blocks("decoder.bottom"),
             self._affine("decoder.up"),
@@ -99,7 +124,7 @@ class Model:
     @cached_property
     def pixels(self) -> PixelCNN:
         """p(x|z)."""
-        count = int(self.arrays["pixels.layers"])
+        count = int(self.array("pixels.layers"))
         blocks = tuple(
             (self._affine(f"pixels.blocks.{i}.first"), self._affine(f"pixels.blocks.{i}.second")) for i in range(count)
         )
@@ -108,15 +133,12 @@ class Model:
     @property
     def octave_lengths(self) -> list[int]:
         """Code lengths of the octave symbols, bits: see `numbers`."""
-        return [int(length) for length in self.arrays["octave_lengths"]]
+        return [int(length) for length in self.array("octave_lengths")]
 
     def _affine(
         self, name: str, limit: float = ACTIVATION_LIMIT, rows: slice = slice(None), columns: slice = slice(None)
     ) -> Affine:
-        try:
-            weight, bias, shift = (self.arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
-        except KeyError as error:
-            raise ModelError(f"the model {self.name} has no layer {name}") from error
+        weight, bias, shift = (self.array(f"{name}.{part}") for part in ("weight", "bias", "shift"))
         return Affine.rounding(weight[rows, columns], bias[columns], int(shift), limit)
 
     def _blocks(self, name: str) -> tuple[ResidualBlock, ...]:
@@ -142,7 +164,7 @@ def load(folder: Path) -> Model:
         if about["sha256"] != digest.hex():
             raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return Model(str(about["name"]), about["number"], digest, dict(arrays))
+            return Model(str(about["name"]), digest, dict(arrays))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
 
@@ -178,11 +200,12 @@ def find(identity: int | bytes, given: Model | None = None) -> Model:
     Raises:
         ModelError: it is not known here.
     """
-    if given is not None and _is(given.number, given.digest.hex(), identity):
+    wanted = REGISTERED.get(identity, "none") if isinstance(identity, int) else identity.hex()
+    if given is not None and given.digest.hex().startswith(wanted):
         return given
     for folder in released():
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if _is(about["number"], about["sha256"], identity):
+        if about["sha256"].startswith(wanted):
             return _load_released(folder)
     what = f"number {identity}" if isinstance(identity, int) else f"digest {identity.hex()}..."
     raise ModelError(
@@ -190,8 +213,9 @@ def find(identity: int | bytes, given: Model | None = None) -> Model:
     )
 
 
-def _is(number: int | None, digest: str, identity: int | bytes) -> bool:
-    return number == identity if isinstance(identity, int) else digest.startswith(identity.hex())
+def number_of(sha256: str) -> int | None:
+    """The registered number of a digest in hexadecimal, if it has one."""
+    return next((number for number, registered in REGISTERED.items() if registered == sha256), None)
 
 
 @cache

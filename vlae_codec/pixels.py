@@ -62,14 +62,15 @@ def open_picture(data: bytes, name: str = "the input") -> Image.Image:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
             picture.load()
             return ImageOps.exif_transpose(picture)
+    except ImageError:
+        raise
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ImageError(f"{name} is not an image, or a damaged one") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}") from error
-    except OSError as error:
-        raise ImageError(f"cannot read {name}: {error.strerror or error}") from error
-    except (ValueError, EOFError, ArithmeticError, MemoryError) as error:
-        raise ImageError(f"{name} is a damaged image: {error}") from error
+    except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ImageError(f"{name} is a damaged image: {reason}") from error
 
 
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
@@ -175,6 +176,8 @@ def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
 def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
     mode = picture.mode
     if mode.startswith("I"):
+        if "transparency" in picture.info:
+            raise ImageError("16-bit gray with a transparent level is not supported: save it without, or with 8 bits")
         deep = np.asarray(picture).astype(np.int64)
         if deep.min(initial=0) < 0 or deep.max(initial=0) > 0xFFFF:
             raise ImageError(f"gray levels of a mode {mode} image must be within 0..65535")
@@ -186,7 +189,7 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
         picture = picture.convert("RGBA" if transparent else "RGB")
     elif "transparency" in picture.info:
         picture = picture.convert("RGBA")
-    array = np.asarray(picture.convert("L") if mode == "1" else picture)
+    array = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     array = array if array.ndim == 3 else array[..., None]
     if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
         array = array[..., :3]
@@ -242,7 +245,7 @@ def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
 
 def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:
     """Drawings of one size in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns."""
-    tiles = [[to_picture(drawing).convert("RGB") for drawing in row] for row in rows]
+    tiles = [[_on_gray(drawing) for drawing in row] for row in rows]
     width, height = (side * scale for side in tiles[0][0].size)
     gap, columns = 2 * scale, max(map(len, tiles))
 
@@ -256,6 +259,16 @@ def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> 
                 tile.resize((width, height), Image.Resampling.NEAREST), (left(column), gap + row * (height + gap))
             )
     return sheet.convert("L") if all(len(d.look.ink) == 1 for row in rows for d in row) else sheet
+
+
+def _on_gray(drawing: Drawing) -> Image.Image:
+    """The picture in RGB as a viewer shows it, over mid-gray where transparent."""
+    look = drawing.look
+    if look.deep:
+        shown = Look((look.paper[0] >> 8,), (look.ink[0] >> 8,))
+        return to_picture(Drawing(drawing.bits, shown)).convert("RGB")
+    picture = to_picture(drawing).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (128, 128, 128, 255)), picture).convert("RGB")
 
 
 def square(drawings: list[Drawing]) -> list[list[Drawing]]:

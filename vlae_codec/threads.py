@@ -7,8 +7,10 @@ how the work was spread.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,30 @@ def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Arra
     count = len(arrays[0])
     if count <= size:
         return function(*arrays)
+    pieces = [[array[i : i + size] for array in arrays] for i in range(0, count, size)]
+    with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
+        return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
+
+
+_lock = threading.Lock()
+_users = 0
+_limits: Any = None
+
+
+@contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """Limits BLAS to one thread while anybody is inside: the setting is the process's, and calls may overlap."""
     from threadpoolctl import threadpool_limits  # only batches need it: a single image starts faster without
 
-    pieces = [[array[i : i + size] for array in arrays] for i in range(0, count, size)]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
-        return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
+    global _users, _limits  # noqa: PLW0603
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _limits = threadpool_limits(1, "blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _limits.restore_original_limits()

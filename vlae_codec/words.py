@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 WORDS_PER_BLOCK = 8
 _CODEBOOK = 0  # the key's upper half; pixel streams have 1 + seed there
-SEED_LIMIT = 1 << 63
+SEED_LIMIT = (1 << 63) - 1
+"""Seeds are below this."""
 
 
 def _words(key: tuple[int, int], first_block: int, blocks: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,161 @@
+"""Choosing each field's code: the codewords that `codebook` ranks best are decoded, scored, and one is taken.
+
+In: fields (B, 28, 28) and which of their pixels lie inside the picture. Out: a `Choice` per field, the code of least
+    J = L(code) - log2 p(x|z)
+or, for a lossy file, one of nearly that J whose picture, the very one a decoder will draw, is closest to the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import latents
+from .codebook import Posterior, Progress, rank
+from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
+from .latents import Blank, Code, Lattice, Number, PrefixCode
+from .model import Model
+from .network import SIDE, Bits
+from .prior import Latents as Coordinates
+from .texture import DRAW_PIECE, PIECE, Sampling, field_words, sample_fields
+from .threads import in_pieces
+from .words import codeword_words
+
+_LATTICE_OVERHEAD_BITS = 16.0  # its length and the end of its stream
+
+
+class Effort(NamedTuple):
+    """A size of search: 2^codebook_bits codewords are ranked, `scored` of them decoded.
+
+    Among those whose J is within `slack_bits` of the best, a lossy file takes the one whose picture is closest.
+    """
+
+    codebook_bits: int
+    scored: int
+    slack_bits: float
+
+
+EFFORTS = (
+    Effort(12, 3, 0.5),
+    Effort(13, 4, 0.5),
+    Effort(14, 6, 0.5),
+    Effort(16, 8, 1.0),
+    Effort(17, 12, 1.5),
+    Effort(19, 16, 1.5),
+    Effort(20, 24, 1.0),
+    Effort(20, 48, 1.0),
+    Effort(21, 64, 0.5),
+    Effort(22, 96, 0.5),
+)
+DEFAULT_EFFORT = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z), and the KL."""
+
+    code: Code
+    code_bits: float
+    distortion_bits: float
+    kl_bits: float
+    differing: int = 0
+
+
+def choose(
+    model: Model,
+    prefix: PrefixCode,
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    index: npt.NDArray[np.int64],
+    effort: int,
+    lossy: bool,
+    progress: Progress | None,
+) -> list[Choice]:
+    """The codes of a group of fields (B, 28, 28); `index` is each field's place in its picture."""
+    choices = [Choice(Blank(), prefix.lengths[latents.BLANK], 0.0, 0.0)] * len(fields)
+    inked = np.flatnonzero(fields.any(axis=(1, 2)))
+    if not len(inked):
+        return choices
+    fields, inside = fields[inked], inside[inked]
+    posterior = Posterior.of(model, fields)
+    bits, best, slack_bits = EFFORTS[effort]
+    numbers = rank(model, prefix, posterior, bits, best, progress)
+    lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
+    k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
+    code_bits = np.concatenate([prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1)
+    columns = best + 1
+    distortion = distortion_bits(
+        model, np.repeat(fields, columns, 0), np.repeat(inside, columns, 0), k.reshape(-1, k.shape[2])
+    ).reshape(-1, columns)
+
+    def code(row: int, column: int) -> Number | Lattice:
+        return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
+
+    total = code_bits + distortion
+    chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
+    if lossy:
+        close = total <= total.min(axis=1, keepdims=True) + slack_bits
+        chosen, differing = _closest(model, code, k, close, fields, inside, index[inked])
+    kl_bits = posterior.rate_bits(model)
+    for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
+        choices[place] = Choice(
+            code(row, column),
+            float(code_bits[row, column]),
+            float(distortion[row, column]),
+            float(kl_bits[row]),
+            int(differing[row]),
+        )
+    return choices
+
+
+def _codewords(model: Model, numbers: npt.NDArray[np.int64]) -> Coordinates:
+    """The lattice coordinates of numbers (B, N): (B, N, D)."""
+    words = np.concatenate([codeword_words(n, 1, model.prior.latents) for n in numbers.ravel().tolist()])
+    return in_pieces(256, model.prior.sample, words).reshape(*numbers.shape, -1)
+
+
+def _lattice_bits(model: Model, prefix: PrefixCode, k: Coordinates) -> npt.NDArray[np.float64]:
+    """What lattice codes cost: (B, D) -> (B,) bits, with the ends of their stream."""
+    bits: npt.NDArray[np.float64] = code_length_bits(model.prior.counts(k)).sum(axis=1)
+    return bits + prefix.lengths[latents.LATTICE] + _LATTICE_OVERHEAD_BITS
+
+
+def distortion_bits(
+    model: Model, fields: Bits, inside: npt.NDArray[np.bool_], k: Coordinates
+) -> npt.NDArray[np.float64]:
+    """-log2 p(x|z) over the pixels inside, for fields (B, 28, 28) and lattice coordinates (B, D): (B,) bits."""
+
+    def piece(bits: Bits, mask: npt.NDArray[np.bool_], z: Integers) -> npt.NDArray[np.float64]:
+        ink = ink_counts(model.pixels.logits(bits, model.decoder(z)))
+        counts = np.where(bits.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink)
+        costs: npt.NDArray[np.float64] = (code_length_bits(counts) * mask.reshape(ink.shape)).sum(axis=1)
+        return costs
+
+    return in_pieces(PIECE, piece, fields, inside, model.prior.values(k))
+
+
+def _closest(
+    model: Model,
+    code: Callable[[int, int], Number | Lattice],
+    k: Coordinates,
+    close: npt.NDArray[np.bool_],
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    index: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Of the candidates marked in `close` (B, N), the column whose picture is closest, and its differing pixels."""
+    rows, columns = np.nonzero(close)
+    words = [
+        field_words(Sampling(), code(row, column), int(index[row]))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+    ]
+    z = model.prior.values(k[rows, columns])
+    drawn = in_pieces(DRAW_PIECE, partial(sample_fields, model, Sampling()), z, np.stack(words), inside[rows])
+    difference = np.full(close.shape, SIDE * SIDE + 1)
+    difference[rows, columns] = (drawn != fields[rows]).sum(axis=(1, 2))
+    return difference.argmin(axis=1), difference.min(axis=1)

@@ -1,0 +1,141 @@
+"""The pixels of fields given their latents: stored ones read, others drawn, and stored ones written.
+
+All visit pixels in `WAVEFRONT` order, fields in groups of 64. A pixel that a file does not hold is ink if its shared
+pseudo-random word is below its count of ink: the same file gives the same picture everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import latents
+from .entropy import Decoder, Encoder, PrefixDecoder
+from .fixed import Integers, ink_counts
+from .latents import Blank, Code
+from .model import Model
+from .network import SIDE, WAVEFRONT, Bits
+from .threads import in_pieces
+from .words import SEED_LIMIT, pixel_words
+
+GROUP = 64
+"""Fields that are coded together; part of the format."""
+PIECE, DRAW_PIECE = 8, 32
+"""Fields that a thread scores, and draws, at a time."""
+_HOTTEST = 16.0
+_FARTHEST = 2.0**20  # logits beyond this are certain at any temperature
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pixels that a file does not hold are drawn: texture seed and temperature (0: the likelier value).
+
+    Raises:
+        ValueError: the seed is not in 0 .. 2^63 - 2, or the temperature not in 0 .. 16.
+    """
+
+    seed: int = 0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise ValueError(f"a seed must be 0 to 2^63 - 2, not {self.seed}")
+        if not 0.0 <= self.temperature <= _HOTTEST:
+            raise ValueError(f"a temperature must be 0 to {_HOTTEST:.0f}, not {self.temperature}")
+
+    def ink_counts(self, logits: Integers) -> npt.NDArray[np.int64]:
+        """Counts of ink of pixels that are drawn. The temperature is taken in 1/256."""
+        if self.temperature == 1.0:
+            return ink_counts(logits)
+        divisor = round(self.temperature * 256)
+        if divisor == 0:
+            return ink_counts(np.sign(logits) * _FARTHEST)
+        return ink_counts(np.floor(logits * 256.0 / divisor).clip(-_FARTHEST, _FARTHEST))
+
+
+def field_words(sampling: Sampling, code: Code, index: int) -> npt.NDArray[np.int64]:
+    """The words that draw the pixels of field `index`, in raster order: (784,)."""
+    return pixel_words(sampling.seed, code.identity << 24 | index, SIDE * SIDE)
+
+
+def sample_fields(
+    model: Model, sampling: Sampling, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]
+) -> Bits:
+    """Fields drawn given z (B, D), with words (B, 784); pixels outside the picture are paper: (B, 28, 28)."""
+    ordered, mask = words[:, WAVEFRONT].T, inside.reshape(len(z), -1)[:, WAVEFRONT].T
+
+    def decide(step: slice, logits: Integers) -> Bits:
+        return ((ordered[step] < sampling.ink_counts(logits)) & mask[step]).astype(np.uint8)
+
+    return model.pixels.draw(model.decoder(z), decide)
+
+
+class PixelReader:
+    """Hands out a file's stored pixels in coding order; `exact` counts them.
+
+    Args:
+        stored: the pixel section, or None for a lossy file, which has none.
+        whole: that the section is all there. If not, pixels that its beginning does not determine are drawn.
+    """
+
+    def __init__(self, stored: bytes | None, whole: bool) -> None:
+        self.exact = 0
+        self.empty = stored is None
+        self._decoder = Decoder(stored or b"") if whole else PrefixDecoder(stored or b"")
+
+    def read(self, ink: npt.NDArray[np.int64], drawn: Bits) -> Bits:
+        """The next pixels (n,), given their counts of ink: stored ones, then those in `drawn`."""
+        if self.empty:
+            return drawn
+        known = self._decoder.get_bits(ink)
+        self.exact += len(known)
+        return np.concatenate([known, drawn[len(known) :]])
+
+
+def read_fields(
+    model: Model,
+    sampling: Sampling,
+    readers: Sequence[PixelReader],
+    owner: npt.NDArray[np.intp],
+    z: Integers,
+    words: npt.NDArray[np.int64],
+    inside: npt.NDArray[np.bool_],
+) -> Bits:
+    """As `sample_fields`, with what the readers have stored; `owner` (B,) is each field's reader."""
+    ordered, mask = words[:, WAVEFRONT].T, inside.reshape(len(z), -1)[:, WAVEFRONT].T
+    columns = [np.flatnonzero(owner == n) for n in range(len(readers))]
+
+    def decide(step: slice, logits: Integers) -> Bits:
+        bits = np.zeros(logits.shape, np.uint8)
+        ink, drawn = ink_counts(logits), (ordered[step] < sampling.ink_counts(logits)).astype(np.uint8)
+        for reader, own in zip(readers, columns, strict=True):
+            coded = mask[step][:, own]
+            part = np.zeros(coded.shape, np.uint8)
+            part[coded] = reader.read(ink[:, own][coded], drawn[:, own][coded])
+            bits[:, own] = part
+        return bits
+
+    return model.pixels.draw(model.decoder(z), decide)
+
+
+def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.NDArray[np.bool_]) -> bytes:
+    """Range-codes the pixels of all fields given their latents, as `read_fields` reads them."""
+
+    def ink_of(bits: Bits, z: Integers) -> npt.NDArray[np.int64]:
+        return ink_counts(model.pixels.logits(bits, model.decoder(z)))
+
+    encoder = Encoder()
+    for start in range(0, len(codes), GROUP):
+        coded = [code for code in codes[start : start + GROUP] if not isinstance(code, Blank)]
+        if not coded:
+            continue
+        inked = [start + i for i, code in enumerate(codes[start : start + GROUP]) if not isinstance(code, Blank)]
+        z = model.prior.values(latents.coordinates(coded, model.prior))
+        ink = in_pieces(PIECE, ink_of, fields[inked], z)[:, WAVEFRONT].T
+        mask = inside[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
+        bits = fields[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
+        encoder.put_bits(bits[mask], ink[mask])
+    return encoder.finish()
