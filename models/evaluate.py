@@ -111,7 +111,7 @@ class Evaluator:
             _, kl, weights = self.log_weights(x[part].to(self._device), samples, seed + start)
             found[:, part] = np.stack([weights.mean(1).cpu(), kl.mean(1).cpu(), _nll(weights)])
             if store and (time.monotonic() - saved > STORE_SECONDS or start + per_batch >= len(x)):
-                _keep(store, found, start + per_batch)
+                _keep(store, found, min(start + per_batch, len(x)))
                 saved = time.monotonic()
             if report:
                 report(min(start + per_batch, len(x)), len(x))
@@ -135,7 +135,7 @@ class Evaluator:
         kept = store.with_name(f"{store.name}-{samples}.npz") if store else None
         elbo, kl, nll = self.estimates(x, samples, 0, kept, report)
         chosen = np.random.default_rng(0).permutation(len(x))[:paired_images]
-        kept = store.with_name(f"{store.name}-{paired_samples}-{len(chosen)}.npz") if store else None
+        kept = store.with_name(f"{store.name}-paired-{paired_samples}.npz") if store else None
         more = self.estimates(x[chosen], paired_samples, 10**6, kept, report)[2] if len(chosen) else nll[:0]
         difference = more - nll[chosen]
         return Figures(
@@ -155,12 +155,13 @@ class Evaluator:
 
 
 def _restore(store: Path | None, count: int) -> tuple[Floats, int]:
-    """What an interrupted evaluation of `count` images has found, and how many are done."""
+    """What an earlier evaluation of these images, or of more or fewer, has found, and how many of `count` are done."""
+    found, done = np.zeros((3, count)), 0
     if store and store.exists():
         with np.load(store, allow_pickle=False) as kept:
-            if kept["found"].shape == (3, count):
-                return kept["found"], int(kept["done"])
-    return np.zeros((3, count)), 0
+            done = min(int(kept["done"]), kept["found"].shape[1], count)
+            found[:, :done] = kept["found"][:, :done]
+    return found, done
 
 
 def _keep(store: Path, found: Floats, done: int) -> None:
