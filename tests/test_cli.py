@@ -210,13 +210,11 @@ def test_a_name_beyond_what_the_system_takes_stops_no_other(run, image):
 @pytest.mark.parametrize("cache", ["/dev/null", "~nobody-of-this-name"])
 def test_without_a_cache_folder_it_works_all_the_same(run, image, cache, monkeypatch):
     monkeypatch.setenv("VLAE_CACHE", cache)
-    monkeypatch.setattr("vlae_codec.codebook._SMALLEST_CACHED", 1)
     run("compress", image, *FAST)
 
 
 def test_a_damaged_cache_is_made_anew(run, image, tmp_path, monkeypatch):
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("vlae_codec.codebook._SMALLEST_CACHED", 1)
     data = run("compress", image, "-o", "-", *FAST).stdout_bytes
     (kept,) = (tmp_path / "cache" / "vlae-codec").iterdir()
     for content in (b"", b"PK nonsense"):

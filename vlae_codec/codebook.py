@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,6 @@ from .words import codeword_words
 
 SEGMENT = 1 << 17
 """Codewords are sampled and cached in segments of this many."""
-_SMALLEST_CACHED = 1 << 15
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """(what, done, total): called as long work advances."""
@@ -88,28 +88,38 @@ def rank(
 ) -> npt.NDArray[np.int64]:
     """The numbers of the `best` codewords among 1 .. 2^bits - 1 by estimated J, for each image: (B, best) int64."""
     inverse = 1.0 / posterior.sigma**2
-    factors = np.concatenate([-0.5 * inverse, posterior.mu * inverse], axis=1).T.astype(np.float32) / np.log(2)
+    natural = np.concatenate([-0.5 * inverse, posterior.mu * inverse], axis=1) / np.log(2)  # (B, 2D)
+    found = np.zeros((len(natural), 0, 2))  # estimated -J, number
     total = 1 << bits
-    found: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]] = []
     for first in range(0, total, SEGMENT):
         count = min(SEGMENT, total - first)
         segment = _segment(model, first, count, progress, total)
-        z = segment.k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
-        score = np.concatenate([z * z, z], axis=1) @ factors.astype(np.float32)  # log2 q, up to a constant
-        n = np.maximum(np.arange(first, first + count), 1)
-        score -= (segment.log2_p + prefix.number_bits(n).astype(np.float32))[:, None]
+        n = np.arange(first, first + count)
+        cost_bits = segment.log2_p + prefix.number_bits(np.maximum(n, 1)).astype(np.float32)
         if first == 0:
-            score[0] = -np.inf  # numbers begin at 1
-        top = np.argpartition(-score.T, min(best, count - 1), axis=1)[:, :best]
-        found.append((np.take_along_axis(score.T, top, axis=1), top + first))
-    scores, numbers = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-    order = np.argsort(-scores, axis=1)[:, :best]
-    return np.take_along_axis(numbers, order, axis=1)
+            cost_bits[0] = np.inf  # numbers begin at 1
+        z = segment.k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
+        top = partial(_top, np.concatenate([z * z, z], axis=1).T, cost_bits, n, min(best, count - 1))
+        found = np.concatenate([found, in_pieces(8, top, natural.astype(np.float32))], axis=1)
+    order = np.argsort(-found[..., 0], axis=1)[:, :best]
+    return np.take_along_axis(found[..., 1], order, axis=1).astype(np.int64)
+
+
+def _top(
+    features: npt.NDArray[np.float32],
+    cost_bits: npt.NDArray[np.float32],
+    n: npt.NDArray[np.int64],
+    best: int,
+    natural: npt.NDArray[np.float32],
+) -> Floats:
+    """The best of one segment for images with the natural parameters (B, 2D): pairs (-J, number), (B, best, 2)."""
+    score = natural @ features  # log2 q, up to a constant: (B, count)
+    score -= cost_bits
+    top = np.argpartition(score, len(n) - best, axis=1)[:, -best:]
+    return np.stack([np.take_along_axis(score, top, axis=1).astype(np.float64), n[top].astype(np.float64)], axis=2)
 
 
 def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
-    if count < _SMALLEST_CACHED:
-        return _sample(model, first, count, None, total)
     names = [f"{model.digest.hex()[:16]}-{first // SEGMENT}-{size.bit_length() - 1}.npz" for size in (count, SEGMENT)]
     folder = _cache_folder()
     for path in [folder / name for name in names] if folder else []:
