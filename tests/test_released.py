@@ -1,0 +1,57 @@
+"""What the released model promises, on the 100 digits that ship; `benchmarks/quality.py` measures it on 1,000."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from vlae_codec import codec
+from vlae_codec import model as models
+from vlae_codec.codebook import Posterior
+from vlae_codec.search import distortion_bits
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.named("mnist")
+
+
+@pytest.fixture(scope="module")
+def theory(model, fields):
+    """KL and E_q D of the integer model, mean bits an image."""
+    posterior, rng = Posterior.of(model, fields), np.random.default_rng(0)
+    inside = np.ones(fields.shape, bool)
+    drawn = [distortion_bits(model, fields, inside, posterior.sample(model, rng)).mean() for _ in range(4)]
+    return float(posterior.rate_bits(model, 16).mean()), float(np.mean(drawn))
+
+
+def mean(encoded, key):
+    return float(np.mean([getattr(result.ledger, key) for result in encoded]))
+
+
+def test_lossy_files_cost_their_kl_and_a_little(model, digits, theory):
+    kl_bits, distortion = theory
+    encoded = codec.encode(digits, model, effort=4)
+    coded_bits = mean(encoded, "coded_bits")
+    assert abs(coded_bits - kl_bits) < 2.5
+    assert coded_bits + mean(encoded, "distortion_bits") - kl_bits - distortion < 3.0
+    assert mean(encoded, "total_bytes") <= 9
+    assert max(result.ledger.container_bytes for result in encoded) <= 6
+    assert mean(encoded, "differing_pixels") < 0.1 * 784
+
+
+def test_lossless_files_cost_minus_the_elbo_and_a_little(model, digits, theory):
+    encoded = codec.encode(digits, model, effort=4, lossless=True)
+    assert mean(encoded, "coded_bits") < sum(theory) + 4.5
+    assert mean(encoded, "total_bytes") <= 23
+    for digit, result in zip(digits, codec.decode([result.data for result in encoded]), strict=True):
+        assert np.array_equal(result.drawing.bits, digit.bits)
+
+
+def test_the_integer_model_is_as_good_as_its_card_says(model, theory):
+    """The demo digits are few, and images differ by 20 nats: this catches a broken export, not a small loss."""
+    figures = json.loads((models.RELEASED / "mnist" / "model.json").read_text())["figures"]
+    assert sum(theory) == pytest.approx(-figures["elbo_bits"], abs=10)
+    assert theory[0] == pytest.approx(figures["kl_bits"], abs=2.5)
