@@ -26,7 +26,7 @@ from .search import DEFAULT_EFFORT, EFFORTS, Choice, choose
 from .texture import DRAW_PIECE, GROUP, PixelReader, Sampling, field_words, read_fields, sample_fields, write_pixels
 from .threads import in_pieces
 
-_BATCH = 256  # fields that are drawn together, of several files
+_BATCH = 512  # fields that are drawn together, of several files
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ RELEASED = Path(__file__).parent / "released"
 DEFAULT = "mnist"
 
 REGISTERED = {
-    1: "41526ceb236c1883275aaa763290ddcc2c8267f0aae2f151294655a053f343cd",
+    1: "ce9781fa8af4b78813ec5691d48d04cba0cf9cbbc4e097ad6be9a228ccd87aba",
 }
 """Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 

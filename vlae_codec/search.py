@@ -41,7 +41,7 @@ class Effort(NamedTuple):
 
 
 EFFORTS = (
-    Effort(12, 3, 0.5),
+    Effort(12, 2, 0.5),
     Effort(13, 4, 0.5),
     Effort(14, 6, 0.5),
     Effort(16, 8, 1.0),

@@ -23,7 +23,7 @@ from .words import SEED_LIMIT, pixel_words
 
 GROUP = 64
 """Fields that are coded together; part of the format."""
-PIECE, DRAW_PIECE = 8, 32
+PIECE, DRAW_PIECE = 8, 64
 """Fields that a thread scores, and draws, at a time."""
 _HOTTEST = 16.0
 _FARTHEST = 2.0**20  # logits beyond this are certain at any temperature
