@@ -34,11 +34,18 @@ from .vlae import VLAE
 Arrays = dict[str, Any]  # name -> numpy array
 CELLS = 128
 """Lattice points per latent: the support is 128 steps wide."""
+SHARED_KL = 0.8
+"""The share of the KL in the latents that the branches of a codebook root have in common."""
 
 
 @torch.no_grad()
-def export(model: VLAE, steps: npt.NDArray[np.int64], octave_lengths: list[int]) -> Arrays:
-    """All arrays of the integer model. `steps` (D,): the lattice step of each active latent, in units of 2^-12.
+def export(model: VLAE, steps: npt.NDArray[np.int64], split: int, octave_lengths: list[int]) -> Arrays:
+    """All arrays of the integer model.
+
+    Args:
+        steps: the lattice step of each active latent, in units of 2^-12, (D,).
+        split: how many latents the branches of a codebook root share.
+        octave_lengths: code lengths of the symbols of the latent section, bits.
 
     Raises:
         ConfigError: the prior is not the mixture prior; no other has exact cell masses.
@@ -46,7 +53,7 @@ def export(model: VLAE, steps: npt.NDArray[np.int64], octave_lengths: list[int])
     if not isinstance(model.prior, MixturePrior):
         raise ConfigError("only a model with prior = 'mixture' can be exported: no other has exact cell masses")
     active = torch.nonzero(model.active)[:, 0]
-    arrays: Arrays = {"octave_lengths": np.array(octave_lengths, np.uint8)}
+    arrays: Arrays = {"octave_lengths": np.array(octave_lengths, np.uint8), "prior.split": np.array(split, np.int64)}
     _encoder(arrays, model, active)
     _prior(arrays, model.prior, active, steps)
     _decoder(arrays, model, active)
@@ -84,21 +91,31 @@ def export_run(
     float_model, config = trained.model, trained.config
     images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
     fields = data.binarise(images, np.random.default_rng(config.train.seed))
-    with torch.no_grad():
-        _, log_sigma = float_model.encoder(torch.from_numpy(fields))
-    sigma = log_sigma[:, float_model.active.bool()].mean(0).exp().numpy()
+    sigma, split = _posterior_statistics(float_model, fields)
     steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
     about = {
         "training": {"steps": trained.step, "hours": round(trained.seconds / 3600, 2)},
         "figures": dict(figures),
         "config": configs.to_dict(config),
     }
-    save(folder, export(float_model, steps, huffman_lengths(np.ones(SYMBOLS))), name, about)
-    histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
-    save(folder, export(float_model, steps, huffman_lengths(histogram)), name, about)
+    save(folder, export(float_model, steps, split, huffman_lengths(np.ones(SYMBOLS))), name, about)
+    for _ in range(2):  # what is chosen depends on the lengths, and they on what is chosen
+        histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
+        save(folder, export(float_model, steps, split, huffman_lengths(histogram)), name, about)
     (folder / "card.md").write_text(card(name, run.name, trained, step, figures))
     integer_nats, float_nats = parity(float_model, released.load(folder), fields)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
+
+
+@torch.no_grad()
+def _posterior_statistics(model: VLAE, fields: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
+    """The geometric mean of each active latent's deviation, and how many of the first carry SHARED_KL of the KL."""
+    x, active = torch.from_numpy(fields), model.active.bool()
+    _, log_sigma = model.encoder(x)
+    noise = torch.from_numpy(np.random.default_rng(1).standard_normal(log_sigma.shape, dtype=np.float32))
+    kl_nats = model(x, noise)[1][:, active].mean(0).numpy()
+    split = int(np.searchsorted(kl_nats.cumsum(), SHARED_KL * kl_nats.sum())) + 1
+    return log_sigma[:, active].mean(0).exp().numpy(), min(split, len(kl_nats))
 
 
 def card(name: str, experiment: str, trained: Trained, step: float, figures: Mapping[str, Any]) -> str:

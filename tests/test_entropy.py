@@ -43,10 +43,15 @@ def block_words(key, block):
 
 
 def test_codeword_words_follow_the_format():
-    n, latents = 123_456_789, 11  # two blocks a codeword
-    expected = block_words((0, 0), 2 * n) + block_words((0, 0), 2 * n + 1)
-    assert words.codeword_words(n, 1, latents)[0].tolist() == expected[:latents]
-    assert words.codeword_words(n - 5, 9, latents)[5].tolist() == expected[:latents]
+    n, latents, split = 123_456_789, 11, 4  # two blocks a codeword
+    branch, root = n >> 17, n & (1 << 17) - 1
+    of_root = block_words((0, 0), 2 * root) + block_words((0, 0), 2 * root + 1)
+    at = 2 * ((root << 13) + branch)
+    of_branch = block_words((1, 0), at) + block_words((1, 0), at + 1)
+    assert words.codeword_words(n, latents, split).tolist() == of_root[:split] + of_branch[split:latents]
+    assert words.codeword_words(root, latents, split).tolist() == of_root[:latents]
+    assert words.root_words(root - 5, 9, latents)[5].tolist() == of_root[:latents]
+    assert words.branch_words(root, branch - 5, 9, latents)[5].tolist() == of_branch[:latents]
 
 
 def test_pixel_words_follow_the_format():

@@ -147,7 +147,7 @@ def test_a_stopped_evaluation_resumes_to_the_same_figures(model, fields, tmp_pat
 def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
     model.active[4] = 0.0
     steps = np.full(6, 1500, np.int64)
-    arrays = export.export(model, steps, export.huffman_lengths(np.ones(32)))
+    arrays = export.export(model, steps, 3, export.huffman_lengths(np.ones(32)))
     export.save(tmp_path, arrays, "small", {})
     integer = released.load(tmp_path)
     assert integer.prior.latents == 6
@@ -157,7 +157,7 @@ def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
 
 def test_only_the_mixture_prior_can_be_exported():
     with pytest.raises(ConfigError, match="mixture"):
-        export.export(VLAE(dataclasses.replace(SMALL, prior="flow")), np.ones(7, np.int64), [])
+        export.export(VLAE(dataclasses.replace(SMALL, prior="flow")), np.ones(7, np.int64), 3, [])
 
 
 def test_huffman_lengths_are_a_complete_code():

@@ -2,9 +2,10 @@
 
 Codeword n is the n-th sample of the prior drawn with shared words. The sender wants the least
     J(n) = L(n) - log2 p(x | z(n)),        L(n) the bits that the number costs.
-Two stages. All codewords are ranked by L(n) - log2 q(z|x) / p(z), one matrix product in float32; the best few are decoded
-exactly and scored. Only the second stage decides what a file decodes to, so the ranking may be approximate, and the
-cache on disk that feeds it is only a hint.
+The codebook is a tree: 2^17 roots, each with 2^13 branches that share its first latents. All roots are ranked by L(n) -
+log2 q(z|x) / p(z), one matrix product in float32; then the branches of those roots whose first latents fit best. What
+is ranked best is decoded exactly and scored, in `search`. Only that decides what a file decodes to, so the ranking may be
+approximate, and the cache on disk that feeds it is only a hint.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +26,10 @@ import numpy.typing as npt
 from .fixed import LATENT_BITS, code_length_bits
 from .latents import PrefixCode
 from .model import Model
-from .prior import Latents
+from .prior import Latents, Prior
 from .threads import in_pieces
-from .words import codeword_words
+from .words import ROOTS, branch_words, root_words
 
-SEGMENT = 1 << 17
-"""Codewords are sampled and cached in segments of this many."""
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """(what, done, total): called as long work advances."""
@@ -54,6 +54,12 @@ class Posterior:
         z = self.mu + self.sigma * rng.standard_normal(self.mu.shape)
         return model.prior.nearest(z * 2.0**LATENT_BITS)
 
+    def natural(self) -> npt.NDArray[np.float32]:
+        """What (z^2, z) is multiplied with for log2 q(z|x), up to a constant: (B, 2D)."""
+        inverse = 1.0 / self.sigma**2
+        parameters = np.concatenate([-0.5 * inverse, self.mu * inverse], axis=1) / np.log(2)
+        return parameters.astype(np.float32)
+
     def rate_bits(self, model: Model, samples: int = 4) -> Floats:
         """KL(q || p) on the lattice: (B,) bits. q's entropy in closed form, E_q[-log2 p] by (even) antithetic samples.
 
@@ -70,72 +76,102 @@ class Posterior:
         return total / (samples // 2 * 2) - entropy_bits
 
 
+class Size(NamedTuple):
+    """How much of the codebook is searched: all roots below 2^bits; of the `beams` best, 2^branch_bits - 1 branches each."""
+
+    bits: int
+    branch_bits: int = 0
+    beams: int = 0
+
+
 @dataclass(frozen=True)
-class _Segment:
-    """Codewords first .. first + n - 1: lattice coordinates (n, D) int8 and log2 p (n,) float32."""
+class _Roots:
+    """Roots 0 .. n - 1: lattice coordinates (n, D) int8; -log2 p before the split, and of all latents, (n, 2) float32."""
 
     k: npt.NDArray[np.int8]
-    log2_p: npt.NDArray[np.float32]
+    p_bits: npt.NDArray[np.float32]
 
 
 def rank(
-    model: Model, prefix: PrefixCode, posterior: Posterior, bits: int, best: int, progress: Progress | None = None
+    model: Model, prefix: PrefixCode, posterior: Posterior, size: Size, best: int, progress: Progress | None = None
 ) -> npt.NDArray[np.int64]:
-    """The numbers of the `best` codewords among 1 .. 2^bits - 1 by estimated J, for each image: (B, best) int64."""
-    inverse = 1.0 / posterior.sigma**2
-    natural = np.concatenate([-0.5 * inverse, posterior.mu * inverse], axis=1) / np.log(2)  # (B, 2D)
-    found = np.zeros((len(natural), 0, 2))  # estimated -J, number
-    total = 1 << bits
-    for first in range(0, total, SEGMENT):
-        count = min(SEGMENT, total - first)
-        segment = _segment(model, first, count, progress, total)
-        n = np.arange(first, first + count)
-        cost_bits = segment.log2_p + prefix.number_bits(np.maximum(n, 1)).astype(np.float32)
-        if first == 0:
-            cost_bits[0] = np.inf  # numbers begin at 1
-        z = segment.k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
-        top = partial(_top, np.concatenate([z * z, z], axis=1).T, cost_bits, n, min(best, count - 1))
-        found = np.concatenate([found, in_pieces(8, top, natural.astype(np.float32))], axis=1)
+    """The numbers of the `best` codewords by estimated J, for each image: (B, best) int64."""
+    roots = _roots(model, 1 << size.bits, progress)
+    natural = posterior.natural()
+    numbers = np.arange(len(roots.k))
+    cost_bits = prefix.number_bits(np.maximum(numbers, 1)).astype(np.float32) - roots.p_bits[:, 1]
+    cost_bits[0] = np.inf  # numbers begin at 1
+    features = _features(model, roots.k)
+    found = in_pieces(8, partial(_top, features, cost_bits, best), natural)
+    if size.beams:
+        some = np.r_[: model.prior.split, model.prior.latents : model.prior.latents + model.prior.split]
+        top = partial(_top, features[some], -roots.p_bits[:, 0], size.beams)
+        beams = in_pieces(8, top, natural[:, some])[..., 1].astype(np.int64)
+        grown = in_pieces(1, partial(_branches, model.prior.approximate(), model, prefix, size, best), beams, natural)
+        found = np.concatenate([found, grown], axis=1)
     order = np.argsort(-found[..., 0], axis=1)[:, :best]
     return np.take_along_axis(found[..., 1], order, axis=1).astype(np.int64)
 
 
+def _features(model: Model, k: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    """(z^2, z) of lattice coordinates (n, D): (2D, n)."""
+    z = k * (model.prior.steps * 2.0**-LATENT_BITS).astype(np.float32)
+    return np.concatenate([z * z, z], axis=1).T
+
+
 def _top(
-    features: npt.NDArray[np.float32],
-    cost_bits: npt.NDArray[np.float32],
-    n: npt.NDArray[np.int64],
+    features: npt.NDArray[np.float32], cost_bits: npt.NDArray[np.float32], best: int, natural: npt.NDArray[np.float32]
+) -> Floats:
+    """The best of all columns for images with the natural parameters (B, F): pairs (-J, column), (B, best, 2)."""
+    score = natural @ features  # log2 q, up to a constant: (B, n)
+    score -= cost_bits
+    top = np.argpartition(score, score.shape[1] - best, axis=1)[:, -best:]
+    return np.stack([np.take_along_axis(score, top, axis=1).astype(np.float64), top.astype(np.float64)], axis=2)
+
+
+def _branches(
+    prior: Prior,
+    model: Model,
+    prefix: PrefixCode,
+    size: Size,
     best: int,
+    beams: npt.NDArray[np.int64],
     natural: npt.NDArray[np.float32],
 ) -> Floats:
-    """The best of one segment for images with the natural parameters (B, 2D): pairs (-J, number), (B, best, 2)."""
-    score = natural @ features  # log2 q, up to a constant: (B, count)
-    score -= cost_bits
-    top = np.argpartition(score, len(n) - best, axis=1)[:, -best:]
-    return np.stack([np.take_along_axis(score, top, axis=1).astype(np.float64), n[top].astype(np.float64)], axis=2)
+    """The best branches of the roots `beams` (1, T) for one image: pairs (-J, number), (1, best, 2)."""
+    count, latents, split = (1 << size.branch_bits) - 1, prior.latents, prior.split
+    words = np.empty((beams.shape[1], count, latents), np.int64)
+    for row, root in enumerate(beams[0].tolist()):
+        words[row] = branch_words(root, 1, count, latents)
+        words[row, :, :split] = root_words(root, 1, latents)[:, :split]
+    numbers = (beams[0][:, None] + ROOTS * np.arange(1, count + 1)).ravel()
+    table = prior.sample_with_bits(words.reshape(-1, latents))
+    cost_bits = (prefix.number_bits(numbers) - table[:, -1]).astype(np.float32)
+    found = _top(_features(model, table[:, :latents].astype(np.int64)), cost_bits, best, natural)
+    found[..., 1] = numbers[found[..., 1].astype(np.int64)]
+    return found
 
 
-def _segment(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
-    names = [f"{model.digest.hex()[:16]}-{first // SEGMENT}-{size.bit_length() - 1}.npz" for size in (count, SEGMENT)]
+def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
+    name = f"{model.digest.hex()[:16]}-{count.bit_length() - 1}.npz"
     folder = _cache_folder()
-    for path in [folder / name for name in names] if folder else []:
-        segment = _read(path, count, model.prior.latents)
-        if segment is not None:
-            return segment
-    segment = _sample(model, first, count, progress, total)
-    if folder:
-        _write(folder / names[0], segment)
-    return segment
+    kept = _read(folder / name, count, model.prior.latents) if folder else None
+    if kept is None:
+        kept = _sample(model, count, progress)
+        if folder:
+            _write(folder / name, kept)
+    return kept
 
 
-def _sample(model: Model, first: int, count: int, progress: Progress | None, total: int) -> _Segment:
+def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
     parts, piece, prior = [], 1 << 13, model.prior.approximate()
-    for start in range(first, first + count, piece):
-        words = codeword_words(start, min(piece, first + count - start), model.prior.latents)
+    for start in range(0, count, piece):
+        words = root_words(start, min(piece, count - start), prior.latents)
         parts.append(in_pieces(512, prior.sample_with_bits, words))
         if progress:
-            progress("building the codebook (once, kept on disk)", start + piece, total)
+            progress("building the codebook (once, kept on disk)", min(start + piece, count), count)
     joined = np.concatenate(parts)
-    return _Segment(joined[:, :-1].astype(np.int8), -joined[:, -1].astype(np.float32))
+    return _Roots(joined[:, :-2].astype(np.int8), joined[:, -2:].astype(np.float32))
 
 
 def _cache_folder() -> Path | None:
@@ -147,23 +183,23 @@ def _cache_folder() -> Path | None:
         return None
 
 
-def _read(path: Path, count: int, latents: int) -> _Segment | None:
+def _read(path: Path, count: int, latents: int) -> _Roots | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            segment = _Segment(stored["k"][:count], stored["log2_p"][:count])
+            roots = _Roots(stored["k"], stored["p_bits"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    fits = segment.k.shape == (count, latents) and segment.log2_p.shape == (count,)
-    return segment if fits and segment.k.dtype == np.int8 and segment.log2_p.dtype == np.float32 else None
+    fits = roots.k.shape == (count, latents) and roots.p_bits.shape == (count, 2)
+    return roots if fits and roots.k.dtype == np.int8 and roots.p_bits.dtype == np.float32 else None
 
 
-def _write(path: Path, segment: _Segment) -> None:
-    """Keeps a segment if the disk lets us; the codec works without."""
+def _write(path: Path, roots: _Roots) -> None:
+    """Keeps roots if the disk lets us; the codec works without."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as temporary:
             try:
-                np.savez(temporary, k=segment.k, log2_p=segment.log2_p)
+                np.savez(temporary, k=roots.k, p_bits=roots.p_bits)
                 temporary.close()
                 os.replace(temporary.name, path)
             except BaseException:

@@ -76,7 +76,7 @@ def coordinates(codes: Sequence[Number | Lattice], prior: Prior) -> Coordinates:
     k = np.zeros((len(codes), prior.latents), np.int64)
     numbered = [i for i, code in enumerate(codes) if isinstance(code, Number)]
     if numbered:
-        words = [codeword_words(code.identity, 1, prior.latents)[0] for code in codes if isinstance(code, Number)]
+        words = [codeword_words(code.n, prior.latents, prior.split) for code in codes if isinstance(code, Number)]
         k[numbered] = prior.sample(np.stack(words))
     for i, code in enumerate(codes):
         if isinstance(code, Lattice):

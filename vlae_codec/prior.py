@@ -95,7 +95,8 @@ Choose = Callable[[int, Conditional], Latents]
 class Prior:
     """`hidden` holds, layer by layer, one Affine per degree d = 1 .. D-1; `outputs` one per latent.
 
-    steps, lowest (D,) int64; cells: a power of two, the same for every latent.
+    steps, lowest (D,) int64; cells: the same for every latent. `split`: the branches of a root in the codebook share the
+    words of the latents before it.
     """
 
     hidden: tuple[tuple[Affine, ...], ...]
@@ -103,6 +104,7 @@ class Prior:
     steps: npt.NDArray[np.int64]
     lowest: npt.NDArray[np.int64]
     cells: int
+    split: int
 
     @property
     def latents(self) -> int:
@@ -145,15 +147,18 @@ class Prior:
         return np.concatenate([piece(words[j : j + _PIECE]) for j in range(0, len(words), _PIECE)])
 
     def sample_with_bits(self, words: Counts) -> npt.NDArray[np.float64]:
-        """As `sample`, with -log2 p(z) in bits as one more column: (B, D + 1)."""
-        bits = np.zeros(len(words))
+        """As `sample`, with -log2 p in bits of the latents before `split` and of all as two more columns: (B, D + 2)."""
+        bits = np.zeros((len(words), 2))
 
         def choose(i: int, conditional: Conditional) -> Latents:
             k = conditional.locate(words[:, i])
-            bits[:] += code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
+            cost = code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
+            bits[:, 1] += cost
+            if i < self.split:
+                bits[:, 0] += cost
             return k
 
-        return np.concatenate([self.walk(len(words), choose), bits[:, None]], axis=1)
+        return np.concatenate([self.walk(len(words), choose), bits], axis=1)
 
     def counts(self, k: Latents) -> Counts:
         """The count of each latent's cell given those before it: (B, D) -> (B, D)."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import latents
-from .codebook import Posterior, Progress, rank
+from .codebook import Posterior, Progress, Size, rank
 from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
@@ -30,27 +30,27 @@ _LATTICE_OVERHEAD_BITS = 16.0  # its length and the end of its stream
 
 
 class Effort(NamedTuple):
-    """A size of search: 2^codebook_bits codewords are ranked, `scored` of them decoded.
+    """A size of search, and how many of the codewords that it ranks best are decoded and `scored`.
 
     Among those whose J is within `slack_bits` of the best, a lossy file takes the one whose picture is closest.
     """
 
-    codebook_bits: int
+    size: Size
     scored: int
     slack_bits: float
 
 
 EFFORTS = (
-    Effort(12, 2, 0.5),
-    Effort(13, 4, 0.5),
-    Effort(14, 6, 0.5),
-    Effort(16, 8, 1.0),
-    Effort(17, 12, 1.5),
-    Effort(19, 16, 1.5),
-    Effort(20, 24, 1.0),
-    Effort(20, 48, 1.0),
-    Effort(21, 64, 0.5),
-    Effort(22, 96, 0.5),
+    Effort(Size(12), 2, 0.5),
+    Effort(Size(14), 4, 0.5),
+    Effort(Size(16), 6, 0.5),
+    Effort(Size(17), 8, 0.5),
+    Effort(Size(17, 2, 32), 12, 0.5),
+    Effort(Size(17, 5, 32), 16, 1.5),
+    Effort(Size(17, 6, 64), 24, 1.0),
+    Effort(Size(17, 7, 64), 32, 0.5),
+    Effort(Size(17, 7, 128), 48, 0.5),
+    Effort(Size(17, 8, 192), 96, 0.25),
 )
 DEFAULT_EFFORT = 5
 
@@ -83,8 +83,8 @@ def choose(
         return choices
     fields, inside = fields[inked], inside[inked]
     posterior = Posterior.of(model, fields)
-    bits, best, slack_bits = EFFORTS[effort]
-    numbers = rank(model, prefix, posterior, bits, best, progress)
+    size, best, slack_bits = EFFORTS[effort]
+    numbers = rank(model, prefix, posterior, size, best, progress)
     lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
     k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
     code_bits = np.concatenate([prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1)
@@ -115,8 +115,9 @@ def choose(
 
 def _codewords(model: Model, numbers: npt.NDArray[np.int64]) -> Coordinates:
     """The lattice coordinates of numbers (B, N): (B, N, D)."""
-    words = np.concatenate([codeword_words(n, 1, model.prior.latents) for n in numbers.ravel().tolist()])
-    return in_pieces(256, model.prior.sample, words).reshape(*numbers.shape, -1)
+    prior = model.prior
+    words = np.stack([codeword_words(n, prior.latents, prior.split) for n in numbers.ravel().tolist()])
+    return in_pieces(256, prior.sample, words).reshape(*numbers.shape, -1)
 
 
 def _lattice_bits(model: Model, prefix: PrefixCode, k: Coordinates) -> npt.NDArray[np.float64]:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 WORDS_PER_BLOCK = 8
+ROOTS, BRANCHES = 1 << 17, 1 << 13
+"""Codeword n is branch n // ROOTS of root n % ROOTS; branch 0 is the root itself."""
 _CODEBOOK = 0  # the key's upper half; pixel streams have 1 + seed there
 SEED_LIMIT = (1 << 63) - 1
 """Seeds are below this."""
@@ -26,11 +28,29 @@ def _words(key: tuple[int, int], first_block: int, blocks: int) -> npt.NDArray[n
     return (halves >> np.uint64(8)).astype(np.int64)
 
 
-def codeword_words(first: int, count: int, latents: int) -> npt.NDArray[np.int64]:
-    """The words of codewords first .. first + count - 1: (count, latents)."""
+def root_words(first: int, count: int, latents: int) -> npt.NDArray[np.int64]:
+    """The words of roots first .. first + count - 1: (count, latents)."""
+    return _rows((0, _CODEBOOK), first, count, latents)
+
+
+def branch_words(root: int, first: int, count: int, latents: int) -> npt.NDArray[np.int64]:
+    """The words of a root's branches first .. first + count - 1: (count, latents)."""
+    return _rows((1, _CODEBOOK), root * BRANCHES + first, count, latents)
+
+
+def _rows(key: tuple[int, int], first: int, count: int, latents: int) -> npt.NDArray[np.int64]:
     blocks = -(-latents // WORDS_PER_BLOCK)
-    words = _words((0, _CODEBOOK), first * blocks, count * blocks)
+    words = _words(key, first * blocks, count * blocks)
     return words.reshape(count, blocks * WORDS_PER_BLOCK)[:, :latents]
+
+
+def codeword_words(n: int, latents: int, split: int) -> npt.NDArray[np.int64]:
+    """The words of codeword n: of its root n mod 2^17 before latent `split`, of its branch from there on; (latents,)."""
+    branch, root = divmod(n, ROOTS)
+    words = root_words(root, 1, latents)[0]
+    if branch:
+        words[split:] = branch_words(root, branch, 1, latents)[0, split:]
+    return words
 
 
 def pixel_words(seed: int, identity: int, pixels: int) -> npt.NDArray[np.int64]:
