@@ -110,7 +110,11 @@ def lossless(model: models.Model, drawings: list[pixels.Drawing], ideal: Table) 
     decoded = codec.decode([result.data for result in encoded], model=model)
     assert all((a.drawing.bits == b.bits).all() for a, b in zip(decoded, drawings, strict=True))
     row = {key: mean(encoded, key) for key in ("coded_bits", "ideal_bits", "container_bytes", "total_bytes")}
-    return {**row, "coded_minus_negative_elbo_bits": row["coded_bits"] - ideal["negative_elbo_bits"]}
+    return {
+        **row,
+        "coded_minus_negative_elbo_bits": row["coded_bits"] - ideal["negative_elbo_bits"],
+        "ideal_minus_negative_elbo_bits": row["ideal_bits"] - ideal["negative_elbo_bits"],
+    }
 
 
 def mean(encoded: list[codec.Encoded], key: str) -> float:

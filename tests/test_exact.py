@@ -14,6 +14,7 @@ from vlae_codec import fixed, network
 from vlae_codec.errors import ModelError
 from vlae_codec.fixed import Affine
 from vlae_codec.threads import in_pieces
+from vlae_codec.words import branch_words, codeword_words, root_words
 
 
 def some_latents(model, count, seed=0):
@@ -154,8 +155,19 @@ def test_counts_are_positive_and_sum_to_one(tiny):
 
 
 def test_sample_with_bits_agrees_with_counts(tiny):
-    words = np.random.default_rng(0).integers(0, 1 << 24, (50, tiny.prior.latents))
-    table = tiny.prior.sample_with_bits(words)
-    assert np.array_equal(table[:, :-1], tiny.prior.sample(words))
-    bits = fixed.code_length_bits(tiny.prior.counts(tiny.prior.sample(words))).sum(axis=1)
-    assert table[:, -1] == pytest.approx(bits)
+    prior, rng = tiny.prior, np.random.default_rng(0)
+    words = rng.integers(0, 1 << 24, (50, prior.latents))
+    table = prior.sample_with_bits(words)
+    bits = fixed.code_length_bits(prior.counts(prior.sample(words)))
+    assert np.array_equal(table[:, :-2], prior.sample(words))
+    assert table[:, -2] == pytest.approx(bits[:, : prior.split].sum(axis=1))
+    assert table[:, -1] == pytest.approx(bits.sum(axis=1))
+
+
+def test_branches_are_what_their_codewords_are(tiny):
+    prior, roots, count = tiny.prior, [5, 77_777], 6
+    branches = np.stack([branch_words(root, 1, count, prior.latents) for root in roots])
+    table = prior.sample_branches(np.concatenate([root_words(root, 1, prior.latents) for root in roots]), branches)
+    numbers = [(branch << 17) + root for root in roots for branch in range(1, count + 1)]
+    words = np.stack([codeword_words(n, prior.latents, prior.split) for n in numbers])
+    assert np.array_equal(table, prior.sample_with_bits(words))

@@ -139,13 +139,10 @@ def _branches(
     natural: npt.NDArray[np.float32],
 ) -> Floats:
     """The best branches of the roots `beams` (1, T) for one image: pairs (-J, number), (1, best, 2)."""
-    count, latents, split = (1 << size.branch_bits) - 1, prior.latents, prior.split
-    words = np.empty((beams.shape[1], count, latents), np.int64)
-    for row, root in enumerate(beams[0].tolist()):
-        words[row] = branch_words(root, 1, count, latents)
-        words[row, :, :split] = root_words(root, 1, latents)[:, :split]
+    count, latents, roots = (1 << size.branch_bits) - 1, prior.latents, beams[0].tolist()
+    words = np.stack([branch_words(root, 1, count, latents) for root in roots])
+    table = prior.sample_branches(np.concatenate([root_words(root, 1, latents) for root in roots]), words)
     numbers = (beams[0][:, None] + ROOTS * np.arange(1, count + 1)).ravel()
-    table = prior.sample_with_bits(words.reshape(-1, latents))
     cost_bits = (prefix.number_bits(numbers) - table[:, -1]).astype(np.float32)
     found = _top(_features(model, table[:, :latents].astype(np.int64)), cost_bits, best, natural)
     found[..., 1] = numbers[found[..., 1].astype(np.int64)]

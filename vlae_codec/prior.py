@@ -116,8 +116,12 @@ class Prior:
         hidden = tuple(tuple(affine.approximate() for affine in layer) for layer in self.hidden)
         return replace(self, hidden=hidden, outputs=tuple(affine.approximate() for affine in self.outputs))
 
-    def walk(self, batch: int, choose: Choose) -> Latents:
-        """Visits the latents in order, asking `choose` for each: (B, D)."""
+    def walk(self, batch: int, choose: Choose, fork: int = 1) -> Latents:
+        """Visits the latents in order, asking `choose` for each: (B, D).
+
+        At latent `split` each row is replaced by `fork` copies of itself, (B * fork, D) from there on: branches share
+        what was computed for their root.
+        """
         kind = self.outputs[0].weight.dtype
         k = np.zeros((batch, self.latents), np.int64)
         z = np.zeros((batch, self.latents), kind)
@@ -125,6 +129,8 @@ class Prior:
         units = [np.zeros((batch, width), kind) for width in widths]
         filled = [0] * len(units)
         for i in range(self.latents):
+            if i == self.split and fork > 1:
+                k, z, *units = (np.repeat(rows, fork, axis=0) for rows in (k, z, *units))
             if i:
                 inputs = z[:, :i]
                 for layer, affines in enumerate(self.hidden):
@@ -148,17 +154,26 @@ class Prior:
 
     def sample_with_bits(self, words: Counts) -> npt.NDArray[np.float64]:
         """As `sample`, with -log2 p in bits of the latents before `split` and of all as two more columns: (B, D + 2)."""
-        bits = np.zeros((len(words), 2))
+        return self.sample_branches(words, words[:, None])
+
+    def sample_branches(self, root_words: Counts, branch_words: Counts) -> npt.NDArray[np.float64]:
+        """Samples with the words of roots (B, D) before `split` and of branches (B, N, D) behind: (B * N, D + 2).
+
+        Columns as in `sample_with_bits`.
+        """
+        fork = branch_words.shape[1]
+        behind = branch_words.reshape(-1, self.latents)
+        before_bits, behind_bits = np.zeros(len(root_words)), np.zeros(len(behind))
 
         def choose(i: int, conditional: Conditional) -> Latents:
+            words, bits = (root_words, before_bits) if i < self.split else (behind, behind_bits)
             k = conditional.locate(words[:, i])
-            cost = code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
-            bits[:, 1] += cost
-            if i < self.split:
-                bits[:, 0] += cost
+            bits += code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
             return k
 
-        return np.concatenate([self.walk(len(words), choose), bits], axis=1)
+        k = self.walk(len(root_words), choose, fork)
+        shared_bits = np.repeat(before_bits, fork)
+        return np.concatenate([k, np.stack([shared_bits, shared_bits + behind_bits], axis=1)], axis=1)
 
     def counts(self, k: Latents) -> Counts:
         """The count of each latent's cell given those before it: (B, D) -> (B, D)."""

@@ -45,13 +45,14 @@ EFFORTS = (
     Effort(Size(14), 4, 0.5),
     Effort(Size(16), 6, 0.5),
     Effort(Size(17), 8, 0.5),
-    Effort(Size(17, 2, 32), 12, 0.5),
-    Effort(Size(17, 5, 32), 16, 1.5),
-    Effort(Size(17, 6, 64), 24, 1.0),
-    Effort(Size(17, 7, 64), 32, 0.5),
-    Effort(Size(17, 7, 128), 48, 0.5),
-    Effort(Size(17, 8, 192), 96, 0.25),
+    Effort(Size(17, 3, 32), 12, 0.5),
+    Effort(Size(17, 5, 48), 12, 1.0),
+    Effort(Size(17, 6, 48), 24, 0.5),
+    Effort(Size(17, 6, 64), 32, 0.5),
+    Effort(Size(17, 7, 64), 48, 0.25),
+    Effort(Size(17, 7, 96), 64, 0.0),
 )
+"""By effort 0..9."""
 DEFAULT_EFFORT = 5
 
 
