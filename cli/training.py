@@ -118,7 +118,6 @@ def evaluate(
 @click.option("-o", "--output", "folder", type=_FOLDER, required=True, help="Folder of the integer model.")
 @click.option("--name", help="Its name.  [default: the folder's]")
 @click.option("--step", type=float, default=0.5, show_default=True, help="Lattice step over the posterior's deviation.")
-@click.option("--figures", type=click.Path(path_type=Path), help="JSON that `evaluate` wrote, for the model's card.")
 @_DATA
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 def export(
@@ -126,7 +125,6 @@ def export(
     folder: Path,
     name: str | None,
     step: float,
-    figures: Path | None,
     data_folder: Path,
     force: bool,
 ) -> None:
@@ -135,9 +133,23 @@ def export(
     from vlae_codec.models import export as exporting
 
     check_free(folder / "weights.npz", force)
-    measured = json.loads(read_bytes(figures)) if figures else {}
-    report = exporting.export_run(run, folder, name or folder.name, step, measured, data_folder)
+    report = exporting.export_run(run, folder, name or folder.name, step, data_folder)
     click.echo(report)
 
 
-COMMANDS = (train, evaluate, export)
+@click.command()
+@click.argument("run", type=_FOLDER)
+@click.argument("folder", type=_FOLDER)
+@click.argument("figures", type=click.Path(path_type=Path))
+def card(run: Path, folder: Path, figures: Path) -> None:
+    """Write the FIGURES that `evaluate -o` measured of RUN onto the card of the exported model in FOLDER."""
+    _need_torch()
+    from vlae_codec.models import export as exporting
+
+    try:
+        exporting.describe(run, folder, json.loads(read_bytes(figures)))
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{figures} or {folder}/model.json is not what `evaluate` and `export` write") from error
+
+
+COMMANDS = (train, evaluate, export, card)

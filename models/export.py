@@ -75,14 +75,12 @@ def export_run(
     folder: Path,
     name: str,
     step: float,
-    figures: Mapping[str, Any],
     data_folder: Path,
 ) -> str:
     """Exports a run's averaged model to `folder`; lattice steps and the table of octaves are fitted on training images.
 
     Args:
         step: lattice step in units of the geometric mean of the posterior's deviation.
-        figures: what `evaluate` measured, for the card.
 
     Returns:
         One line on how the integer model's ELBO compares with the float model's.
@@ -95,16 +93,24 @@ def export_run(
     steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
     about = {
         "training": {"steps": trained.step, "hours": round(trained.seconds / 3600, 2)},
-        "figures": dict(figures),
+        "step": step,
         "config": configs.to_dict(config),
     }
     save(folder, export(float_model, steps, split, huffman_lengths(np.ones(SYMBOLS))), name, about)
     for _ in range(2):  # what is chosen depends on the lengths, and they on what is chosen
         histogram = _octaves(released.load(folder), fields[:, 0].astype(np.uint8))
         save(folder, export(float_model, steps, split, huffman_lengths(histogram)), name, about)
-    (folder / "card.md").write_text(card(name, run.name, trained, step, figures))
+    describe(run, folder, {})
     integer_nats, float_nats = parity(float_model, released.load(folder), fields)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
+
+
+def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:
+    """Writes what `evaluate` measured into an exported model's `model.json` and `card.md`; its weights stay as they are."""
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    about["figures"] = dict(figures)
+    (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    (folder / "card.md").write_text(card(about["name"], run.name, load_average(run), about["step"], figures))
 
 
 @torch.no_grad()
@@ -130,7 +136,8 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
         "",
         f"    vlae-codec train {experiment} --data DIR",
         f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images 1000 -o results/evaluate-{name}.json",
-        f"    vlae-codec export runs/{experiment} -o {name} --step {step} --figures results/evaluate-{name}.json --data DIR",
+        f"    vlae-codec export runs/{experiment} -o {name} --step {step} --data DIR",
+        f"    vlae-codec card runs/{experiment} {name} results/evaluate-{name}.json",
         "",
     ]
     if figures:

@@ -57,8 +57,9 @@ class Posterior:
     def natural(self) -> npt.NDArray[np.float32]:
         """What (z^2, z) is multiplied with for log2 q(z|x), up to a constant: (B, 2D)."""
         inverse = 1.0 / self.sigma**2
-        parameters = np.concatenate([-0.5 * inverse, self.mu * inverse], axis=1) / np.log(2)
-        return parameters.astype(np.float32)
+        parameters: Floats = np.concatenate([-0.5 * inverse, self.mu * inverse], axis=1) / np.log(2)
+        single: npt.NDArray[np.float32] = parameters.astype(np.float32)
+        return single
 
     def rate_bits(self, model: Model, samples: int = 4) -> Floats:
         """KL(q || p) on the lattice: (B,) bits. q's entropy in closed form, E_q[-log2 p] by (even) antithetic samples.
@@ -73,7 +74,8 @@ class Posterior:
             for z in (self.mu + noise, self.mu - noise):
                 k = model.prior.nearest(z * 2.0**LATENT_BITS)
                 total += in_pieces(64, lambda part: code_length_bits(model.prior.counts(part)).sum(axis=1), k)
-        return total / (samples // 2 * 2) - entropy_bits
+        rate: Floats = total / (samples // 2 * 2) - entropy_bits
+        return rate
 
 
 class Size(NamedTuple):

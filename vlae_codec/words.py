@@ -47,7 +47,7 @@ def _rows(key: tuple[int, int], first: int, count: int, latents: int) -> npt.NDA
 def codeword_words(n: int, latents: int, split: int) -> npt.NDArray[np.int64]:
     """The words of codeword n: of its root n mod 2^17 before latent `split`, of its branch from there on; (latents,)."""
     branch, root = divmod(n, ROOTS)
-    words = root_words(root, 1, latents)[0]
+    words: npt.NDArray[np.int64] = root_words(root, 1, latents)[0]
     if branch:
         words[split:] = branch_words(root, branch, 1, latents)[0, split:]
     return words
