@@ -126,7 +126,7 @@ def _posterior_statistics(model: VLAE, fields: npt.NDArray[np.float32]) -> tuple
 
 def card(name: str, experiment: str, trained: Trained, step: float, figures: Mapping[str, Any]) -> str:
     """A page for people: how the model was made, and what it gives."""
-    config = trained.config
+    config, paired = trained.config, figures.get("paired_images", 1000)
     lines = [
         f"# {name}",
         "",
@@ -135,7 +135,7 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
         f"{trained.step} steps of {config.train.batch_size} images in {trained.seconds / 3600:.2f} hours on two CPU cores.",
         "",
         f"    vlae-codec train {experiment} --data DIR",
-        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images 1000 -o results/evaluate-{name}.json",
+        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images {paired} -o results/evaluate-{name}.json",
         f"    vlae-codec export runs/{experiment} -o {name} --step {step} --data DIR",
         f"    vlae-codec card runs/{experiment} {name} results/evaluate-{name}.json",
         "",

@@ -52,6 +52,9 @@ def test_registered_numbers_are_unique_and_permanent():
     assert numbers == {1: "mnist"}
     assert sorted(models.REGISTERED) == sorted(numbers), "a number that has shipped is never taken back"
     assert all(models.named(folder.name).name == folder.name for folder in models.released())
+    specification = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
+    for number, digest in models.REGISTERED.items():
+        assert f"| {number} | {numbers[number]} | `{digest}` |" in specification
     assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 10e6
 
 
