@@ -1,6 +1,6 @@
 """Finding a codeword: Shannon's random codebook, searched by the sender (see `docs/codebook.md`).
 
-Codeword n is the n-th sample of the prior drawn with shared words. The sender wants the least
+Codeword n is a sample of the prior drawn with shared words. The sender wants the least
     J(n) = L(n) - log2 p(x | z(n)),        L(n) the bits that the number costs.
 The codebook is a tree: 2^17 roots, each with 2^13 branches that share its first latents. All roots are ranked by L(n) -
 log2 q(z|x) / p(z), one matrix product in float32; then the branches of those roots whose first latents fit best. What
@@ -174,7 +174,7 @@ def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
 
 
 def _cache_folder() -> Path | None:
-    """Where segments are kept; None if there is no home to keep them in."""
+    """Where roots are kept; None if there is no home to keep them in."""
     base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         return Path(base).expanduser() / "vlae-codec"

@@ -236,6 +236,7 @@ class File:
 
 
 def parse(data: bytes, partial: bool, model: Model | None) -> File:
+    """Takes a file apart and verifies its checks; draws no pixel. Arguments and errors as in `decode`."""
     header, at = container.read_header(data)
     codes: list[Code] = []
     own: Model | None = None
@@ -316,7 +317,7 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
 
 def _draw(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
     """The fields of each job, stored pixels read and others drawn: a list of (B, 28, 28)."""
-    places = [(job, i) for job in batch for i, code in enumerate(job.codes) if not isinstance(code, Blank)]
+    places = [(n, i) for n, job in enumerate(batch) for i, code in enumerate(job.codes) if not isinstance(code, Blank)]
     fields = [np.zeros((len(job.codes), SIDE, SIDE), np.uint8) for job in batch]
     if not places:
         return fields
@@ -324,15 +325,16 @@ def _draw(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
     assert model is not None  # only raw files have none, and they have no codes
     codes = [code for job in batch for code in job.codes if not isinstance(code, Blank)]
     z = model.prior.values(latents.coordinates(codes, model.prior))
-    words = np.stack([field_words(sampling, code, job.start + i) for code, (job, i) in zip(codes, places, strict=True)])
-    inside = np.stack([job.file.inside(job.start + i) for job, i in places])
-    owner = np.array([next(n for n, other in enumerate(batch) if other is job) for job, _ in places])
+    index = [batch[n].start + i for n, i in places]
+    words = np.stack([field_words(sampling, code, place) for code, place in zip(codes, index, strict=True)])
+    inside = np.stack([batch[n].file.inside(place) for (n, _), place in zip(places, index, strict=True)])
     if all(job.reader.empty for job in batch):
         drawn = in_pieces(DRAW_PIECE, bind(sample_fields, model, sampling), z, words, inside)
     else:
+        owner = np.array([n for n, _ in places])
         drawn = read_fields(model, sampling, [job.reader for job in batch], owner, z, words, inside)
-    for row, (_, i) in enumerate(places):
-        fields[owner[row]][i] = drawn[row]
+    for (n, i), bits in zip(places, drawn, strict=True):
+        fields[n][i] = bits
     return fields
 
 

@@ -133,7 +133,7 @@ class Model:
 
     @property
     def octave_lengths(self) -> list[int]:
-        """Code lengths of the octave symbols, bits: see `numbers`."""
+        """Code lengths of the symbols of the latent section, bits: see `latents`."""
         return [int(length) for length in self.array("octave_lengths")]
 
     def _affine(
@@ -204,9 +204,8 @@ def find(identity: int | bytes, given: Model | None = None) -> Model:
     wanted = REGISTERED.get(identity, "none") if isinstance(identity, int) else identity.hex()
     if given is not None and given.digest.hex().startswith(wanted):
         return given
-    for folder in released():
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if about["sha256"].startswith(wanted):
+    for folder, sha256 in _released_digests().items():
+        if sha256.startswith(wanted):
             return _load_released(folder)
     what = f"number {identity}" if isinstance(identity, int) else f"digest {identity.hex()}..."
     raise ModelError(
@@ -217,6 +216,12 @@ def find(identity: int | bytes, given: Model | None = None) -> Model:
 def number_of(sha256: str) -> int | None:
     """The registered number of a digest in hexadecimal, if it has one."""
     return next((number for number, registered in REGISTERED.items() if registered == sha256), None)
+
+
+@cache
+def _released_digests() -> dict[Path, str]:
+    """The digest of each released model, in hexadecimal: read once, not once a file."""
+    return {folder: json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"] for folder in released()}
 
 
 @cache
