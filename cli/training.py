@@ -36,14 +36,18 @@ def _need_torch() -> None:
 @_DATA
 @_DEVICE
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
-def train(experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None) -> None:
+@click.option("--from", "initial", type=_FOLDER, help="Start from the averaged weights of this run.")
+def train(
+    experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None, initial: Path | None
+) -> None:
     """Train the EXPERIMENT, a TOML file or the name of one that ships; resumes if its run has begun."""
     _need_torch()
     from vlae_codec.models import config
     from vlae_codec.models import train as training
 
     loaded = config.load(config.locate(experiment))
-    training.train(loaded, run or Path("runs") / experiment.stem, data_folder, device, threads, report=click.echo)
+    run = run or Path("runs") / experiment.stem
+    training.train(loaded, run, data_folder, device, threads, report=click.echo, initial=initial)
 
 
 @click.command()

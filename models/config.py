@@ -22,7 +22,10 @@ else:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a VLAE. `prior`: `mixture` (the codec's), `flow` (the paper's) or `normal`."""
+    """The shape of a VLAE. `prior`: `mixture` (the codec's), `flow` (the paper's) or `normal`.
+
+    `dropout` is that of the residual blocks of encoder and decoder, in training only.
+    """
 
     latents: int = 64
     channels: int = 32
@@ -37,6 +40,7 @@ class ModelConfig:
     prior_layers: int = 2
     mixtures: int = 8
     flow_steps: int = 4
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)

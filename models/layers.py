@@ -106,21 +106,27 @@ def depth_to_space(x: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(elu(conv(elu(x)))), all (B, C, H, W)."""
+    """x + conv(elu(conv(elu(x)))), all (B, C, H, W); in training with dropout before the second convolution."""
 
-    def __init__(self, first: Conv | CausalConv, second: Conv) -> None:
+    def __init__(self, first: Conv | CausalConv, second: Conv, dropout: float = 0.0) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        self.first, self.second, self.dropout = first, second, dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.second(elu(self.first(elu(x))))
+        h = elu(self.first(elu(x)))
+        if self.dropout:
+            h = F.dropout(h, self.dropout, self.training)
+        y: Tensor = self.second(h)
         return x + y
 
 
-def residual_stack(channels: int, blocks: int) -> nn.Sequential:
+def residual_stack(channels: int, blocks: int, dropout: float) -> nn.Sequential:
     """`blocks` residual blocks of two 3x3 convolutions each."""
     return nn.Sequential(
-        *(ResidualBlock(Conv(channels, channels), Conv(channels, channels, init_scale=0.3)) for _ in range(blocks))
+        *(
+            ResidualBlock(Conv(channels, channels), Conv(channels, channels, init_scale=0.3), dropout)
+            for _ in range(blocks)
+        )
     )
 
 

@@ -55,13 +55,17 @@ def train(
     device: str = "cpu",
     threads: int | None = None,
     report: Callable[[str], None] = print,
+    initial: Path | None = None,
 ) -> Run:
-    """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run."""
+    """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run.
+
+    A new run starts from the averaged weights of the run `initial`, if given, else from noise.
+    """
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
     trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
-    run = _resume(config, folder, device) or _start(config, images, device)
+    run = _resume(config, folder, device) or _start(config, images, device, initial)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
     while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
@@ -114,6 +118,7 @@ class _Trainer:
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
         x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
         noise = torch.from_numpy(rng.standard_normal((len(batch), run.model.latents), dtype=np.float32))
+        torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         with torch.autocast(self.device, torch.bfloat16):
             terms = Terms(*compiled(x, noise.to(self.device)))
         rate_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()  # free bits, per latent dimension
@@ -163,11 +168,19 @@ def _update_average(run: Run, keep: float) -> None:
     torch._foreach_lerp_(average, current, 1.0 - keep)
 
 
+def _averaged(model: VLAE) -> VLAE:
+    """A Polyak average that starts at `model`; it is evaluated, never trained."""
+    return copy.deepcopy(model).eval()
+
+
 def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
     return torch.optim.Adamax(model.parameters(), lr=config.train.learning_rate, foreach=True)
 
 
-def _start(config: Config, images: data.Images, device: str) -> Run:
+def _start(config: Config, images: data.Images, device: str, initial: Path | None) -> Run:
+    if initial:
+        model = placed(_warm(config, initial), device)
+        return Run(model, _averaged(model), _adamax(model, config))
     torch.manual_seed(config.train.seed)
     model = VLAE(config.model)
     rng = np.random.default_rng(config.train.seed)
@@ -175,7 +188,18 @@ def _start(config: Config, images: data.Images, device: str) -> Run:
     with initialise_from(model):
         model(batch, torch.randn(len(batch), model.latents))
     model = placed(model, device)
-    return Run(model, copy.deepcopy(model), _adamax(model, config))
+    return Run(model, _averaged(model), _adamax(model, config))
+
+
+def _warm(config: Config, initial: Path) -> VLAE:
+    """The averaged model of another run, in the shape that `config` asks for."""
+    weights = load_average(initial).model
+    model = VLAE(config.model, weights.latents)
+    try:
+        model.load_state_dict(weights.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"the model of {initial} has another shape than the experiment's") from error
+    return model
 
 
 def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, device: str) -> None:
@@ -185,7 +209,7 @@ def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, d
         kl_nats = _kl_per_dimension(run.average, images, c.seed, device)
         order = kl_nats.argsort(descending=True)[: c.keep_latents]
         model = placed(run.model.with_latents(order), device)
-        run.model, run.average, run.optimizer = model, copy.deepcopy(model), _adamax(model, config)
+        run.model, run.average, run.optimizer = model, _averaged(model), _adamax(model, config)
     if epoch == c.prune_epoch:
         active = (_kl_per_dimension(run.average, images, c.seed, device) >= c.prune_nats).float()
         run.model.active.copy_(active)
@@ -240,7 +264,7 @@ def _resume(config: Config, folder: Path, device: str) -> Run | None:
     state = torch.load(path, map_location=device, weights_only=True)
     model = placed(VLAE(config.model, state["latents"]), device)
     model.load_state_dict(state["model"])
-    average = copy.deepcopy(model)
+    average = _averaged(model)
     average.load_state_dict(state["average"])
     optimizer = _adamax(model, config)
     optimizer.load_state_dict(state["optimizer"])

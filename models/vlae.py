@@ -32,9 +32,9 @@ class Encoder(nn.Module):
     def __init__(self, c: ModelConfig, latents: int) -> None:
         super().__init__()
         self.input = Conv(4, c.channels)
-        self.top = residual_stack(c.channels, c.blocks)
+        self.top = residual_stack(c.channels, c.blocks, c.dropout)
         self.down = Conv(c.channels, c.bottom_channels, stride=2)
-        self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks)
+        self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks, c.dropout)
         self.dense = Linear(c.bottom_channels * _BOTTOM**2, c.dense)
         self.posterior = Linear(c.dense, 2 * latents, init_scale=0.1)
 
@@ -54,9 +54,9 @@ class Decoder(nn.Module):
         self.bottom_shape = (c.bottom_channels, _BOTTOM, _BOTTOM)
         self.dense = Linear(latents, c.dense)
         self.expand = Linear(c.dense, c.bottom_channels * _BOTTOM**2)
-        self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks)
+        self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks, c.dropout)
         self.up = Conv(c.bottom_channels, 4 * c.channels, kernel=1)
-        self.top = residual_stack(c.channels, c.blocks)
+        self.top = residual_stack(c.channels, c.blocks, c.dropout)
         self.output = Conv(c.channels, 4 * c.pixel_channels, kernel=1)
 
     def forward(self, z: Tensor) -> Tensor:
