@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .cells import Latents
 from .fixed import LATENT_BITS, code_length_bits
 from .latents import PrefixCode
 from .model import Model
-from .prior import Latents, Prior
+from .prior import Prior
 from .threads import in_pieces
 from .words import ROOTS, branch_words, root_words
 

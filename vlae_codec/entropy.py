@@ -1,10 +1,12 @@
 """Entropy coding of symbols with integer counts: the one module that knows `constriction`.
 
-A range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are our own:
+Single files use a range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are our own:
 
 - The end. The encoder's string is cut to the shortest one that, continued with zero bytes, still decodes.
 - `PrefixDecoder`, for a string of which only a beginning is there: it decodes twice, continued with 00... and with FF...;
   by monotonicity a symbol on which both agree (as on all before it) is the symbol, whatever the missing bytes are.
+
+Archives use a `Stack`, since bits-back coding pops what others have pushed: asymmetric numeral systems (Duda 2013).
 
 Twist: a count of c out of 2^24 reaches constriction as the weight c - 1 among weights that sum to 2^24 - N for N symbols.
 Then its fixed-point scale is exactly 1 and nothing is rounded; golden words in the tests pin it.
@@ -24,7 +26,7 @@ from .fixed import COUNT_BITS
 Counts = npt.NDArray[np.int64]
 
 _TOTAL = 1 << COUNT_BITS
-_Binary = constriction.stream.model.Categorical(perfect=False)
+_Categorical = constriction.stream.model.Categorical(perfect=False)
 
 
 def _binary_weights(ink: Counts) -> npt.NDArray[np.float64]:
@@ -46,7 +48,7 @@ class Encoder:
     def put_bits(self, bits: npt.NDArray[np.uint8], ink: Counts) -> None:
         """Binary symbols (n,) with the counts of a 1 (n,), each in 1 .. 2^24 - 1."""
         if len(bits):
-            self._coder.encode(bits.astype(np.int32), _Binary, _binary_weights(ink))
+            self._coder.encode(bits.astype(np.int32), _Categorical, _binary_weights(ink))
             self._replay.append(lambda decoder: np.array_equal(decoder.get_bits(ink), bits))
 
     def put_symbol(self, symbol: int, counts: Counts) -> None:
@@ -97,7 +99,7 @@ class Decoder:
         if not len(ink):
             return np.zeros(0, np.uint8)
         try:
-            bits: npt.NDArray[np.uint8] = self._coder.decode(_Binary, _binary_weights(ink)).astype(np.uint8)
+            bits: npt.NDArray[np.uint8] = self._coder.decode(_Categorical, _binary_weights(ink)).astype(np.uint8)
         except (ValueError, AssertionError) as error:
             raise FormatError("the entropy-coded bytes are not a code of any symbols") from error
         return bits
@@ -134,3 +136,85 @@ class PrefixDecoder:
         differs = np.flatnonzero(low != high)
         self._known = not len(differs)
         return low if self._known else low[: differs[0]]
+
+
+class Stack:
+    """A stack of symbols: the last one pushed is the first one popped, and popping is sampling.
+
+    `push_...` and `pop_...` undo each other exactly. Symbols of one call are pushed last first, so that they pop in order.
+    A stack begins with a word of 31 bits that has to be somewhere anyway, and its owner finds it again at the bottom: an
+    empty coder would cost 20 bits for nothing. (State: 64 bits, in [2^32, 2^64) while words of 32 bits lie below it.)
+    """
+
+    def __init__(self, bottom: int) -> None:
+        self._coder = constriction.stream.stack.AnsCoder(np.array([1 << 31 | bottom], np.uint32))
+
+    @classmethod
+    def read(cls, data: bytes) -> Stack:
+        """The stack that `write` gave as bytes.
+
+        Raises:
+            FormatError: no stack is written like this.
+        """
+        if not data or data[-1] == 0:
+            raise FormatError("the bit stack is empty or ends in a zero byte, as none does: the file is damaged")
+        stack = cls(0)
+        words = np.frombuffer(data + bytes(-len(data) % 4), "<u4").astype(np.uint32)
+        stack._coder = constriction.stream.stack.AnsCoder(words)
+        return stack
+
+    def write(self) -> bytes:
+        """The shortest bytes that hold the stack."""
+        words: npt.NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes().rstrip(b"\0")
+
+    @property
+    def bits(self) -> float:
+        """How much it holds, bits, to a fraction."""
+        words, state = self._coder.pos()
+        return float(32 * words + np.log2(state)) if state else 0.0
+
+    @property
+    def bottom(self) -> int | None:
+        """The word that it began with, if nothing lies above it."""
+        words, state = self._coder.pos()
+        return state - (1 << 31) if words == 0 and 1 << 31 <= state < 1 << 32 else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether more was popped than pushed. What was popped then is no fair sample, though pushing it back still undoes it."""
+        words, state = self._coder.pos()
+        return bool(words == 0 and state < 1 << 31)
+
+    def push_bits(self, bits: npt.NDArray[np.uint8], ink: Counts) -> None:
+        """Binary symbols (n,) with the counts of a 1 (n,), each in 1 .. 2^24 - 1."""
+        if len(bits):
+            self._coder.encode_reverse(bits.astype(np.int32), _Categorical, _binary_weights(ink))
+
+    def pop_bits(self, ink: Counts) -> npt.NDArray[np.uint8]:
+        """The inverse of `push_bits`: (n,) uint8."""
+        if not len(ink):
+            return np.zeros(0, np.uint8)
+        bits: npt.NDArray[np.uint8] = self._coder.decode(_Categorical, _binary_weights(ink)).astype(np.uint8)
+        return bits
+
+    def push_symbols(self, symbols: npt.NDArray[np.int64], counts: Counts) -> None:
+        """Symbols (n,) with the counts of all N symbols (n, N), each >= 1, rows summing to 2^24."""
+        if len(symbols):
+            self._coder.encode_reverse(symbols.astype(np.int32), _Categorical, (counts - 1).astype(np.float64))
+
+    def pop_symbols(self, counts: Counts) -> npt.NDArray[np.int64]:
+        """The inverse of `push_symbols`: (n,) int64."""
+        if not len(counts):
+            return np.zeros(0, np.int64)
+        symbols: npt.NDArray[np.int64] = self._coder.decode(_Categorical, (counts - 1).astype(np.float64)).astype(np.int64)
+        return symbols
+
+    def push_uniform(self, value: int, size: int) -> None:
+        """One of `size` equally likely values, 1 <= size <= 2^23."""
+        if size > 1:
+            self._coder.encode_reverse(value, constriction.stream.model.Uniform(size))
+
+    def pop_uniform(self, size: int) -> int:
+        """The inverse of `push_uniform`."""
+        return int(self._coder.decode(constriction.stream.model.Uniform(size))) if size > 1 else 0

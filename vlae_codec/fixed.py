@@ -151,3 +151,23 @@ class Affine:
         y: Integers = x.reshape(int(np.prod(rows)), inputs) @ self.weight
         y += self.bias
         return y.reshape(*rows, outputs)
+
+
+NORMAL_STEP_BITS = 10
+"""Fraction bits of the argument of `normal_table`."""
+NORMAL_LIMIT = 5792
+"""`normal_table` reaches from -5792 / 2^10 to 5792 / 2^10 standard deviations; beyond, the CDF is 0 or 1."""
+
+
+@cache
+def normal_table() -> npt.NDArray[np.int64]:
+    """Phi(i / 2^10) * 2^24, floored, for i in -5792 .. 5792, symmetric to the last bit: (11585,) int64.
+
+    The normal density exp(-t^2 / 2) at the middle of each step, summed and normalised, all in integers.
+    """
+    middle = 2 * np.arange(NORMAL_LIMIT, dtype=np.int64) + 1  # t * 2^11
+    shift = 2 * (NORMAL_STEP_BITS + 1) + 1 - EXP_STEP_BITS
+    density = exp_table()[(middle**2 + (1 << shift - 1)) >> shift] >> 6
+    half = np.concatenate([[0], np.cumsum(density)])
+    upper = ((1 << COUNT_BITS - 1) * (half[-1] + half)) // half[-1]
+    return np.concatenate([(1 << COUNT_BITS) - upper[:0:-1], upper])

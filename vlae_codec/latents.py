@@ -23,10 +23,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from .cells import Latents as Coordinates
 from .entropy import Decoder, Encoder
 from .errors import FormatError, TruncatedError
 from .prior import Conditional, Prior
-from .prior import Latents as Coordinates
 from .words import codeword_words
 
 OCTAVES = 30

@@ -24,6 +24,9 @@ STEPS = 3 * SIDE - 2
 """Wavefront steps of a field."""
 _PIECE = 8  # fields whose activations fit a core's cache
 
+LOG_SIGMAS = -7, 2
+"""The log sigma of the posterior saturates at these."""
+
 Bits = npt.NDArray[np.uint8]
 """Fields of pixels, 1 = ink: (B, 28, 28) uint8."""
 
@@ -62,7 +65,7 @@ class Encoder:
     def __call__(self, fields: Bits) -> tuple[Integers, Integers]:
         pieces = [self._piece(fields[i : i + _PIECE]) for i in range(0, len(fields), _PIECE)]
         mu, log_sigma = np.split(np.concatenate(pieces), 2, axis=1)
-        return mu, log_sigma.clip(-7 << LATENT_BITS, 2 << LATENT_BITS)
+        return mu, log_sigma.clip(*(end << LATENT_BITS for end in LOG_SIGMAS))
 
     def _piece(self, fields: Bits) -> Integers:
         h = self.input.linear(patches(space_to_depth(fields[..., None].astype(np.float64))))

@@ -17,27 +17,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from .fixed import (
-    COUNT_BITS,
-    EXP_BITS,
-    LATENT_BITS,
-    SIGMOID_LIMIT,
-    Affine,
-    Integers,
-    code_length_bits,
-    exp_integer,
-    exp_table,
-    sigmoid_table,
-)
-
-Latents = npt.NDArray[np.int64]
-"""Lattice coordinates k: (B, D) int64."""
-Counts = npt.NDArray[np.int64]
+from .cells import INVERSE_BITS, Cells, Counts, Latents, inverse_scales
+from .fixed import EXP_BITS, LATENT_BITS, SIGMOID_LIMIT, Affine, Integers, code_length_bits, exp_table, sigmoid_table
 
 _WEIGHT_BITS = 20
 _LOGIT_LIMIT = 12  # a component more than 12 nats below the best has the weight of one 12 below
-_INVERSE_BITS = 16
-_LOG_SCALE_LOWEST, _LOG_SCALE_HIGHEST = -6, 3
+_LOG_SCALES = -6, 3
 _PIECE = 1024
 HIDDEN_LIMIT = float(1 << LATENT_BITS + 6)
 """Hidden units saturate at 64."""
@@ -46,45 +31,21 @@ MU_LIMIT = float(1 << LATENT_BITS + 5)
 
 
 @dataclass(frozen=True)
-class Conditional:
+class Conditional(Cells):
     """p(z_i | z_<i) for a batch: weights, means and inverse scales, each (B, M) integers."""
 
     weight: Integers  # sums to 2^20 or a little less
     mu: Integers
     inverse_scale: Integers
-    step: int
-    lowest: int
-    cells: int
 
-    def cumulative(self, k: Latents) -> Counts:
-        """C(k): the counts of all cells below lattice point k, for lowest <= k <= lowest + cells; (B,) -> (B,)."""
-        edge = ((2 * k - 1) * self.step).astype(np.float64)  # at LATENT_BITS + 1
-        argument = (edge[:, None] - 2 * self.mu) * self.inverse_scale
-        argument *= 0.5 ** (_INVERSE_BITS + 1)
+    def cdf(self, edges: Integers) -> Integers:
+        """The mixture's CDF: sum of weight * sigmoid((edge - mu) / scale); see `Cells.cdf`."""
+        argument = (edges[..., None] - 2 * self.mu[:, None]) * self.inverse_scale[:, None]  # (B, n, M)
+        argument *= 0.5 ** (INVERSE_BITS + 1)
         argument += SIGMOID_LIMIT << LATENT_BITS
         sigmoid = _sigmoid().take(argument.astype(np.intp), mode="clip")
-        cdf = np.floor(np.einsum("bm,bm->b", sigmoid, self.weight) * 0.5**_WEIGHT_BITS)
-        below = np.floor(cdf * ((1 << COUNT_BITS) - self.cells) * 0.5**COUNT_BITS).astype(np.int64) + k - self.lowest
-        below[k <= self.lowest] = 0
-        below[k >= self.lowest + self.cells] = 1 << COUNT_BITS
-        counts: Counts = below
-        return counts
-
-    def all_counts(self) -> Counts:
-        """The counts of all cells: (B, cells), each >= 1, summing to 2^24."""
-        edges = [self.cumulative(np.full(len(self.mu), self.lowest + c)) for c in range(self.cells + 1)]
-        cumulative = np.stack(edges, axis=1)
-        return cumulative[:, 1:] - cumulative[:, :-1]
-
-    def locate(self, word: Counts) -> Latents:
-        """The k whose cell holds the count `word`, 0 <= word < 2^24: C(k) <= word < C(k + 1); (B,) -> (B,)."""
-        low = np.full(len(word), self.lowest)
-        size = self.cells
-        while size > 1:  # the cell is in low .. low + size - 1
-            half = size // 2
-            low = np.where(self.cumulative(low + half) <= word, low + half, low)
-            size -= half
-        return low
+        cdf: Integers = np.floor(np.einsum("bnm,bm->bn", sigmoid, self.weight) * 0.5**_WEIGHT_BITS)
+        return cdf
 
 
 Choose = Callable[[int, Conditional], Latents]
@@ -200,10 +161,9 @@ class Prior:
         behind = (logits.max(axis=1, keepdims=True) - logits).astype(np.intp)
         e = _softmax().take(behind, mode="clip")
         weight = np.floor(e * 2.0**_WEIGHT_BITS / e.sum(axis=1, keepdims=True))
-        lifted = (log_scale - (_LOG_SCALE_LOWEST << LATENT_BITS)).astype(np.intp)
-        inverse_scale = _inverse_scale().take(lifted, mode="clip")
+        inverse_scale = inverse_scales(log_scale, *_LOG_SCALES)
         mu = mu.clip(-MU_LIMIT, MU_LIMIT)
-        return Conditional(weight, mu, inverse_scale, int(self.steps[i]), int(self.lowest[i]), self.cells)
+        return Conditional(int(self.steps[i]), int(self.lowest[i]), self.cells, weight, mu, inverse_scale)
 
 
 @cache
@@ -216,11 +176,3 @@ def _sigmoid() -> npt.NDArray[np.float64]:
 def _softmax() -> npt.NDArray[np.float64]:
     """exp(-x) * 2^20, by x at LATENT_BITS."""
     return (exp_table()[: (_LOGIT_LIMIT << LATENT_BITS) + 1] >> EXP_BITS - _WEIGHT_BITS).astype(np.float64)
-
-
-@cache
-def _inverse_scale() -> npt.NDArray[np.float64]:
-    """exp(-log_scale) * 2^16, by log_scale - _LOG_SCALE_LOWEST at LATENT_BITS."""
-    highest = exp_integer(-_LOG_SCALE_LOWEST, _INVERSE_BITS)
-    table = exp_table()[: (_LOG_SCALE_HIGHEST - _LOG_SCALE_LOWEST << LATENT_BITS) + 1]
-    return ((table * highest) >> EXP_BITS).astype(np.float64)

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import latents
+from .cells import Latents as Coordinates
 from .codebook import Posterior, Progress, Size, rank
 from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
 from .network import SIDE, Bits
-from .prior import Latents as Coordinates
 from .texture import DRAW_PIECE, PIECE, Sampling, field_words, sample_fields
 from .threads import in_pieces
 from .words import codeword_words
