@@ -174,7 +174,7 @@ def test_a_flipped_bit_anywhere_is_a_clear_error(tiny, digits, lossless):
         (b"\x89PNG", "not a vlz file"),
         (b"\xd7", "ends within its header"),
         (b"\xd7\x20\x01", "version 2, which is newer"),
-        (b"\xd7\x1c\x01", "kind 3"),
+        (b"\xd7\x1c\x01", "archive"),
         (b"\xd7\x10\xfe\0\0\0", "model with number 254"),
         (b"\xd7\x11" + b"\xab" * 8 + b"\0\0\0", "digest abababab"),
         (b"\xd7\x12\x01\xff\xff\x03\xff\xff\x03\x00\x55\x55", "beyond what any file holds"),

@@ -32,11 +32,12 @@ DIGEST_BYTES = 8
 
 
 class Kind(enum.IntEnum):
-    """What a file holds: latents; latents and pixels given them; or the pixels as they are."""
+    """What a file holds: latents; latents and pixels given them; the pixels as they are; or many images (see `archive`)."""
 
     LOSSY = 0
     LOSSLESS = 1
     RAW = 2
+    ARCHIVE = 3
 
 
 # (look code) -> samples a colour, deep; codes 0 and 1 are the two fixed looks
@@ -63,11 +64,15 @@ class Header:
     def write(self) -> bytes:
         """The header's bytes."""
         plain = (self.width, self.height, self.look) == (SIDE, SIDE, Look())
-        by_digest = isinstance(self.model, bytes)
-        flags = VERSION << 4 | self.kind << 2 | (not plain) << 1 | by_digest
-        model = self.model if isinstance(self.model, bytes) else bytes([self.model])
-        geometry = b"" if plain else varint(self.width) + varint(self.height) + _write_look(self.look)
-        return bytes([MAGIC, flags]) + model + geometry
+        geometry = b"" if plain else varint(self.width) + varint(self.height) + write_look(self.look)
+        return write_start(self.kind, self.model, not plain) + geometry
+
+
+def write_start(kind: Kind, model: int | bytes, geometry: bool = False) -> bytes:
+    """What every file begins with: magic, version, kind, and model."""
+    by_digest = isinstance(model, bytes)
+    flags = VERSION << 4 | kind << 2 | geometry << 1 | by_digest
+    return bytes([MAGIC, flags]) + (model if isinstance(model, bytes) else bytes([model]))
 
 
 def read_header(data: bytes) -> tuple[Header, int]:
@@ -76,6 +81,29 @@ def read_header(data: bytes) -> tuple[Header, int]:
     Raises:
         TruncatedError: the data end within the header.
         FormatError: not a file of ours, of a newer version, or with impossible sizes.
+    """
+    kind, model, at = read_start(data)
+    if kind == Kind.ARCHIVE:
+        raise FormatError("this is an archive of many images: use unpack or list")
+    if kind == Kind.RAW and model != 0:
+        raise FormatError("a raw file names no model, and this one does: it is damaged")
+    if not data[1] & 2:
+        return Header(kind, model), at
+    width, at = read_varint(data, at)
+    height, at = read_varint(data, at)
+    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+        raise FormatError(f"the file claims a picture of {width}x{height} pixels, beyond what any file holds")
+    look, at = read_look(data, at)
+    header = Header(kind, model, width, height, look)
+    _check_size(header, len(data) - at)
+    return header, at
+
+
+def read_start(data: bytes) -> tuple[Kind, int | bytes, int]:
+    """Kind, model, and the index after them.
+
+    Raises:
+        TruncatedError, FormatError: see `read_header`.
     """
     if not data:
         raise FormatError("the file is empty")
@@ -86,24 +114,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if version != VERSION:
         newer = "newer than this program reads; upgrade vlae-codec" if version > VERSION else "not known"
         raise FormatError(f"the file is of format version {version}, which is {newer}")
-    if kind not in Kind.__members__.values():
-        raise FormatError(f"the file is of kind {kind}, which is not known: it is damaged")
-    model: int | bytes
     model, at = _take(data, at, DIGEST_BYTES if flags[0] & 1 else 1)
-    if not flags[0] & 1:
-        model = model[0]
-    if kind == Kind.RAW and model != 0:
-        raise FormatError("a raw file names no model, and this one does: it is damaged")
-    if not flags[0] & 2:
-        return Header(Kind(kind), model), at
-    width, at = read_varint(data, at)
-    height, at = read_varint(data, at)
-    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
-        raise FormatError(f"the file claims a picture of {width}x{height} pixels, beyond what any file holds")
-    look, at = _read_look(data, at)
-    header = Header(Kind(kind), model, width, height, look)
-    _check_size(header, len(data) - at)
-    return header, at
+    return Kind(kind), model if flags[0] & 1 else model[0], at
 
 
 def _check_size(header: Header, left: int) -> None:
@@ -114,7 +126,8 @@ def _check_size(header: Header, left: int) -> None:
         )
 
 
-def _write_look(look: Look) -> bytes:
+def write_look(look: Look) -> bytes:
+    """The look's bytes."""
     if look in _FIXED_LOOKS:
         return bytes([_FIXED_LOOKS.index(look)])
     code = next(code for code, form in _LOOKS.items() if form == (len(look.ink), look.deep))
@@ -122,7 +135,8 @@ def _write_look(look: Look) -> bytes:
     return bytes([code]) + b"".join(value.to_bytes(size, "big") for value in look.paper + look.ink)
 
 
-def _read_look(data: bytes, at: int) -> tuple[Look, int]:
+def read_look(data: bytes, at: int) -> tuple[Look, int]:
+    """The look at `at`, and the index after it."""
     (code,), at = _take(data, at, 1)
     if code < len(_FIXED_LOOKS):
         return _FIXED_LOOKS[code], at

@@ -207,7 +207,9 @@ class Stack:
         """The inverse of `push_symbols`: (n,) int64."""
         if not len(counts):
             return np.zeros(0, np.int64)
-        symbols: npt.NDArray[np.int64] = self._coder.decode(_Categorical, (counts - 1).astype(np.float64)).astype(np.int64)
+        symbols: npt.NDArray[np.int64] = self._coder.decode(_Categorical, (counts - 1).astype(np.float64)).astype(
+            np.int64
+        )
         return symbols
 
     def push_uniform(self, value: int, size: int) -> None:

@@ -37,7 +37,9 @@ class Gaussian(Cells):
 def posterior_counts(model: Model, fields: Bits) -> Counts:
     """The counts of all cells of q(z|x) for fields (B, 28, 28): (D, B, cells)."""
     prior = model.prior
-    mu, log_sigma = np.split(in_pieces(PIECE, lambda part: np.concatenate(model.encoder(part), axis=1), fields), 2, axis=1)
+    mu, log_sigma = np.split(
+        in_pieces(PIECE, lambda part: np.concatenate(model.encoder(part), axis=1), fields), 2, axis=1
+    )
     inverse_sigma = inverse_scales(log_sigma, *LOG_SIGMAS)
     latents = zip(prior.steps.tolist(), prior.lowest.tolist(), mu.T, inverse_sigma.T, strict=True)
     return np.stack([Gaussian(step, low, prior.cells, *q).all_counts() for step, low, *q in latents])

@@ -1,0 +1,354 @@
+"""The archive: a header, chunks of images that decode on their own, and an index (FORMAT.md, section 8).
+
+    header   D7, version and kind 3, model (as in `container`); one byte of options; what the sources were; CRC-32
+    chunk    marker; head: which images, their sizes, looks and names, how they are coded; CRC-32; payload; CRC-32
+    index    marker; length and images of each chunk; the header again; CRC-32; its own length in 4 bytes
+
+Everything stands twice or can be found again: a damaged header is in the index, a damaged index is made anew by looking for
+chunks, and a damaged chunk costs only itself. Sizes are checked before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from .chain import Counted
+from .container import Kind, read_look, read_start, write_look, write_start
+from .errors import FormatError, TruncatedError
+from .latents import read_varint, varint
+from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
+
+LARGEST_CHUNK = 1 << 17
+"""Most fields, and most images, of a chunk."""
+CHUNK_MARKER, INDEX_MARKER = b"\xd7vlC", b"\xd7vlI"
+_LOSSY, _SET = 1, 2
+_LARGEST_TEXT = 1 << 26  # of names and manifests, inflated
+_LARGEST_HEADER, _SHORT_HEAD = 1 << 24, 1 << 14
+_CHECK_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all chunks share. `manifests` say what the sources were: see `sources`."""
+
+    model: int | bytes
+    lossy: bool
+    ordered: bool
+    manifests: tuple[dict[str, Any], ...]
+
+    @property
+    def images(self) -> int:
+        """How many images the sources held."""
+        return sum(manifest["count"] for manifest in self.manifests)
+
+    def write(self) -> bytes:
+        """The header's bytes."""
+        text = deflate(json.dumps(self.manifests, ensure_ascii=False, separators=(",", ":")).encode())
+        options = self.lossy * _LOSSY | (not self.ordered) * _SET
+        return checked(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
+
+
+@dataclass(frozen=True)
+class Format:
+    """Size and look that images share."""
+
+    width: int
+    height: int
+    look: Look = Look()
+
+    @property
+    def fields(self) -> int:
+        """How many 28x28 fields cover such an image."""
+        rows, cols = grid(self.height, self.width)
+        return rows * cols
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a chunk says of itself. `names`: of those of its images that are loose files; `runs`: (format, how many images)."""
+
+    first: int
+    names: tuple[str, ...]
+    runs: tuple[tuple[Format, int], ...]
+    counted: Counted
+    payload_bytes: int
+
+    @property
+    def images(self) -> int:
+        """How many images the chunk holds."""
+        return sum(count for _, count in self.runs)
+
+    @property
+    def fields(self) -> int:
+        """How many fields they have."""
+        return sum(form.fields * count for form, count in self.runs)
+
+    def write(self) -> bytes:
+        """The head's bytes, with marker and check."""
+        forms = list(dict.fromkeys(form for form, _ in self.runs))
+        out = [varint(self.first), varint(self.counted.start), varint(self.counted.blank), varint(self.counted.raw)]
+        out.append(varint(len(forms)))
+        out += [varint(form.width) + varint(form.height) + write_look(form.look) for form in forms]
+        out.append(varint(len(self.runs)))
+        out += [varint(forms.index(form)) + varint(count) for form, count in self.runs]
+        text = deflate("\n".join(self.names).encode()) if self.names else b""
+        out += [varint(len(text)), text, varint(self.payload_bytes)]
+        return checked(CHUNK_MARKER + b"".join(out))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a chunk stands: offset and length in bytes, first image and how many."""
+
+    offset: int
+    length: int
+    first: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An archive as opened: header, places of all chunks, and what of the frame is damaged."""
+
+    header: Header
+    places: tuple[Place, ...]
+    damages: tuple[str, ...]
+
+
+def write_index(header: bytes, chunks: Sequence[tuple[int, int]]) -> bytes:
+    """The index of chunks given as (bytes, images)."""
+    rows = b"".join(varint(length) + varint(images) for length, images in chunks)
+    index = checked(INDEX_MARKER + varint(len(chunks)) + rows + header)
+    return index + len(index).to_bytes(4, "big")
+
+
+def read_contents(file: BinaryIO) -> Contents:
+    """The frame of an archive; what is damaged is found again where it can be.
+
+    Raises:
+        FormatError: it is no archive, or neither header nor index is whole.
+    """
+    size = file.seek(0, 2)
+    front = _front(file, size)
+    index = _read_index(file, size)
+    if index is None:
+        if isinstance(front, FormatError):
+            raise front
+        places = tuple(_scan(file, size, front.images))
+        return Contents(front, places, ("the index is damaged or cut off; chunks were looked for",))
+    damaged = isinstance(front, FormatError)
+    return Contents(*index, ("the header is damaged; its copy in the index was used",) if damaged else ())
+
+
+def read_header(data: bytes) -> tuple[Header, int]:
+    """The header and the index after it.
+
+    Raises:
+        FormatError: it is none, or it is damaged.
+    """
+    kind, model, at = read_start(data)
+    if kind != Kind.ARCHIVE:
+        raise FormatError("this is a single image, not an archive: use decompress")
+    if len(data) <= at:
+        raise TruncatedError("the archive ends within its header")
+    options = data[at]
+    length, at = read_varint(data, at + 1)
+    text, end = data[at : at + length], at + length
+    read_checked(data, end, "header")
+    if options & ~(_LOSSY | _SET):
+        raise FormatError("the archive has options that this version does not know; upgrade vlae-codec")
+    try:
+        manifests = json.loads(inflate(text))
+    except (ValueError, RecursionError):
+        manifests = None
+    if not isinstance(manifests, list) or not all(_is_manifest(manifest) for manifest in manifests):
+        raise FormatError("the archive does not say what its sources were")
+    return Header(model, bool(options & _LOSSY), not options & _SET, tuple(manifests)), end + _CHECK_BYTES
+
+
+def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
+    """The head of the chunk at a place, and its length in bytes.
+
+    Raises:
+        FormatError: it is damaged.
+    """
+    head, head_bytes = _head_at(file, place.offset)
+    whole = head_bytes + head.payload_bytes + _CHECK_BYTES
+    if (whole, head.first, head.images) != (place.length, place.first, place.images):
+        raise FormatError("a chunk is not the one that the archive's index says: it is damaged")
+    return head, head_bytes
+
+
+def read_payload(file: BinaryIO, place: Place, head_bytes: int, head: Head) -> bytes:
+    """The payload of a chunk.
+
+    Raises:
+        FormatError: it is damaged.
+    """
+    data = _read(file, place.offset + head_bytes, head.payload_bytes + _CHECK_BYTES)
+    read_checked(data, head.payload_bytes, "chunk")
+    return data[: head.payload_bytes]
+
+
+def checked(data: bytes) -> bytes:
+    """The data, followed by their CRC-32."""
+    return data + zlib.crc32(data).to_bytes(_CHECK_BYTES, "big")
+
+
+def read_checked(data: bytes, end: int, what: str) -> None:
+    """Verifies the CRC-32 that stands at `end`, over all before it.
+
+    Raises:
+        FormatError: it is not there, or is another.
+    """
+    if data[end : end + _CHECK_BYTES] != zlib.crc32(data[:end]).to_bytes(_CHECK_BYTES, "big"):
+        raise FormatError(f"the check of the archive's {what} fails: it is damaged or cut short")
+
+
+def deflate(data: bytes) -> bytes:
+    """Raw deflate (RFC 1951)."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def inflate(data: bytes) -> bytes:
+    """The inverse of `deflate`.
+
+    Raises:
+        FormatError: it is no such data, or inflates to more than any archive needs.
+    """
+    unpacker = zlib.decompressobj(-15)
+    try:
+        text = unpacker.decompress(data, _LARGEST_TEXT)
+    except zlib.error as error:
+        raise FormatError("a text in the archive cannot be inflated: it is damaged") from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise FormatError("a text in the archive is cut short or longer than any: it is damaged")
+    return text
+
+
+def _read(file: BinaryIO, offset: int, count: int) -> bytes:
+    file.seek(offset)
+    return file.read(count)
+
+
+def _front(file: BinaryIO, size: int) -> Header | FormatError:
+    """The header at the front, or what is wrong with it."""
+    try:
+        return read_header(_read(file, 0, min(size, _LARGEST_HEADER)))[0]
+    except FormatError as error:
+        return error
+
+
+def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] | None:
+    """Header and places by the index; None if it is damaged."""
+    length = int.from_bytes(_read(file, max(0, size - 4), 4), "big")
+    if not len(INDEX_MARKER) <= length <= size - 4:
+        return None
+    data = _read(file, size - 4 - length, length)
+    try:
+        read_checked(data, length - _CHECK_BYTES, "index")
+        if not data.startswith(INDEX_MARKER):
+            return None
+        count, at = read_varint(data, len(INDEX_MARKER))
+        rows = []
+        for _ in range(min(count, length)):
+            chunk_bytes, at = read_varint(data, at)
+            images, at = read_varint(data, at)
+            rows.append((chunk_bytes, images))
+        header, header_bytes = read_header(data[at : length - _CHECK_BYTES])
+    except FormatError:
+        return None
+    places, offset, first = [], header_bytes, 0
+    for chunk_bytes, images in rows:
+        places.append(Place(offset, chunk_bytes, first, images))
+        offset, first = offset + chunk_bytes, first + images
+    fits = offset == size - 4 - length and first == header.images
+    return (header, tuple(places)) if fits else None
+
+
+def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
+    """Chunks by their markers: those whose head is whole, in order, none twice."""
+    found, offset = [], 0
+    while (offset := _find(file, offset, size)) < size:
+        try:
+            head, head_bytes = _head_at(file, offset)
+        except FormatError:
+            offset += 1
+            continue
+        length = head_bytes + head.payload_bytes + _CHECK_BYTES
+        found.append(Place(offset, length, head.first, head.images))
+        offset += length
+    places, done = [], 0
+    for place in sorted(found, key=lambda place: place.first):
+        if done <= place.first <= images - place.images:
+            places.append(place)
+            done = place.first + place.images
+    return places
+
+
+def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 20) -> int:
+    """The next marker of a chunk from `offset` on; `size` if there is none."""
+    while offset < size:
+        found = _read(file, offset, block + len(CHUNK_MARKER) - 1).find(CHUNK_MARKER)
+        if found >= 0:
+            return offset + found
+        offset += block
+    return size
+
+
+def _head_at(file: BinaryIO, offset: int) -> tuple[Head, int]:
+    """The head that begins at an offset, and its length: most are short."""
+    try:
+        return _parse_head(_read(file, offset, _SHORT_HEAD))
+    except FormatError:
+        return _parse_head(_read(file, offset, _LARGEST_HEADER))
+
+
+def _parse_head(data: bytes) -> tuple[Head, int]:
+    if not data.startswith(CHUNK_MARKER):
+        raise FormatError("a chunk of the archive does not begin with its marker: it is damaged")
+    at = len(CHUNK_MARKER)
+    numbers = []
+    for _ in range(5):
+        number, at = read_varint(data, at)
+        numbers.append(number)
+    forms = []
+    for _ in range(min(numbers[4], len(data))):
+        form, at = _read_format(data, at)
+        forms.append(form)
+    length, at = read_varint(data, at)
+    pairs = []
+    for _ in range(min(length, len(data))):
+        form_number, at = read_varint(data, at)
+        count, at = read_varint(data, at)
+        pairs.append((form_number, count))
+    length, at = read_varint(data, at)
+    text, at = data[at : at + length], at + length
+    payload_bytes, at = read_varint(data, at)
+    read_checked(data, at, "chunk")
+    if any(form_number >= len(forms) for form_number, _ in pairs):
+        raise FormatError("a chunk of the archive names a size that it does not have: it is damaged")
+    names = tuple(inflate(text).decode("utf-8", "replace").split("\n")) if text else ()
+    runs = tuple((forms[form_number], count) for form_number, count in pairs)
+    head = Head(numbers[0], names, runs, Counted(*numbers[1:4]), payload_bytes)
+    if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK or len(names) > head.images:
+        raise FormatError(f"a chunk of the archive claims {head.images} images of {head.fields} fields: it is damaged")
+    return head, at + _CHECK_BYTES
+
+
+def _read_format(data: bytes, at: int) -> tuple[Format, int]:
+    width, at = read_varint(data, at)
+    height, at = read_varint(data, at)
+    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+        raise FormatError(f"the archive claims an image of {width}x{height} pixels, beyond what any holds")
+    look, at = read_look(data, at)
+    return Format(width, height, look), at
+
+
+def _is_manifest(manifest: object) -> bool:
+    return isinstance(manifest, dict) and type(manifest.get("count")) is int and 0 <= manifest["count"] < 1 << 40
