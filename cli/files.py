@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from vlae_codec import files
 from vlae_codec.errors import VlaeError
+from vlae_codec.files import OutputError
 
 LARGEST_BYTES = 1 << 30
-
-
-class OutputError(VlaeError):
-    """A result cannot be written where it was asked for."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,13 +88,13 @@ class Targets:
 
 
 def check_free(path: Path, force: bool) -> None:
-    """Refuses early what `write` would refuse later.
+    """Refuses early what `write` would refuse later; `-` is stdout.
 
     Raises:
         OutputError: the file exists and `force` is not set.
     """
-    if str(path) != "-" and not force and path.exists():
-        raise OutputError(f"{path} exists: -f overwrites it, -o names another")
+    if str(path) != "-":
+        files.check_free(path, force)
 
 
 def write(path: Path, data: bytes, force: bool) -> None:
@@ -107,51 +103,11 @@ def write(path: Path, data: bytes, force: bool) -> None:
     Raises:
         OutputError: the file exists and `force` is not set, or it cannot be written.
     """
-    if str(path) == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    if str(path) != "-":
+        files.write(path, data, force)
         return
-    try:
-        path = Path(os.path.realpath(path))  # a link stays a link
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe is written into, not replaced
-            return
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
-            try:
-                temporary.write(data)
-                temporary.close()
-                os.chmod(temporary.name, mode)
-                _move(Path(temporary.name), path, force)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary.name)
-                raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _move(temporary: Path, path: Path, force: bool) -> None:
-    check_free(path, force)
-    if force:
-        os.replace(temporary, path)
-        return
-    try:
-        os.link(temporary, path)  # unlike a rename, fails if somebody made the file meanwhile
-    except FileExistsError:
-        check_free(path, force)
-        raise
-    except OSError:  # a file system without hard links
-        os.replace(temporary, path)
-    else:
-        os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 class ProgressLine:

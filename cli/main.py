@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wr
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -14,9 +15,27 @@ import click
 from vlae_codec import __version__
 from vlae_codec.errors import VlaeError
 
+_MODULES = {
+    "codec": ("compress", "decompress", "demo", "info", "models", "test"),
+    "archive": ("list", "pack", "unpack"),
+    "data": ("data",),
+    "training": ("card", "evaluate", "export", "train"),
+}
+"""The commands of each module, which is imported when one of them is called."""
+
 
 class _Group(click.Group):
-    """Turns every foreseen error into one line and exit code 1."""
+    """Finds commands, and turns every foreseen error into one line and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(name for names in _MODULES.values() for name in names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = next((module for module, names in _MODULES.items() if cmd_name in names), None)
+        if module is None:
+            return None
+        found: tuple[click.Command, ...] = importlib.import_module(f".{module}", __package__).COMMANDS
+        return next(command for command in found if command.name == cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,12 +58,4 @@ def main() -> None:
     """A generative image codec: the structure of a picture in a few bytes, its texture re-sampled."""
 
 
-def _register() -> None:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: our own threads share the cores better
-    from . import codec, training
-
-    for command in (*codec.COMMANDS, *training.COMMANDS):
-        main.add_command(command)
-
-
-_register()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: our own threads share the cores better

@@ -269,7 +269,7 @@ def test_bytes_behind_a_good_check_never_do_worse_than_a_clean_error(tiny, conte
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from([*Kind]),
+    st.sampled_from([Kind.LOSSY, Kind.LOSSLESS, Kind.RAW]),
     st.one_of(st.integers(1, 255), st.binary(min_size=8, max_size=8)),
     st.integers(1, 65535),
     st.integers(1, 1024),

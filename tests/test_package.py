@@ -15,7 +15,13 @@ import vlae_codec.models
 from vlae_codec import model as models
 
 SOURCES = [Path(package.__file__).parent for package in (vlae_codec, vlae_codec.cli, vlae_codec.models)]
-ONE_DOOR = {"torch": "models", "constriction": "entropy.py", "PIL": "pixels.py", "click": "cli"}
+DOORS = {  # rivals.py stands apart: nothing that reads or writes our files goes through it
+    "torch": {"models"},
+    "constriction": {"entropy.py"},
+    "PIL": {"pixels.py", "rivals.py"},
+    "click": {"cli"},
+    "matplotlib": {"report.py", "plots.py"},
+}
 
 
 def test_the_codec_never_imports_torch():
@@ -29,8 +35,8 @@ def test_the_codec_never_imports_torch():
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
-@pytest.mark.parametrize(("library", "door"), ONE_DOOR.items())
-def test_one_door_per_library(library, door):
+@pytest.mark.parametrize(("library", "doors"), DOORS.items())
+def test_few_doors_per_library(library, doors):
     importers = set()
     for folder in SOURCES:
         for path in folder.glob("*.py"):
@@ -43,7 +49,7 @@ def test_one_door_per_library(library, door):
                 if any(name.split(".")[0] == library for name in names):
                     importers.add(path)
     assert importers
-    strangers = {path for path in importers if door not in (path.name, path.parent.name)}
+    strangers = {path for path in importers if not doors & {path.name, path.parent.name}}
     assert not strangers
 
 

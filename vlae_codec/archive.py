@@ -14,12 +14,14 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from . import manifest
 from .chain import Counted
 from .container import Kind, read_look, read_start, write_look, write_start
 from .errors import FormatError, TruncatedError
 from .latents import read_varint, varint
+from .manifest import Form
 from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
 
 LARGEST_CHUNK = 1 << 17
@@ -33,21 +35,22 @@ _CHECK_BYTES = 4
 
 @dataclass(frozen=True)
 class Header:
-    """What all chunks share. `manifests` say what the sources were: see `sources`."""
+    """What all chunks share. `forms` say what the sources were: see `manifest`."""
 
     model: int | bytes
     lossy: bool
     ordered: bool
-    manifests: tuple[dict[str, Any], ...]
+    forms: tuple[Form, ...]
 
     @property
     def images(self) -> int:
         """How many images the sources held."""
-        return sum(manifest["count"] for manifest in self.manifests)
+        return sum(form.count for form in self.forms)
 
     def write(self) -> bytes:
         """The header's bytes."""
-        text = deflate(json.dumps(self.manifests, ensure_ascii=False, separators=(",", ":")).encode())
+        manifests = [form.manifest() for form in self.forms]
+        text = deflate(json.dumps(manifests, ensure_ascii=False, separators=(",", ":")).encode())
         options = self.lossy * _LOSSY | (not self.ordered) * _SET
         return checked(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
 
@@ -69,7 +72,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Head:
-    """What a chunk says of itself. `names`: of those of its images that are loose files; `runs`: (format, how many images)."""
+    """What a chunk says of itself. `names`: of its images that are loose files; `runs`: (format, how many images)."""
 
     first: int
     names: tuple[str, ...]
@@ -95,14 +98,18 @@ class Head:
         out += [varint(form.width) + varint(form.height) + write_look(form.look) for form in forms]
         out.append(varint(len(self.runs)))
         out += [varint(forms.index(form)) + varint(count) for form, count in self.runs]
-        text = deflate("\n".join(self.names).encode()) if self.names else b""
+        text = self.packed_names()
         out += [varint(len(text)), text, varint(self.payload_bytes)]
         return checked(CHUNK_MARKER + b"".join(out))
+
+    def packed_names(self) -> bytes:
+        """The names, a line each, deflated; nothing if there are none."""
+        return deflate("\n".join(self.names).encode()) if self.names else b""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chunk stands: offset and length in bytes, first image and how many."""
+    """Where a chunk stands: offset and length in bytes, first image and how many. A lost chunk has no length."""
 
     offset: int
     length: int
@@ -165,9 +172,10 @@ def read_header(data: bytes) -> tuple[Header, int]:
         manifests = json.loads(inflate(text))
     except (ValueError, RecursionError):
         manifests = None
-    if not isinstance(manifests, list) or not all(_is_manifest(manifest) for manifest in manifests):
-        raise FormatError("the archive does not say what its sources were")
-    return Header(model, bool(options & _LOSSY), not options & _SET, tuple(manifests)), end + _CHECK_BYTES
+    if not isinstance(manifests, list) or not manifests:
+        raise FormatError("the archive does not say what its sources were: it is damaged")
+    forms = tuple(manifest.read(one) for one in manifests)
+    return Header(model, bool(options & _LOSSY), not options & _SET, forms), end + _CHECK_BYTES
 
 
 def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
@@ -176,6 +184,8 @@ def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
     Raises:
         FormatError: it is damaged.
     """
+    if not place.length:
+        raise FormatError("no chunk with these images was found")
     head, head_bytes = _head_at(file, place.offset)
     whole = head_bytes + head.payload_bytes + _CHECK_BYTES
     if (whole, head.first, head.images) != (place.length, place.first, place.images):
@@ -272,7 +282,7 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] |
 
 
 def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
-    """Chunks by their markers: those whose head is whole, in order, none twice."""
+    """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length."""
     found, offset = [], 0
     while (offset := _find(file, offset, size)) < size:
         try:
@@ -284,11 +294,13 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
         found.append(Place(offset, length, head.first, head.images))
         offset += length
     places, done = [], 0
-    for place in sorted(found, key=lambda place: place.first):
+    for place in [*sorted(found, key=lambda place: place.first), Place(size, 0, images, 0)]:
         if done <= place.first <= images - place.images:
+            gap = range(done, place.first, LARGEST_CHUNK)
+            places += [Place(size, 0, first, min(LARGEST_CHUNK, place.first - first)) for first in gap]
             places.append(place)
             done = place.first + place.images
-    return places
+    return places[:-1]
 
 
 def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 20) -> int:
@@ -348,7 +360,3 @@ def _read_format(data: bytes, at: int) -> tuple[Format, int]:
         raise FormatError(f"the archive claims an image of {width}x{height} pixels, beyond what any holds")
     look, at = read_look(data, at)
     return Format(width, height, look), at
-
-
-def _is_manifest(manifest: object) -> bool:
-    return isinstance(manifest, dict) and type(manifest.get("count")) is int and 0 <= manifest["count"] < 1 << 40

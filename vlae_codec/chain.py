@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import fields as entries
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,11 @@ from .cells import Counts, Latents
 from .entropy import Stack
 from .errors import FormatError
 from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
-from .latents import BLANK, LATTICE, Code, Lattice, Number, PrefixCode
+from .latents import BLANK, LATTICE, Blank, Lattice, Number, PrefixCode
 from .model import Model
 from .network import SIDE, WAVEFRONT, Bits
 from .posterior import posterior_counts
+from .prior import Conditional
 from .search import choose
 from .texture import PIECE
 from .threads import in_pieces
@@ -45,6 +47,7 @@ _HALF = 1 << COUNT_BITS - 1
 _PIXELS = SIDE * SIDE
 Inside = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+_Value = TypeVar("_Value", bound=np.generic)
 Done = Callable[[int], None]
 """Told how many fields were coded since it was last told."""
 
@@ -90,7 +93,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Costs:
-    """Per field, in coding order, (n,) bits: what it added to the stack; in theory KL(q || p) over cells, and -log2 p(x|k)."""
+    """Per field, in coding order, (n,) bits: what the stack gained; in theory, KL(q || p) over cells, and -log2 p(x|k)."""
 
     net_bits: Floats
     kl_bits: Floats
@@ -271,11 +274,12 @@ class _Coder:
         """One field (28, 28) with the code that a single file would have."""
         prefix, one = PrefixCode(self.model.octave_lengths), (field[None], inside[None])
         choice = choose(self.model, prefix, *one, np.zeros(1, np.int64), _START_EFFORT, False, None)[0]
-        before = self.stack.bits
+        code, before = choice.code, self.stack.bits
+        assert not isinstance(code, Blank)  # it has ink
         with self.tally.counting("pixel_bits", self.stack):
-            self._push_pixels(*one, latents.coordinates([_not_blank(choice.code)], self.model.prior))
+            self._push_pixels(*one, latents.coordinates([code], self.model.prior))
         with self.tally.counting("start_bits", self.stack):
-            self._push_code(prefix, choice.code)
+            self._push_code(prefix, code)
         return Costs(*(np.array([x]) for x in (self.stack.bits - before, choice.kl_bits, choice.distortion_bits)))
 
     def pop_first(self, inside: Inside) -> Bits:
@@ -333,7 +337,12 @@ class _Coder:
     def _prior_counts(self, k: Latents) -> Counts:
         """The counts of all cells of p(k_i | k_<i) for k (B, D): (D, B, cells)."""
         found: list[Counts] = []
-        self.model.prior.walk(len(k), lambda i, conditional: (found.append(conditional.all_counts()), k[:, i])[1])
+
+        def look(i: int, conditional: Conditional) -> Latents:
+            found.append(conditional.all_counts())
+            return k[:, i]
+
+        self.model.prior.walk(len(k), look)
         return np.stack(found)
 
     def _cell(self, k: Latents) -> Latents:
@@ -347,15 +356,15 @@ class _Coder:
             return ink_counts(self.model.pixels.logits(bits, self.model.decoder(z)))
 
         ink = in_pieces(PIECE, ink_of, fields, self.model.prior.values(k))
-        bits, mask = (part.reshape(len(fields), _PIXELS)[:, WAVEFRONT].T for part in (fields, inside))
-        self.stack.push_bits(bits[mask], ink[:, WAVEFRONT].T[mask])
+        mask = _in_coding_order(inside)
+        self.stack.push_bits(_in_coding_order(fields)[mask], _in_coding_order(ink)[mask])
         costs = code_length_bits(np.where(fields.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink))
         bits_of: Floats = (costs * inside.reshape(ink.shape)).sum(axis=1)
         return bits_of
 
     def _pop_pixels(self, k: Latents, inside: Inside) -> Bits:
         """The inverse of `_push_pixels`."""
-        mask = inside.reshape(len(inside), _PIXELS)[:, WAVEFRONT].T
+        mask = _in_coding_order(inside)
 
         def decide(step: slice, logits: Integers) -> Bits:
             drawn = np.zeros(logits.shape, np.uint8)
@@ -364,17 +373,17 @@ class _Coder:
 
         return self.model.pixels.draw(self.model.decoder(self.model.prior.values(k)), decide)
 
-    def _push_code(self, prefix: PrefixCode, code: Code) -> None:
+    def _push_code(self, prefix: PrefixCode, code: Number | Lattice) -> None:
         """A number or lattice coordinates, at the length that they have in a single file."""
         symbol = LATTICE
-        if isinstance(code, Number):
+        if isinstance(code, Lattice):
+            k = np.array([code.k])
+            self._push_cells(k, self._prior_counts(k))
+        else:
             symbol = code.n.bit_length() - 1
             behind = code.n - (1 << symbol)
             self.stack.push_uniform(behind & 0x7FFF, 1 << min(symbol, 15))
             self.stack.push_uniform(behind >> 15, 1 << max(symbol - 15, 0))
-        else:
-            k = np.array([_not_blank(code).k])
-            self._push_cells(k, self._prior_counts(k))
         self.stack.push_symbols(np.array([symbol]), _symbol_counts(prefix))
 
     def _pop_code(self, prefix: PrefixCode) -> Number | Lattice:
@@ -428,6 +437,11 @@ class _Remaining:
         return bisect.bisect_left(self._values, value), bisect.bisect_right(self._values, value)
 
 
+def _in_coding_order(fields: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+    """Pixels in the order of the wavefront: (B, 28, 28) or (B, 784) -> (784, B)."""
+    return fields.reshape(len(fields), _PIXELS)[:, WAVEFRONT].T
+
+
 def _unpacked(values: list[bytes]) -> Bits:
     packed = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), _PIXELS // 8)
     return np.unpackbits(packed, axis=1).reshape(-1, SIDE, SIDE)
@@ -442,11 +456,6 @@ def _kind_counts(count: int, counted: Counted) -> Counts:
 def _symbol_counts(prefix: PrefixCode) -> Counts:
     """The lengths of a prefix code as counts: (1, symbols)."""
     return (1 << COUNT_BITS - np.array([prefix.lengths], np.int64)).astype(np.int64)
-
-
-def _not_blank(code: Code) -> Number | Lattice:
-    assert isinstance(code, Number | Lattice)
-    return code
 
 
 def _checksum(fields: Bits) -> int:

@@ -22,7 +22,7 @@ from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
-from .search import DEFAULT_EFFORT, EFFORTS, Choice, choose
+from .search import DEFAULT_EFFORT, EFFORTS, Choice, choose_all
 from .texture import DRAW_PIECE, GROUP, PixelReader, Sampling, field_words, read_fields, sample_fields, write_pixels
 from .threads import in_pieces
 
@@ -115,21 +115,14 @@ def encode(
         raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {effort}")
     if not drawings:
         return []
-    cut = [pixels.to_fields(drawing.bits) for drawing in drawings]
-    fields, inside = (np.concatenate([part[i] for part in cut]) for i in (0, 1))
-    index = np.concatenate([np.arange(len(part[0])) for part in cut])
+    fields, inside, index = pixels.cut(drawings)
     prefix = PrefixCode(model.octave_lengths)
-    choices: list[Choice] = []
-    for start in range(0, len(fields), GROUP):
-        group = slice(start, start + GROUP)
-        choices += choose(model, prefix, fields[group], inside[group], index[group], effort, not lossless, progress)
-        if progress and len(fields) > GROUP:
-            progress("compressing", len(choices), len(fields))
+    choices = choose_all(model, prefix, fields, inside, index, effort, not lossless, progress)
     files, at = [], 0
-    for drawing, (own_fields, own_inside) in zip(drawings, cut, strict=True):
-        own = choices[at : at + len(own_fields)]
-        at += len(own_fields)
-        files.append(_file(model, prefix, drawing, own_fields, own_inside, own, lossless))
+    for drawing in drawings:
+        rows, cols = pixels.grid(*drawing.bits.shape)
+        own = slice(at, at := at + rows * cols)
+        files.append(_file(model, prefix, drawing, fields[own], inside[own], choices[own], lossless))
     return files
 
 

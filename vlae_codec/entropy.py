@@ -1,6 +1,7 @@
 """Entropy coding of symbols with integer counts: the one module that knows `constriction`.
 
-Single files use a range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are our own:
+Single files use a range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are
+our own:
 
 - The end. The encoder's string is cut to the shortest one that, continued with zero bytes, still decodes.
 - `PrefixDecoder`, for a string of which only a beginning is there: it decodes twice, continued with 00... and with FF...;
@@ -182,7 +183,7 @@ class Stack:
 
     @property
     def exhausted(self) -> bool:
-        """Whether more was popped than pushed. What was popped then is no fair sample, though pushing it back still undoes it."""
+        """Whether more was popped than pushed: what was popped then is no fair sample, though pushing still undoes it."""
         words, state = self._coder.pos()
         return bool(words == 0 and state < 1 << 31)
 

@@ -47,6 +47,10 @@ class Model:
     digest: bytes
     arrays: Arrays
 
+    def __reduce__(self) -> tuple[type[Model], tuple[str, bytes, Arrays]]:
+        """Sent to another process, a model goes without the parts that were built from it."""
+        return Model, (self.name, self.digest, self.arrays)
+
     @property
     def number(self) -> int | None:
         """The registered number, 1..255, or None."""

@@ -65,7 +65,8 @@ class Encoder:
     def __call__(self, fields: Bits) -> tuple[Integers, Integers]:
         pieces = [self._piece(fields[i : i + _PIECE]) for i in range(0, len(fields), _PIECE)]
         mu, log_sigma = np.split(np.concatenate(pieces), 2, axis=1)
-        return mu, log_sigma.clip(*(end << LATENT_BITS for end in LOG_SIGMAS))
+        lowest, highest = (end << LATENT_BITS for end in LOG_SIGMAS)
+        return mu, log_sigma.clip(lowest, highest)
 
     def _piece(self, fields: Bits) -> Integers:
         h = self.input.linear(patches(space_to_depth(fields[..., None].astype(np.float64))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ LARGEST_SIDE = 1 << 16
 LARGEST_PIXELS = 1 << 26
 _MIDDLE_SHARE = 0.25
 """A drawing has at most this share of its pixels in the middle half of its range of grays."""
+
+_EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    ".png": ("PNG", None, {"optimize": True}),
+    ".bmp": ("BMP", None, {}),
+    ".tif": ("TIFF", None, {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", None, {"compression": "tiff_adobe_deflate"}),
+    ".gif": ("GIF", None, {}),
+    ".webp": ("WEBP", None, {"lossless": True, "exact": True}),
+    ".pbm": ("PPM", "1", {}),
+    ".pgm": ("PPM", None, {}),
+    ".ppm": ("PPM", "RGB", {}),
+    ".pnm": ("PPM", None, {}),
+}
+"""Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
 
 Bits = npt.NDArray[np.uint8]
 PillowImage = Image.Image
@@ -124,6 +139,27 @@ def png_bytes(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
+def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
+    """The picture as a file of the format that `suffix` (".png", ".tif", ...) names, or None if that loses anything."""
+    if suffix.lower() not in _EXACT_FORMATS:
+        return None
+    kind, mode, options = _EXACT_FORMATS[suffix.lower()]
+    picture, out = to_picture(drawing), io.BytesIO()
+    try:
+        (picture.convert(mode, dither=Image.Dither.NONE) if mode else picture).save(out, kind, **options)
+        again = to_drawing(open_picture(out.getvalue()), exact=True)
+    except (ImageError, OSError, ValueError):  # no such picture in this format
+        return None
+    was = to_drawing(picture, exact=True)
+    return out.getvalue() if again.look == was.look and np.array_equal(again.bits, was.bits) else None
+
+
+def picture_suffixes() -> frozenset[str]:
+    """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN)
+
+
 def to_fields(bits: Bits) -> tuple[Bits, npt.NDArray[np.bool_]]:
     """Cuts (H, W) into fields in raster order, and says which pixels lie inside: both (F, 28, 28)."""
     height, width = bits.shape
@@ -133,6 +169,18 @@ def to_fields(bits: Bits) -> tuple[Bits, npt.NDArray[np.bool_]]:
     padded[1, :height, :width] = 1
     cut = padded.reshape(2, rows, SIDE, cols, SIDE).transpose(0, 1, 3, 2, 4).reshape(2, -1, SIDE, SIDE)
     return cut[0], cut[1].astype(bool)
+
+
+def cut(drawings: Sequence[Drawing]) -> tuple[Bits, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Fields of all drawings, which of their pixels are inside, (n, 28, 28), and the place of each in its drawing, (n,)."""
+    parts = [to_fields(drawing.bits) for drawing in drawings]
+    fields, inside = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    return fields, inside, np.concatenate([np.arange(len(part[0])) for part in parts])
+
+
+def inside(height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Which pixels of the fields of a picture of that size lie in it: (F, 28, 28)."""
+    return to_fields(np.zeros((height, width), np.uint8))[1]
 
 
 def from_fields(fields: Bits, height: int, width: int) -> Bits:

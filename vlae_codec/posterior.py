@@ -12,8 +12,8 @@ import numpy as np
 
 from .cells import INVERSE_BITS, Cells, Counts, inverse_scales
 from .fixed import LATENT_BITS, NORMAL_LIMIT, NORMAL_STEP_BITS, Integers, normal_table
-from .network import LOG_SIGMAS, Bits
 from .model import Model
+from .network import LOG_SIGMAS, Bits
 from .threads import in_pieces
 
 PIECE = 8

@@ -22,7 +22,7 @@ from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_coun
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
 from .network import SIDE, Bits
-from .texture import DRAW_PIECE, PIECE, Sampling, field_words, sample_fields
+from .texture import DRAW_PIECE, GROUP, PIECE, Sampling, field_words, sample_fields
 from .threads import in_pieces
 from .words import codeword_words
 
@@ -65,6 +65,26 @@ class Choice:
     distortion_bits: float
     kl_bits: float
     differing: int = 0
+
+
+def choose_all(
+    model: Model,
+    prefix: PrefixCode,
+    fields: Bits,
+    inside: npt.NDArray[np.bool_],
+    index: npt.NDArray[np.int64],
+    effort: int,
+    lossy: bool,
+    progress: Progress | None,
+) -> list[Choice]:
+    """As `choose`, for any number of fields: group by group, so that memory stays small."""
+    choices: list[Choice] = []
+    for start in range(0, len(fields), GROUP):
+        group = slice(start, start + GROUP)
+        choices += choose(model, prefix, fields[group], inside[group], index[group], effort, lossy, progress)
+        if progress and len(fields) > GROUP:
+            progress("compressing", len(choices), len(fields))
+    return choices
 
 
 def choose(

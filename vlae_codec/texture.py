@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,24 @@ def sample_fields(
         return ((ordered[step] < sampling.ink_counts(logits)) & mask[step]).astype(np.uint8)
 
     return model.pixels.draw(model.decoder(z), decide)
+
+
+def draw_codes(
+    model: Model,
+    sampling: Sampling,
+    codes: Sequence[Code],
+    index: npt.NDArray[np.int64],
+    inside: npt.NDArray[np.bool_],
+) -> Bits:
+    """The fields of codes, all pixels drawn; `index` is the place of each in its picture: (B, 28, 28)."""
+    fields = np.zeros((len(codes), SIDE, SIDE), np.uint8)
+    inked = {i: code for i, code in enumerate(codes) if not isinstance(code, Blank)}
+    if inked:
+        words = np.stack([field_words(sampling, code, int(index[i])) for i, code in inked.items()])
+        z = model.prior.values(latents.coordinates([*inked.values()], model.prior))
+        inked_at = list(inked)
+        fields[inked_at] = in_pieces(DRAW_PIECE, partial(sample_fields, model, sampling), z, words, inside[inked_at])
+    return fields
 
 
 class PixelReader:

@@ -19,8 +19,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+THREADS = "VLAE_THREADS"
+"""The environment variable that says how many threads a process uses; all cores if it is not set."""
+
+
 def cores() -> int:
     """How many cores this process may use."""
+    if os.environ.get(THREADS, "").isdecimal():
+        return max(1, int(os.environ[THREADS]))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,0 +1,255 @@
+"""pack, unpack, list."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import click
+
+from vlae_codec import archive, pixels
+from vlae_codec import model as models
+from vlae_codec import pack as packing
+from vlae_codec.chunks import CHUNK, Ledger, Settings
+from vlae_codec.errors import VlaeError
+from vlae_codec.files import check_free, whole, write
+from vlae_codec.restore import Restorer
+from vlae_codec.search import DEFAULT_EFFORT
+from vlae_codec.sources import gather
+from vlae_codec.texture import Sampling
+from vlae_codec.threads import cores
+
+from .files import ProgressLine, read_bytes
+
+_ARCHIVE = click.Path(path_type=Path, allow_dash=True)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+_JOBS = click.option("--jobs", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+_FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+_QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.option("-o", "--output", "out", metavar="FILE", help="The archive; - is stdout.  [default: SOURCE.vlz]")
+@click.option("--lossless/--lossy", default=True, show_default=True, help="Every pixel, or structure only.")
+@click.option("--unordered", is_flag=True, help="Order and names do not matter: saves log2(n!) bits.")
+@click.option("--chunk", type=click.IntRange(1, archive.LARGEST_CHUNK), default=CHUNK, show_default=True,
+              help="Images that are coded together; one image is taken out at the price of its chunk.")  # fmt: skip
+@click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,
+              help="Size of the search, of a lossy archive.")  # fmt: skip
+@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@_JOBS
+@_MODEL
+@_FORCE
+@_QUIET
+@_JSON
+def pack(
+    sources: tuple[str, ...],
+    out: str | None,
+    lossless: bool,
+    unordered: bool,
+    chunk: int,
+    effort: int,
+    threshold: int | None,
+    jobs: int | None,
+    model_name: str | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Pack many images into one archive: files, folders, zip and tar files, npy, npz and IDX arrays (FILE.npz:KEY is one).
+
+    Lossless by bits-back coding, unless --lossy.
+    """
+    if unordered and not lossless:
+        raise click.UsageError("--unordered is for lossless archives")
+    model = models.named(model_name or models.DEFAULT)
+    target = out or _default_name(sources)
+    if target != "-":
+        check_free(Path(target), force)
+    with gather(sources, threshold, exact=lossless) as gathered:
+        for note in gathered.notes:
+            click.echo(f"note: {note}", err=True)
+        settings = Settings(lossless, not unordered, effort, chunk)
+        with _opened_for_writing(target, force) as file:
+            ledger = packing.pack(
+                gathered.sources,
+                file,
+                model,
+                settings,
+                jobs=jobs or _default_jobs(unordered),
+                progress=ProgressLine(quiet),
+            )
+    if as_json:
+        click.echo(json.dumps({"output": target, **dataclasses.asdict(ledger)}, indent=2), err=target == "-")
+    elif not quiet:
+        click.echo(_ledger_text(target, ledger), err=target == "-")
+
+
+@click.command()
+@click.argument("file", type=_ARCHIVE)
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder to unpack into.  [default: FILE without .vlz]",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Only this image, as `list` names it; may be repeated.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 2),
+    default=0,
+    show_default=True,
+    help="Draws another texture, of a lossy archive.",
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
+)
+@_JOBS
+@_MODEL
+@_FORCE
+@_QUIET
+@_JSON
+def unpack(
+    file: Path,
+    out: Path | None,
+    only: tuple[str, ...],
+    seed: int,
+    temperature: float,
+    jobs: int | None,
+    model_name: str | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Unpack the archive FILE into a folder. What is damaged is named, all else restored."""
+    folder = out or Path("unpacked" if str(file) == "-" else file.stem)
+    model = models.named(model_name) if model_name else None
+    sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
+    with _opened(file) as stream:
+        contents = archive.read_contents(stream)
+        problems = list(contents.damages)
+        if only:
+            written = [_take(stream, contents, name, sampling, model, folder, force) for name in only]
+        else:
+            workers = min(jobs or cores(), max(1, len(contents.places)))
+            with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
+                restored = packing.restore(
+                    stream, contents, restorer, sampling, model=model, jobs=workers, progress=progress
+                )
+            written = restored.written
+            problems += restored.lost
+    for problem in problems:
+        click.echo(f"Error: {file}: {problem}", err=True)
+    if as_json:
+        click.echo(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
+    elif not quiet:
+        click.echo(f"wrote {len(written)} files into {folder}")
+    if problems:
+        raise SystemExit(1)
+
+
+def _take(
+    file: BinaryIO, contents: archive.Contents, name: str, sampling: Sampling, model: models.Model | None,
+    folder: Path, force: bool,
+) -> Path:  # fmt: skip
+    drawing = packing.take(file, contents, name, sampling, model)
+    path = folder / (Path(name).name if Path(name).suffix == ".png" else f"{Path(name).name}.png")
+    write(path, pixels.png_bytes(pixels.to_picture(drawing)), force)
+    return path
+
+
+@click.command(name="list")
+@click.argument("file", type=_ARCHIVE)
+@click.option("--names", is_flag=True, help="The name of every image.")
+@_JSON
+def list_images(file: Path, names: bool, as_json: bool) -> None:
+    """Say what the archive FILE holds, without decoding it."""
+    with _opened(file) as stream:
+        about = packing.inspect(stream)
+    if as_json:
+        click.echo(json.dumps(about, indent=2))
+    else:
+        for line in _about_lines(about, names):
+            click.echo(line)
+    for problem in about["damages"]:
+        click.echo(f"Error: {file}: {problem}", err=True)
+    if about["damages"]:
+        raise SystemExit(1)
+
+
+def _about_lines(about: dict[str, Any], names: bool) -> Iterator[str]:
+    kind = ("lossless" if about["lossless"] else "lossy") + (", a set without order" if not about["ordered"] else "")
+    yield f"{about['images']} images in {about['chunks']} chunks, {kind}, model {about['model']}"
+    yield f"{about['bytes']} bytes, {8 * about['bytes'] / max(1, about['images']):.2f} bits an image"
+    for source in about["sources"]:
+        yield f"  {source}"
+    if names:
+        yield from about["names"]
+
+
+def _ledger_text(target: str, ledger: Ledger) -> str:
+    """Theory on the left, bytes on the right."""
+    images = ledger.images
+    lines = [
+        f"{target}: {images} images, {ledger.total_bytes} bytes, {8 * ledger.total_bytes / images:.3f} bits an image"
+    ]
+    theory = {"latents": ledger.kl_bits, "all": ledger.negative_elbo_bits}
+    lines.append(f"{'theory':34}{'bits an image':>14}   {'the file':34}{'bits an image':>14}")
+    left = [("KL(q || p)", theory["latents"])] + [("-ELBO", theory["all"])] * (theory["all"] > 0)
+    right = [(name.removesuffix("_bits").replace("_", " "), bits) for name, bits in ledger.bits.items() if bits]
+    right.append(("sum = 8 x bytes", sum(ledger.bits.values())))
+    for row in range(max(len(left), len(right))):
+        name, bits = left[row] if row < len(left) else ("", None)
+        lines.append(
+            f"{name:34}{'' if bits is None else format(bits / images, '14.3f'):>14}   "
+            f"{right[row][0]:34}{right[row][1] / images:14.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _default_name(sources: tuple[str, ...]) -> str:
+    if len(sources) > 1:
+        raise click.UsageError("several sources need a name for the archive: -o FILE")
+    path = Path(sources[0].split(".npz:")[0])
+    return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
+
+
+def _default_jobs(unordered: bool) -> int:
+    return 1 if unordered else cores()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """An archive to read; from stdin it is held in memory."""
+    if str(path) == "-":
+        yield io.BytesIO(read_bytes(path))
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise VlaeError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _opened_for_writing(target: str, force: bool) -> Iterator[IO[bytes]]:
+    if target == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with whole(Path(target), force) as file:
+        yield file
+
+
+COMMANDS = (pack, unpack, list_images)

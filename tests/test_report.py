@@ -1,0 +1,259 @@
+"""A made-up measurement, shown in every form: the same numbers everywhere, and nothing hostile gets through."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from vlae_codec import report
+from vlae_codec.errors import VlaeError
+from vlae_codec.pixels import contact_sheet, demo_digits, png_bytes
+
+VOID = {"br", "img", "meta", "source"}
+HOSTILE = "<script>alert('\"&$^$')</script>\x1b[2J\u202e\udc80"
+N = 40
+SHEET = png_bytes(contact_sheet([demo_digits()[:3]]))
+
+
+def made_up():
+    rng = np.random.default_rng(0)
+    kl = rng.gamma(20, 0.9, N)
+    per_image = {
+        "kl_bits": kl,
+        "negative_elbo_bits": kl + rng.gamma(40, 2.5, N),
+        "coded_latents_bits": kl + rng.normal(1, 2, N),
+        "lossy_file_bits": np.ceil((kl + 40) / 8) * 8,
+        "lossless_file_bits": np.ceil(kl + 140) * 8 / 8,
+        "archive_lossless_bits": kl + 101.25,
+        "differing_pixels": rng.poisson(53, N).astype(float),
+        "raw_bits": np.full(N, 784.0),
+        "png_bits": rng.integers(90, 140, N) * 8.0,
+        "png_payload_bits": rng.integers(40, 80, N) * 8.0,
+        "novel_codec_bits": rng.integers(40, 80, N) * 8.0,
+    }
+    ledger = {"popped_bits": -1234.5, "pixel_bits": 4000.25, "prior_bits": 1800.25, "header_bits": 88.0}
+    ledger["rounding_bits"] = 8 * 588 - sum(ledger.values())
+    archives = [
+        {"kind": "lossless", "order": "kept", "chunk": N, "bytes": 588, "bits_per_image": 117.6, "ledger": ledger},
+        {
+            "kind": "lossy",
+            "order": "unordered",
+            "chunk": 16,
+            "bytes": 77,
+            "bits_per_image": 15.4,
+            "ledger": {"a_bits": 600},
+        },
+    ]
+    return report.Measurement(
+        source="made up",
+        model="tiny",
+        sha256="5a" * 32,
+        images=N,
+        pixels=N * 784,
+        per_image=per_image,
+        archives=archives,
+        sets={"xz": {"bytes": 1520, "payload_bytes": 1463}},
+        classified={"originals_right": 39, "lossy_right": 38, "images": N},
+        unavailable=["JBIG2: no Python library encodes it"],
+        notes=["a note"],
+    )
+
+
+MADE_UP = made_up()
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and gathers words, tags, addresses and rows of cells."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.words, self.tags, self.addresses, self.rows = [], [], [], [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def page():
+    return report.html(MADE_UP, [("originals & copies", SHEET)])
+
+
+def test_the_summary_is_numpys_and_json():
+    found = json.loads(json.dumps(report.summary(MADE_UP), allow_nan=False))
+    for key, column in MADE_UP.per_image.items():
+        statistics = found["columns"][key]
+        assert statistics["mean"] == pytest.approx(column.mean())
+        assert statistics["median"] == pytest.approx(np.median(column))
+        assert [statistics["p05"], statistics["p95"]] == pytest.approx(np.percentile(column, [5, 95]).tolist())
+        assert ("bits_per_pixel" in statistics) == key.endswith("_bits")
+    assert found["columns"]["raw_bits"]["bits_per_pixel"] == pytest.approx(1.0)
+    assert found["archives"] == MADE_UP.archives
+    assert {"source", "model", "sha256", "images", "pixels", "sets", "classified", "unavailable", "notes"} <= set(found)
+
+
+def test_csv_reads_back_to_the_same_numbers():
+    rows = list(csv.DictReader(io.StringIO(report.csv_text(MADE_UP))))
+    assert [row["image"] for row in rows] == [str(i) for i in range(N)]
+    for key, column in MADE_UP.per_image.items():
+        assert [float(row[key]) for row in rows] == column.tolist()
+
+
+def test_text_and_page_hold_every_mean(page):
+    shown, cells = report.text(MADE_UP), {cell for row in Page(page).rows for cell in row}
+    for key, column in MADE_UP.per_image.items():
+        mean = f"{column.mean():,.2f}"
+        assert mean in shown, key
+        assert mean in cells, key
+    assert "novel codec" in shown
+    assert "PNG, payload" in cells
+
+
+def test_text_goes_from_theory_to_rivals_in_aligned_lines():
+    shown = report.text(MADE_UP)
+    places = [
+        shown.index(word) for word in ("\nTheory", "\nThis codec", "\nRivals", "\nOther", "\nAll 40", "\nArchives")
+    ]
+    assert places == sorted(places)
+    lines = shown[places[0] : places[3]].splitlines()
+    means = [line for line in lines if line.startswith("  ")]
+    assert len({line.index(".") for line in means if "," not in line[:30]}) == 1
+    assert "97.5% of 40 originals" in shown
+    assert "JBIG2" in shown
+
+
+def test_the_coding_gap_is_against_the_right_theory():
+    means = {key: column.mean() for key, column in MADE_UP.per_image.items()}
+    rows = {row[0]: row for row in report._columns_table(MADE_UP).groups[1][1]}
+    lossy, lossless = (
+        means["lossy_file_bits"] - means["kl_bits"],
+        means["lossless_file_bits"] - means["negative_elbo_bits"],
+    )
+    assert rows["lossy file"][-1] == f"+{lossy:.2f}"
+    assert rows["lossless file"][-1] == f"{lossless:+.2f}".replace("-", "−")
+
+
+def test_ledgers_sum_to_the_bytes(page):
+    rows = Page(page).rows
+    for archive in MADE_UP.archives:
+        total = next(row for row in rows if row[2:3] == [f"8 × {archive['bytes']:,} bytes"])
+        assert total[3] == f"{8 * archive['bytes']:,}"
+        assert total[4] == f"{archive['bits_per_image']:,.2f}"
+    table = report._ledger_table(MADE_UP, MADE_UP.archives[0])
+    parts = [float(row[3].replace(",", "").replace("−", "-")) for row in table.groups[0][1]]
+    assert sum(parts) == pytest.approx(8 * 588, abs=0.05 * len(parts) + 0.01)
+    short = report._ledger_table(MADE_UP, MADE_UP.archives[1])
+    assert short.groups[0][1][1][2:4] == ("not in the ledger", "16")
+
+
+def test_theory_of_an_archive():
+    kept, unordered = (dict(report._archive_theory(MADE_UP, archive)) for archive in MADE_UP.archives)
+    assert sum(kept.values()) == pytest.approx(MADE_UP.per_image["negative_elbo_bits"].mean())
+    orders = 2 * np.log2(np.arange(1, 17)).sum() + np.log2(np.arange(1, 9)).sum()  # chunks of 16, 16 and 8
+    assert unordered["order given up"] == pytest.approx(-orders / N)
+    assert unordered["KL: the latent codes"] == pytest.approx(MADE_UP.per_image["kl_bits"].mean())
+
+
+def test_the_page_stands_alone(page):
+    parsed = Page(page)
+    assert parsed.tags.count("img") == 3
+    assert all(address.startswith("data:image/png;base64,") for address in parsed.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
+    assert "http" not in page
+    assert "@import" not in page
+    words = " ".join(parsed.words)
+    for word in ("Latent code", "Re-sampling", "KL", "−ELBO", "Bits-back", "Coding gap", "Lossy means re-sampled"):
+        assert word in words
+    assert parsed.tags.count("caption") == parsed.tags.count("table")
+
+
+def test_the_same_measurement_gives_the_same_page(page):
+    assert report.html(made_up(), [("originals & copies", SHEET)]) == page
+
+
+def test_hostile_names_are_shown_and_do_nothing():
+    hostile = dataclasses.replace(
+        MADE_UP,
+        source=HOSTILE,
+        model=HOSTILE,
+        sha256=HOSTILE,
+        per_image={**MADE_UP.per_image, HOSTILE: MADE_UP.per_image["kl_bits"], f"{HOSTILE}_bits": np.ones(N)},
+        archives=[{**MADE_UP.archives[0], "kind": HOSTILE, "order": HOSTILE, "ledger": {HOSTILE: 1.0}}],
+        sets={HOSTILE: {"bytes": 1, "payload_bytes": 1}},
+        unavailable=[HOSTILE],
+        notes=[HOSTILE, "{body} {title}"],
+    )
+    page = report.html(hostile, [(HOSTILE, SHEET)])
+    assert "<script" not in page
+    assert "script" not in Page(page).tags
+    assert page.count("&lt;script&gt;") > 8
+    assert "{body} {title}" in page
+    for shown in (page, report.text(hostile)):
+        shown.encode("utf-8")
+        assert not {"\x1b", "\u202e"} & set(shown)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_plots_are_files_and_the_same_each_time(tmp_path, suffix):
+    report.plot(MADE_UP, tmp_path / f"a{suffix}")
+    report.plot(made_up(), tmp_path / f"b{suffix}")
+    data = (tmp_path / f"a{suffix}").read_bytes()
+    assert data == (tmp_path / f"b{suffix}").read_bytes()
+    assert data.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
+
+
+def test_a_plot_of_another_kind_is_refused(tmp_path):
+    for name in ("plot.bmp", "plot"):
+        with pytest.raises(VlaeError, match=r"\.png, \.svg or \.pdf"):
+            report.plot(MADE_UP, tmp_path / name)
+
+
+def test_without_matplotlib_there_are_numbers_but_no_plots(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(VlaeError, match=r"pip install 'vlae-codec\[plot\]'"):
+        report.plot(MADE_UP, tmp_path / "plot.png")
+    assert not (tmp_path / "plot.png").exists()
+    page = report.html(MADE_UP)
+    assert Page(page).tags.count("img") == 0
+    assert "There are no plots here" in page
+
+
+def test_little_can_be_measured():
+    bare = report.Measurement("one", "tiny", "00", 1, 784, {"lossy_file_bits": np.array([0.0])})
+    assert "lossy file" in report.text(bare)
+    Page(report.html(bare))
+    Page(report.html(dataclasses.replace(bare, per_image={}, archives=MADE_UP.archives)))
+    assert report.csv_text(bare) == "image,lossy_file_bits\n0,0.0\n"
+
+
+@pytest.mark.parametrize("column", [np.ones(N - 1), np.ones((N, 1)), np.full(N, np.nan)], ids=["short", "deep", "nan"])
+def test_columns_must_fit(column):
+    with pytest.raises(ValueError, match="kl_bits"):
+        dataclasses.replace(MADE_UP, per_image={"kl_bits": column})
+    with pytest.raises(ValueError, match="needs images"):
+        dataclasses.replace(MADE_UP, images=0, per_image={})

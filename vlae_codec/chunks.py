@@ -1,0 +1,240 @@
+"""One chunk of an archive, the two directions: images -> fields -> chain or codes -> payload and head, and back.
+
+A chunk knows nothing of its neighbours, so `pack` makes and opens several at once, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from dataclasses import fields as entries
+
+import numpy as np
+import numpy.typing as npt
+
+from . import archive, chain, latents, pixels
+from .archive import Format, Head, Header, Place
+from .chain import Counted, Tally
+from .errors import FormatError, ImageError, VlaeError
+from .jobs import Done
+from .latents import PrefixCode
+from .model import Model
+from .network import Bits
+from .pixels import Drawing
+from .search import DEFAULT_EFFORT, choose_all
+from .texture import Sampling, draw_codes
+
+CHUNK = 1000
+"""Images of a chunk, unless asked otherwise."""
+
+
+@dataclass
+class Ledger:
+    """Where the bits of an archive, or of a chunk, went: `bits` add up to eight times total_bytes.
+
+    Theory, summed over the fields that the model codes: kl_bits, KL(q || p) over the cells of the lattice; and
+    negative_elbo_bits, with the pixels (0 for a lossy archive). For an image's share see `chain.Costs`.
+    """
+
+    images: int = 0
+    pixels: int = 0
+    total_bytes: int = 0
+    kl_bits: float = 0.0
+    negative_elbo_bits: float = 0.0
+    bits: dict[str, float] = field(default_factory=dict)
+
+    def book(self, **bits: float) -> None:
+        """Adds bits to entries."""
+        for name, value in bits.items():
+            self.bits[name] = self.bits.get(name, 0.0) + value
+
+    def merge(self, other: Ledger) -> None:
+        """Adds all of another."""
+        for entry in entries(Ledger):
+            if entry.name != "bits":
+                setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+        self.book(**other.bits)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How chunks are coded. `effort` is the size of the search in a lossy archive."""
+
+    lossless: bool = True
+    ordered: bool = True
+    effort: int = DEFAULT_EFFORT
+    chunk: int = CHUNK
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Images `first` to `first` + `images` - 1 as unpacked, or why they are lost.
+
+    `names` are those of the loose pictures among them, as far as they are known.
+    """
+
+    first: int
+    images: int
+    names: tuple[str, ...]
+    drawings: list[Drawing]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Images:
+    """What one chunk is made from."""
+
+    first: int
+    names: tuple[str, ...]
+    drawings: list[Drawing]
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.drawings)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk as the file holds it."""
+
+    data: bytes
+    images: int
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A chunk as read from its file, or why it cannot be."""
+
+    place: Place
+    head: Head | None
+    payload: bytes
+    error: str | None
+
+    @property
+    def images(self) -> int:
+        """How many images it should hold."""
+        return self.place.images
+
+
+def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
+    """The chunk of some images.
+
+    Raises:
+        ImageError: a set without order has images of several sizes.
+    """
+    model, settings = shared
+    fields, inside, index = pixels.cut(images.drawings)
+    told = _per_image(done, images.images, len(fields))
+    if not settings.ordered:
+        _check_set(images.drawings)
+        payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told))
+    elif settings.lossless:
+        payload, counted, ledger = _booked(chain.push(model, fields, inside, told))
+    else:
+        payload, counted, ledger = _push_codes(model, fields, inside, index, settings.effort, told)
+    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(format_of, images.drawings)))
+    head = Head(images.first, images.names if settings.ordered else (), runs, counted, len(payload))
+    data = head.write() + archive.checked(payload)
+    ledger.merge(Ledger(images.images, sum(drawing.bits.size for drawing in images.drawings), len(data)))
+    name_bits = 8 * len(head.packed_names())
+    ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(payload)) - name_bits)
+    return Chunk(data, images.images, ledger)
+
+
+def unmake(shared: tuple[Model, Header, Sampling], stored: Stored, done: Done) -> Piece:
+    """The inverse of `make`; what cannot be restored is a piece with an error."""
+    (model, header, sampling), head, place = shared, stored.head, stored.place
+    if head is None or stored.error:
+        return Piece(place.first, place.images, head.names if head else (), [], stored.error)
+    forms = [form for form, count in head.runs for _ in range(count)]
+    inside = np.concatenate([pixels.inside(form.height, form.width) for form in forms])
+    told = _per_image(done, head.images, head.fields)
+    try:
+        if not header.ordered:
+            fields = chain.pop_set(
+                model, stored.payload, head.images, head.counted.start, _only_field(head, inside), told
+            )
+        elif header.lossy:
+            fields = _pop_codes(model, sampling, head, forms, stored.payload, inside)
+        else:
+            fields = chain.pop(model, stored.payload, head.counted, inside, told)
+    except VlaeError as error:
+        return Piece(place.first, place.images, head.names, [], str(error))
+    return Piece(place.first, place.images, head.names, _joined(fields, forms))
+
+
+def _joined(fields: Bits, forms: list[Format]) -> list[Drawing]:
+    """The inverse of `pixels.cut`."""
+    drawings, at = [], 0
+    for form in forms:
+        own = fields[at : at + form.fields]
+        drawings.append(Drawing(pixels.from_fields(own, form.height, form.width), form.look))
+        at += form.fields
+    return drawings
+
+
+def _push_codes(
+    model: Model, fields: Bits, inside: chain.Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
+) -> tuple[bytes, Counted, Ledger]:
+    """The payload of a chunk of a lossy archive: the latent section of a single file."""
+    prefix, last = PrefixCode(model.octave_lengths), 0
+
+    def progress(_what: str, now: int, _total: int) -> None:
+        nonlocal last
+        told(max(0, now - last))
+        last = now
+
+    choices = choose_all(model, prefix, fields, inside, index, effort, True, progress)
+    payload = latents.write([choice.code for choice in choices], prefix, model.prior)
+    code_bits = sum(choice.code_bits for choice in choices)
+    ledger = Ledger(kl_bits=sum(choice.kl_bits for choice in choices))
+    ledger.book(code_bits=code_bits, rounding_bits=8 * len(payload) - code_bits)
+    return payload, Counted(0), ledger
+
+
+def _pop_codes(
+    model: Model, sampling: Sampling, head: Head, forms: list[Format], payload: bytes, inside: chain.Inside
+) -> Bits:
+    """The inverse of `_push_codes`, with pixels drawn as a single file's are."""
+    section = latents.read(payload, 0, head.fields, PrefixCode(model.octave_lengths))
+    if section.end != len(payload):
+        raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
+    index = np.concatenate([np.arange(form.fields) for form in forms])
+    return draw_codes(model, sampling, section.codes(model.prior), index, inside)
+
+
+def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:
+    kl_bits = float(pushed.costs.kl_bits.sum())
+    ledger = Ledger(kl_bits=kl_bits, negative_elbo_bits=kl_bits + float(pushed.costs.distortion_bits.sum()))
+    ledger.book(**{entry.name: getattr(pushed.tally, entry.name) for entry in entries(Tally)})
+    return pushed.data, pushed.counted, ledger
+
+
+def _check_set(drawings: Sequence[Drawing]) -> None:
+    form = format_of(drawings[0])
+    for drawing in drawings:
+        if form.fields > 1 or format_of(drawing) != form:
+            height, width = drawing.bits.shape
+            raise ImageError(
+                f"a set without order needs images of one size and look, 28x28 at most, and one is {width}x{height}"
+            )
+
+
+def _only_field(head: Head, inside: chain.Inside) -> chain.Inside:
+    if len(head.runs) != 1 or head.fields != head.images:
+        raise FormatError("a set without order claims images of several sizes: the file is damaged")
+    only: chain.Inside = inside[0]
+    return only
+
+
+def format_of(drawing: Drawing) -> Format:
+    """Size and look of a drawing."""
+    height, width = drawing.bits.shape
+    return Format(width, height, drawing.look)
+
+
+def _per_image(done: Done, images: int, fields: int) -> chain.Done:
+    return lambda count: done(count * images / fields)

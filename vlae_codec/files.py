@@ -1,0 +1,141 @@
+"""Files that are written whole or not at all, and names that stay within their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import re
+import tarfile
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from .errors import ImageError, VlaeError
+
+_UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
+"""RuntimeError: zipfile's for members that are encrypted or of an unknown compression."""
+
+LONGEST_NAME = 1024
+LONGEST_PART = 255
+"""In UTF-8 bytes: of a name, and of each of its parts between slashes."""
+
+
+class OutputError(VlaeError):
+    """A result cannot be written where it was asked for."""
+
+
+@contextlib.contextmanager
+def reading(title: str) -> Iterator[None]:
+    """Makes what goes wrong while reading a file, an archive or a compressed stream an ImageError that names it."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or "it ends early"
+        raise ImageError(f"cannot read {title}: {reason}") from error
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Refuses early what `write` would refuse later.
+
+    Raises:
+        OutputError: the file exists and `force` is not set.
+    """
+    if not force and path.exists():
+        raise OutputError(f"{path} exists: -f overwrites it, -o names another")
+
+
+def write(path: Path, data: bytes, force: bool) -> None:
+    """Writes a whole file or nothing; errors as `whole`."""
+    with whole(path, force) as out:
+        out.write(data)
+
+
+@contextlib.contextmanager
+def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
+    """A file to write into that appears at `path` when the block ends well, with all its content.
+
+    Raises:
+        OutputError: the file exists and `force` is not set, or it cannot be written.
+    """
+    try:
+        path = Path(os.path.realpath(path))  # a link stays a link
+        if path.exists() and not path.is_file():  # a device or a pipe is written into, not replaced
+            with path.open("wb") as device:
+                yield device
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
+            try:
+                yield temporary
+                temporary.close()
+                os.chmod(temporary.name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+                _move(Path(temporary.name), path, force)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary.name)
+                raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def safe_name(name: str) -> str:
+    """The name itself: a relative path whose parts, separated by slashes, lead out of no folder on any system.
+
+    Raises:
+        ImageError: it is none; whoever reads it from an archive makes that a FormatError.
+    """
+    problem = _problem(name)
+    if problem:
+        raise ImageError(f"{_shown(name)} cannot be a name within a set of images: {problem}")
+    return name
+
+
+def _problem(name: str) -> str | None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "it is not Unicode text"
+    parts = name.split("/")
+    rules = {
+        "it is empty": not name,
+        f"it has more than {LONGEST_NAME} bytes": size > LONGEST_NAME,
+        "it has control characters": any(unicodedata.category(letter) == "Cc" for letter in name),
+        "it is absolute": name.startswith("/"),
+        "it has a backslash, which is a separator on some systems": "\\" in name,
+        "it has a drive letter": any(re.match("[A-Za-z]:", part) for part in parts),
+        # some systems drop dots and spaces at the end of a part, so that `.. ` would be `..`
+        "it has a part that is empty or only dots": any(not part.strip(". ") for part in parts),
+        f"it has a part of more than {LONGEST_PART} bytes": any(len(part.encode()) > LONGEST_PART for part in parts),
+    }
+    return next((problem for problem, broken in rules.items() if broken), None)
+
+
+def _shown(name: str) -> str:
+    return repr(name) if len(name) <= 80 else repr(name[:77]) + "..."
+
+
+def _move(temporary: Path, path: Path, force: bool) -> None:
+    check_free(path, force)
+    if force:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if somebody made the file meanwhile
+    except FileExistsError:
+        check_free(path, force)
+        raise
+    except OSError:  # a file system without hard links
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

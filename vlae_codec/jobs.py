@@ -1,0 +1,83 @@
+"""Runs independent pieces of long work in several processes, of one thread each, in order and with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from .codebook import Progress
+from .errors import VlaeError
+from .threads import THREADS
+
+Done = Callable[[float], None]
+"""Told how many images were coded since it was last told."""
+Work = Callable[[Any, Any, Done], Any]
+"""(what all work shares, an item, done) -> a result."""
+
+
+class Report:
+    """A `Done` that adds up, for a `Progress`."""
+
+    def __init__(self, what: str, total: int, progress: Progress | None) -> None:
+        self._what, self._total, self._progress, self._done = what, total, progress, 0.0
+
+    def __call__(self, images: float) -> None:
+        self._done += images
+        if self._progress:
+            self._progress(self._what, min(self._total, round(self._done)), self._total)
+
+
+def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Done) -> Iterator[Any]:
+    """work(shared, item, done) of all items, in order, by `jobs` processes; items are taken a few ahead.
+
+    With one job all is done here, on all cores. An item has `images`, how many it stands for.
+
+    Raises:
+        VlaeError: a process died.
+    """
+    if jobs == 1:
+        for item in items:
+            yield work(shared, item, report)
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (shared,))
+    try:
+        waiting = deque[tuple[int, Future[Any]]]()
+        for item in items:
+            waiting.append((item.images, pool.submit(_work, work, item)))
+            if len(waiting) > jobs + 1:
+                yield _taken(waiting, report)
+        while waiting:
+            yield _taken(waiting, report)
+    except BrokenProcessPool as error:
+        raise VlaeError("a process died, perhaps for lack of memory: try fewer --jobs") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(waiting: deque[tuple[int, Future[Any]]], report: Done) -> Any:
+    images, future = waiting.popleft()
+    result = future.result()
+    report(images)
+    return result
+
+
+_shared: Any = None
+
+
+def _begin(shared: Any) -> None:
+    """A process of ours begins: one thread, and what all of its work shares."""
+    from threadpoolctl import threadpool_limits
+
+    global _shared  # noqa: PLW0603
+    _shared = shared
+    os.environ[THREADS] = "1"
+    threadpool_limits(1)
+
+
+def _work(work: Work, item: Any) -> Any:
+    return work(_shared, item, lambda _images: None)

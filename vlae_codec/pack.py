@@ -1,0 +1,265 @@
+"""Archives, the two directions: images -> chunks of fields -> chains or codes -> file, and back.
+
+Chunks are independent, so `jobs` of them are worked on at once, each in a process of its own with one thread. What a
+chunk is coded to depends neither on that nor on its neighbours. Memory holds a few chunks at a time, never the archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from . import archive, chunks
+from .archive import LARGEST_CHUNK, Contents, Header, Place
+from .chunks import Images, Ledger, Piece, Settings, Stored
+from .codebook import Progress
+from .container import VERSION
+from .errors import FormatError, ImageError, ModelError
+from .jobs import Report, spread
+from .manifest import ArrayForm, FilesForm, Form
+from .model import Model, find
+from .pixels import Drawing
+from .restore import Restorer
+from .sources import Source
+from .texture import Sampling
+
+_NAMED = 8  # at most so many names in a message
+_CHUNK_FIELDS = 1 << 13  # a chunk of several large images ends here
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The files written, and what was lost and why, a line each."""
+
+    written: list[Path]
+    lost: list[str]
+
+
+def pack(
+    sources: Sequence[Source],
+    out: IO[bytes],
+    model: Model,
+    settings: Settings = Settings(),
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Ledger:
+    """Writes an archive of all images of the sources.
+
+    Raises:
+        ImageError: an image cannot be coded as asked.
+    """
+    header = Header(model.identity, not settings.lossless, settings.ordered, _forms(sources, settings)).write()
+    out.write(header)
+    ledger, rows = Ledger(total_bytes=len(header)), []
+    ledger.book(header_bits=8 * len(header))
+    report = Report("packing", sum(source.count for source in sources), progress)
+    for made in spread(chunks.make, _cut(sources, settings), (model, settings), jobs, report):
+        out.write(made.data)
+        rows.append((len(made.data), made.images))
+        ledger.merge(made.ledger)
+    index = archive.write_index(header, rows)
+    out.write(index)
+    ledger.merge(Ledger(total_bytes=len(index), bits={"index_bits": 8 * len(index)}))
+    return ledger
+
+
+def unpack(
+    file: BinaryIO,
+    header: Header,
+    places: Sequence[Place],
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Piece]:
+    """The chunks at `places`, one after the other; a damaged one is a piece with an error.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+    """
+    shared = find(header.model, model), header, sampling
+    report = Report("unpacking", sum(place.images for place in places), progress)
+    yield from spread(chunks.unmake, (_read(file, place) for place in places), shared, jobs, report)
+
+
+def restore(
+    file: BinaryIO,
+    contents: Contents,
+    restorer: Restorer,
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Restored:
+    """Unpacks a whole archive into a folder.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+        OutputError: a file cannot be written, or exists.
+    """
+    header, lost = contents.header, list[str]()
+    for piece in unpack(file, header, contents.places, sampling, model=model, jobs=jobs, progress=progress):
+        error = piece.error
+        if error is None:
+            try:
+                restorer.put(piece.first, _names(header, piece), piece.drawings)
+            except FormatError as failure:
+                error = str(failure)
+        if error is not None:
+            lost.append(f"lost {described(header, piece)}: {error}")
+    return Restored(restorer.finish(), lost)
+
+
+def inspect(file: BinaryIO) -> dict[str, Any]:
+    """What an archive says of itself, without decoding any image.
+
+    Raises:
+        FormatError: neither its header nor its index is whole.
+    """
+    contents = archive.read_contents(file)
+    header, heads, damages = contents.header, [], list(contents.damages)
+    for place in contents.places:
+        try:
+            heads.append(Piece(place.first, place.images, archive.read_head(file, place)[0].names, []))
+        except FormatError as error:
+            lost = Piece(place.first, place.images, (), [])
+            heads.append(lost)
+            damages.append(f"{described(header, lost)}: {error}")
+    return {
+        "bytes": file.seek(0, 2),
+        "format_version": VERSION,
+        "lossless": not header.lossy,
+        "ordered": header.ordered,
+        "model": _model_name(header.model),
+        "images": header.images,
+        "chunks": len(contents.places),
+        "sources": [_source_text(form) for form in header.forms],
+        "names": [name or "(lost)" for head in heads for name in image_names(header, head)],
+        "damages": damages,
+    }
+
+
+def take(
+    file: BinaryIO, contents: Contents, name: str, sampling: Sampling = Sampling(), model: Model | None = None
+) -> Drawing:
+    """The one image of that name; only its chunk is decoded.
+
+    Raises:
+        ImageError: no image of the archive has that name.
+        FormatError: its chunk is damaged.
+        ModelError: the archive needs a model that is not known here.
+    """
+    place, index = _find(file, contents, name)
+    (piece,) = unpack(file, contents.header, [place], sampling, model=model)
+    if piece.error is not None:
+        raise FormatError(f"lost {name}: {piece.error}")
+    return piece.drawings[index - place.first]
+
+
+def _find(file: BinaryIO, contents: Contents, name: str) -> tuple[Place, int]:
+    """The chunk that holds the image of that name, and the image's index in the archive.
+
+    Raises:
+        ImageError: no image of the archive has that name.
+    """
+    start = 0
+    for form in contents.header.forms:
+        if isinstance(form, ArrayForm):
+            root, _, row = name.rpartition("/")
+            if root == form.root and row.isdecimal() and int(row) < form.count:
+                return _place_of(contents, start + int(row)), start + int(row)
+        start += form.count
+    for place in contents.places:
+        with contextlib.suppress(FormatError):
+            head, _ = archive.read_head(file, place)
+            piece = Piece(place.first, place.images, head.names, [])
+            names = image_names(contents.header, piece)
+            if name in names:
+                return place, place.first + names.index(name)
+    raise ImageError(f"the archive has no image named {name}: `list` says what it has")
+
+
+def image_names(header: Header, piece: Piece) -> list[str | None]:
+    """The name of each image of a piece; None where it is lost with its chunk's head."""
+    loose, names, start = iter(_names(header, piece)), list[str | None](), 0
+    for form in header.forms:
+        own = range(max(piece.first, start), min(piece.first + piece.images, start + form.count))
+        names += [form.name(i - start) if isinstance(form, ArrayForm) else next(loose, None) for i in own]
+        start += form.count
+    return names
+
+
+def described(header: Header, piece: Piece) -> str:
+    """The images of a piece in words, by name where names are known."""
+    names = image_names(header, piece)
+    if None in names:
+        return f"images {piece.first} to {piece.first + piece.images - 1} of the archive"
+    if len(names) <= _NAMED:
+        return ", ".join(map(str, names))
+    return f"{len(names)} images, {names[0]} to {names[-1]}"
+
+
+def _names(header: Header, piece: Piece) -> Sequence[str]:
+    """The names of a piece's loose pictures; in a set without order they are numbered."""
+    if header.ordered or isinstance(header.forms[0], ArrayForm):
+        return piece.names
+    digits = len(str(header.images - 1))
+    return [f"{index:0{digits}}.png" for index in range(piece.first, piece.first + piece.images)]
+
+
+def _model_name(identity: int | bytes) -> str:
+    try:
+        return find(identity).name
+    except ModelError:
+        return f"of digest {identity.hex()}..." if isinstance(identity, bytes) else f"number {identity}"
+
+
+def _source_text(form: Form) -> str:
+    if isinstance(form, FilesForm):
+        return f"{form.count} loose pictures"
+    return f"{form.root}: {form.count} images of {form.size[1]}x{form.size[0]}, {form.dtype}"
+
+
+def _place_of(contents: Contents, index: int) -> Place:
+    return next(place for place in contents.places if place.first <= index < place.first + place.images)
+
+
+def _forms(sources: Sequence[Source], settings: Settings) -> tuple[Form, ...]:
+    """What the header says of the sources. A set without order comes back as files, or as the one array that it was."""
+    forms = tuple(source.form for source in sources)
+    if settings.ordered or (len(forms) == 1 and isinstance(forms[0], ArrayForm)):
+        return forms
+    return (FilesForm(sum(form.count for form in forms)),)
+
+
+def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
+    """All images, chunk by chunk; a set without order is one chunk as far as it may be."""
+    size = min(settings.chunk, LARGEST_CHUNK) if settings.ordered else LARGEST_CHUNK
+    first, names, drawings, held = 0, list[str](), list[Drawing](), 0
+    for source in sources:
+        loose = isinstance(source.form, FilesForm)
+        for index, drawing in enumerate(source.drawings(0, source.count)):
+            more = chunks.format_of(drawing).fields
+            if drawings and (len(drawings) == size or held + more > max(_CHUNK_FIELDS, size)):
+                yield Images(first, tuple(names), drawings)
+                first, names, drawings, held = first + len(drawings), [], [], 0
+            names += [source.name(index)] * loose
+            drawings.append(drawing)
+            held += more
+    if drawings:
+        yield Images(first, tuple(names), drawings)
+
+
+def _read(file: BinaryIO, place: Place) -> Stored:
+    head = None
+    try:
+        head, head_bytes = archive.read_head(file, place)
+        return Stored(place, head, archive.read_payload(file, place, head_bytes, head), None)
+    except FormatError as error:
+        return Stored(place, head, b"", str(error))
