@@ -20,11 +20,24 @@ else:
     import tomli as tomllib
 
 
+_CHOICES = {
+    "decoder": ("pixelcnn", "factorised"),
+    "posterior": ("gaussian", "iaf"),
+    "prior": ("mixture", "flow", "normal"),
+}
+
+
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a VLAE. `prior`: `mixture` (the codec's), `flow` (the paper's) or `normal`.
+    """The shape of a VLAE, or of a system that it is compared with.
 
-    `dropout` is that of the residual blocks of encoder and decoder, in training only.
+    latents: 0 leaves z away, and the PixelCNN alone (the paper's Unconditional Decoder). posterior: `gaussian`, or `iaf`
+    (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`. decoder: `pixelcnn`, or
+    `factorised`, pixels independent given z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual
+    blocks of encoder and decoder, in training only.
+
+    Raises:
+        ConfigError: a choice is none of these.
     """
 
     latents: int = 64
@@ -35,6 +48,9 @@ class ModelConfig:
     dense: int = 256
     pixel_channels: int = 16
     masked_layers: int = 6
+    dilation: int = 1
+    decoder: str = "pixelcnn"
+    posterior: str = "gaussian"
     prior: str = "mixture"
     prior_hidden: int = 640
     prior_layers: int = 2
@@ -42,10 +58,18 @@ class ModelConfig:
     flow_steps: int = 4
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero."""
+    """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero.
+
+    Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
+    """
 
     epochs: int = 40
     batch_size: int = 128

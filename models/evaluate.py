@@ -72,13 +72,10 @@ class Evaluator:
         `fast`: decoder and PixelCNN run in bfloat16.
         """
         model, batch = self._model, len(x)
-        mu, log_sigma = model.encoder(x)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(batch, samples, model.latents, generator=generator).to(self._device)
-        z = (mu[:, None] + noise * log_sigma[:, None].exp()) * model.active
-        log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma[:, None]
-        log_p = model.prior.log_prob(z.flatten(0, 1)).view_as(z)
-        kl = ((log_q - log_p) * model.active).sum(2)
+        z, log_q = model.posterior(x, noise)
+        kl = model.kl(z, log_q).sum(2)
         images = x[:, None].expand(batch, samples, *x.shape[1:]).flatten(0, 1)
         starts = range(0, batch * samples, _ROWS)
         with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=fast):
@@ -132,8 +129,11 @@ class Evaluator:
 
         Args:
             store: where unfinished work is kept, as the beginning of a path; see `estimates`.
+            samples: importance samples; a model without latents takes 1, which is exact.
         """
         x = torch.from_numpy(data.binarise(images, np.random.default_rng(0)))
+        if not self._model.latents:  # nothing to sample: one evaluation is exact
+            samples, paired_images = 1, 0
         elbo, kl, nll = self.estimates(x, samples, 0, False, _named(store, f"{samples}"), report)
         chosen = np.random.default_rng(0).permutation(len(x))[:paired_images]
         few, many = (

@@ -29,7 +29,7 @@ from . import data
 from .layers import CausalConv, Conv, blocks_of
 from .priors import MixturePrior
 from .train import Trained, load_average
-from .vlae import VLAE
+from .vlae import VLAE, PixelCNN
 
 Arrays = dict[str, Any]  # name -> numpy array
 CELLS = 128
@@ -48,16 +48,18 @@ def export(model: VLAE, steps: npt.NDArray[np.int64], split: int, octave_lengths
         octave_lengths: code lengths of the symbols of the latent section, bits.
 
     Raises:
-        ConfigError: the prior is not the mixture prior; no other has exact cell masses.
+        ConfigError: the model is not one that the codec knows.
     """
     if not isinstance(model.prior, MixturePrior):
         raise ConfigError("only a model with prior = 'mixture' can be exported: no other has exact cell masses")
+    if not isinstance(model.pixels, PixelCNN) or model.config.dilation != 1 or model.flow is not None:
+        raise ConfigError("only a model with a Gaussian posterior and an undilated PixelCNN can be exported")
     active = torch.nonzero(model.active)[:, 0]
     arrays: Arrays = {"octave_lengths": np.array(octave_lengths, np.uint8), "prior.split": np.array(split, np.int64)}
     _encoder(arrays, model, active)
     _prior(arrays, model.prior, active, steps)
     _decoder(arrays, model, active)
-    _pixels(arrays, model)
+    _pixels(arrays, model.pixels)
     return arrays
 
 
@@ -237,8 +239,7 @@ def _decoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
     _conv(arrays, "decoder.output", decoder.output)
 
 
-def _pixels(arrays: Arrays, model: VLAE) -> None:
-    pixels = model.pixels
+def _pixels(arrays: Arrays, pixels: PixelCNN) -> None:
     _affine(arrays, "pixels.input", _causal(pixels.input, taps=4), pixels.input.b, input_bits=0)
     for i, block in enumerate(blocks_of(pixels.blocks)):
         _affine(arrays, f"pixels.blocks.{i}.first", _causal(block.first, taps=5), block.first.b)

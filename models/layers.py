@@ -75,17 +75,21 @@ class Conv(_WeightNormed):
 class CausalConv(_WeightNormed):
     """A masked 3x3 convolution in raster order (van den Oord et al. 2016).
 
-    Taps: the three pixels above and the one to the left; mask B (`sees_centre`) adds the pixel itself, mask A does not.
+    Taps: the three pixels above and the one to the left, `dilation` pixels away; mask B (`sees_centre`) adds the pixel
+    itself, mask A does not.
     """
 
-    def __init__(self, inputs: int, outputs: int, sees_centre: bool, init_scale: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, sees_centre: bool, dilation: int = 1, init_scale: float = 1.0
+    ) -> None:
         super().__init__((outputs, inputs, 3, 3), init_scale)
+        self.dilation = dilation
         self.mask[:, :, 2] = 0
         self.mask[:, :, 1, 2] = 0
         self.mask[:, :, 1, 1] = float(sees_centre)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight(), self.b, padding=1)
+        return F.conv2d(x, self.weight(), self.b, padding=self.dilation, dilation=self.dilation)
 
 
 def elu(x: Tensor) -> Tensor:

@@ -39,9 +39,10 @@ class Made(nn.Module):
 
     A hidden unit of degree d (1 <= d <= D-1) sees z_0 .. z_{d-1} and serves the outputs i >= d. Units are ordered by
     degree, and the degrees are the same in each hidden layer: the incremental evaluation of the codec relies on both.
+    All units may see `context` values more.
     """
 
-    def __init__(self, latents: int, hidden: int, layers: int, outputs: int) -> None:
+    def __init__(self, latents: int, hidden: int, layers: int, outputs: int, context: int = 0) -> None:
         super().__init__()
         self.latents, self.outputs = latents, outputs
         self.degrees = hidden_degrees(latents, hidden)
@@ -51,6 +52,7 @@ class Made(nn.Module):
         masks += [self.degrees[:, None] >= self.degrees[None, :]] * (layers - 1)
         masks += [out[:, None] >= self.degrees[None, :]]
         self.layers = nn.ModuleList(MaskedLinear(mask.float()) for mask in masks)
+        self.context = nn.Linear(context, hidden, bias=False) if context else None
         with torch.no_grad():
             self.masked[-1].weight.mul_(0.1)
             self.masked[-1].bias.zero_()
@@ -60,10 +62,13 @@ class Made(nn.Module):
         """The layers, typed."""
         return [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, D, outputs)."""
-        *hidden, output = self.masked
-        h = z
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, D), context (B, C) -> (B, D, outputs)."""
+        first, *hidden, output = self.masked
+        h = first(z)
+        if self.context is not None:
+            h = h + self.context(context)
+        h = F.relu(h)
         for layer in hidden:
             h = F.relu(layer(h))
         y: Tensor = output(h)
@@ -122,6 +127,25 @@ class NormalPrior(Prior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return normal_log_prob(z)
+
+
+class InverseFlow(nn.Module):
+    """An inverse autoregressive flow for the posterior (Kingma et al. 2016), the mirror image of `FlowPrior`.
+
+    z_i <- z_i + m_i(z_<i, h), mean-only, the order reversed between steps. Volume-preserving: log q stays as it was.
+    """
+
+    def __init__(self, config: ModelConfig, latents: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(
+            Made(latents, config.prior_hidden, config.prior_layers, 1, config.dense) for _ in range(config.flow_steps)
+        )
+
+    def forward(self, z: Tensor, h: Tensor) -> Tensor:
+        """z (B, D), the encoder's features h (B, dense) -> z (B, D)."""
+        for step in self.steps:
+            z = (z + step(z, h)[..., 0]).flip(1)
+        return z
 
 
 def normal_log_prob(z: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .layers import CausalConv, Conv, Linear, ResidualBlock, depth_to_space, elu, residual_stack, space_to_depth
-from .priors import build_prior
+from .priors import InverseFlow, build_prior
 
 SIDE = 28
 _BOTTOM = SIDE // 4
@@ -39,10 +39,17 @@ class Encoder(nn.Module):
         self.posterior = Linear(c.dense, 2 * latents, init_scale=0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the posterior is read from: (B, dense)."""
         h = self.top(self.input(space_to_depth(x)))
         h = self.bottom(self.down(elu(h)))
-        h = self.dense(elu(h).flatten(1))
-        mu, log_sigma = self.posterior(elu(h)).float().chunk(2, dim=1)
+        return elu(self.dense(elu(h).flatten(1)))
+
+    def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """mu, log_sigma of the features."""
+        mu, log_sigma = self.posterior(features).float().chunk(2, dim=1)
         return mu, log_sigma.clamp(-7.0, 2.0)
 
 
@@ -76,10 +83,10 @@ class PixelCNN(nn.Module):
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
         n = c.pixel_channels
-        self.input = CausalConv(1, n, sees_centre=False)
+        self.input = CausalConv(1, n, False, c.dilation)
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(CausalConv(n, n, sees_centre=True), Conv(n, n, kernel=1, init_scale=0.3))
+                ResidualBlock(CausalConv(n, n, True, c.dilation), Conv(n, n, kernel=1, init_scale=0.3))
                 for _ in range(c.masked_layers - 1)
             )
         )
@@ -87,6 +94,18 @@ class PixelCNN(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         logits: Tensor = self.output(elu(self.blocks(context + self.input(x))))
+        return logits
+
+
+class Factorised(nn.Module):
+    """p(x|z) = prod p(x_i | context_i), the decoder of a plain VAE: logits (B, 1, 28, 28)."""
+
+    def __init__(self, c: ModelConfig) -> None:
+        super().__init__()
+        self.output = Conv(c.pixel_channels, 1, kernel=1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        logits: Tensor = self.output(elu(context))
         return logits
 
 
@@ -116,23 +135,41 @@ class VLAE(nn.Module):
         self.latents = latents or config.latents
         self.encoder = Encoder(config, self.latents)
         self.decoder = Decoder(config, self.latents)
-        self.pixels = PixelCNN(config)
+        self.pixels = PixelCNN(config) if config.decoder == "pixelcnn" else Factorised(config)
         self.prior = build_prior(config, self.latents)
+        self.flow = InverseFlow(config, self.latents) if config.posterior == "iaf" else None
         self.register_buffer("active", torch.ones(self.latents))
+
+    def posterior(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples of q(z|x) for images (B, 1, 28, 28) and noise (B, S, D) ~ N(0, 1): z, and log q of each, (B, S, D)."""
+        if not self.latents:
+            return noise, noise
+        h = self.encoder.features(x)
+        mu, log_sigma = (part[:, None] for part in self.encoder.head(h))
+        z = mu + noise * log_sigma.exp()
+        if self.flow is not None:
+            with torch.autocast(x.device.type, enabled=False):
+                context = h.float().repeat_interleave(noise.shape[1], dim=0)
+                z = self.flow(z.flatten(0, 1), context).view_as(z)
+        log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma
+        return z * self.active, log_q
+
+    def kl(self, z: Tensor, log_q: Tensor) -> Tensor:
+        """log q(z|x) - log p(z) of each dimension, nats: (B, S, D) -> (B, S, D)."""
+        with torch.autocast(z.device.type, enabled=False):
+            log_p = self.prior.log_prob(z.flatten(0, 1)).view_as(z)
+            return (log_q - log_p) * self.active
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,)."""
-        logits = self.pixels(x, self.decoder(z)).float()
+        context = self.decoder(z) if self.latents else x.new_zeros(len(x), self.config.pixel_channels, SIDE, SIDE)
+        logits = self.pixels(x, context).float()
         return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """One-sample terms for images (B, 1, 28, 28) and noise (B, D) ~ N(0, 1): see `Terms`."""
-        mu, log_sigma = self.encoder(x)
-        z = (mu + noise * log_sigma.exp()) * self.active
-        with torch.autocast(x.device.type, enabled=False):
-            log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma
-            kl = (log_q - self.prior.log_prob(z)) * self.active
-        return self.log_likelihood(x, z), kl
+        z, log_q = self.posterior(x, noise[:, None])
+        return self.log_likelihood(x, z[:, 0]), self.kl(z, log_q)[:, 0]
 
     @torch.no_grad()
     def with_latents(self, order: Tensor) -> VLAE:
@@ -140,7 +177,7 @@ class VLAE(nn.Module):
         new = VLAE(self.config, len(order))
         for name, parameter in self.named_parameters():
             target = new.get_parameter(name)
-            if target.shape == parameter.shape and not name.startswith("prior."):
+            if target.shape == parameter.shape and not name.startswith(("prior.", "flow.")):
                 target.copy_(parameter)
         rows = torch.cat([order, self.latents + order])
         for name in ("v", "g", "b"):
