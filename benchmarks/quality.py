@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from vlae_codec import codec, pixels
 from vlae_codec import model as models
-from vlae_codec.codebook import Posterior
+from vlae_codec.measure import theory_bits
 from vlae_codec.models import classifier, data
-from vlae_codec.search import distortion_bits
 
 Table = dict[str, Any]
 
@@ -64,11 +63,8 @@ def main(
 
 def theory(model: models.Model, fields: npt.NDArray[np.uint8], samples: int = 8) -> Table:
     """KL, E_q D and -ELBO of the integer model with its lattice latents, mean bits an image."""
-    posterior = Posterior.of(model, fields)
-    rng, inside = np.random.default_rng(1), np.ones(fields.shape, bool)
-    draws = [distortion_bits(model, fields, inside, posterior.sample(model, rng)) for _ in range(samples)]
-    kl_bits = float(posterior.rate_bits(model, 32).mean())
-    distortion = float(np.mean(draws))
+    found = theory_bits(model, fields, np.ones(fields.shape, bool), samples)
+    kl_bits, distortion = (float(bits.mean()) for bits in found)
     return {"kl_bits": kl_bits, "distortion_bits": distortion, "negative_elbo_bits": kl_bits + distortion}
 
 

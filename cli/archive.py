@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from vlae_codec import archive, pixels
 from vlae_codec import model as models
 from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
-from vlae_codec.errors import VlaeError
 from vlae_codec.files import check_free, whole, write
 from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
@@ -25,7 +23,7 @@ from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import cores
 
-from .files import ProgressLine, read_bytes
+from .files import ProgressLine, opened
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -43,8 +41,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 @click.option("--unordered", is_flag=True, help="Order and names do not matter: saves log2(n!) bits.")
 @click.option("--chunk", type=click.IntRange(1, archive.LARGEST_CHUNK), default=CHUNK, show_default=True,
               help="Images that are coded together; one image is taken out at the price of its chunk.")  # fmt: skip
-@click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,
-              help="Size of the search, of a lossy archive.")  # fmt: skip
+@click.option("--effort", type=click.IntRange(0, 9),
+              help="Lossless: 2^EFFORT samples of the posterior for each image, at most 32.  [default: 0]  Lossy: size of "
+              f"the search.  [default: {DEFAULT_EFFORT}]")  # fmt: skip
 @click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
 @_JOBS
 @_MODEL
@@ -57,7 +56,7 @@ def pack(
     lossless: bool,
     unordered: bool,
     chunk: int,
-    effort: int,
+    effort: int | None,
     threshold: int | None,
     jobs: int | None,
     model_name: str | None,
@@ -89,7 +88,8 @@ def pack(
                 progress=ProgressLine(quiet),
             )
     if as_json:
-        click.echo(json.dumps({"output": target, **dataclasses.asdict(ledger)}, indent=2), err=target == "-")
+        totals = {key: value for key, value in dataclasses.asdict(ledger).items() if key != "image_bits"}
+        click.echo(json.dumps({"output": target, **totals}, indent=2), err=target == "-")
     elif not quiet:
         click.echo(_ledger_text(target, ledger), err=target == "-")
 
@@ -135,16 +135,15 @@ def unpack(
     folder = out or Path("unpacked" if str(file) == "-" else file.stem)
     model = models.named(model_name) if model_name else None
     sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
-    with _opened(file) as stream:
+    with opened(file) as stream:
         contents = archive.read_contents(stream)
         problems = list(contents.damages)
         if only:
             written = [_take(stream, contents, name, sampling, model, folder, force) for name in only]
         else:
-            workers = min(jobs or cores(), max(1, len(contents.places)))
             with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
                 restored = packing.restore(
-                    stream, contents, restorer, sampling, model=model, jobs=workers, progress=progress
+                    stream, contents, restorer, sampling, model=model, jobs=jobs or cores(), progress=progress
                 )
             written = restored.written
             problems += restored.lost
@@ -174,12 +173,12 @@ def _take(
 @_JSON
 def list_images(file: Path, names: bool, as_json: bool) -> None:
     """Say what the archive FILE holds, without decoding it."""
-    with _opened(file) as stream:
-        about = packing.inspect(stream)
+    with opened(file) as stream:
+        about = packing.inspect(stream, names)
     if as_json:
         click.echo(json.dumps(about, indent=2))
     else:
-        for line in _about_lines(about, names):
+        for line in _about_lines(about):
             click.echo(line)
     for problem in about["damages"]:
         click.echo(f"Error: {file}: {problem}", err=True)
@@ -187,14 +186,13 @@ def list_images(file: Path, names: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _about_lines(about: dict[str, Any], names: bool) -> Iterator[str]:
+def _about_lines(about: dict[str, Any]) -> Iterator[str]:
     kind = ("lossless" if about["lossless"] else "lossy") + (", a set without order" if not about["ordered"] else "")
     yield f"{about['images']} images in {about['chunks']} chunks, {kind}, model {about['model']}"
     yield f"{about['bytes']} bytes, {8 * about['bytes'] / max(1, about['images']):.2f} bits an image"
     for source in about["sources"]:
         yield f"  {source}"
-    if names:
-        yield from about["names"]
+    yield from about.get("names", ())
 
 
 def _ledger_text(target: str, ledger: Ledger) -> str:
@@ -218,28 +216,14 @@ def _ledger_text(target: str, ledger: Ledger) -> str:
 
 
 def _default_name(sources: tuple[str, ...]) -> str:
-    if len(sources) > 1:
-        raise click.UsageError("several sources need a name for the archive: -o FILE")
     path = Path(sources[0].split(".npz:")[0])
+    if len(sources) > 1 or path.name in ("", ".."):
+        raise click.UsageError("several sources, and folders without a name, need one for the archive: -o FILE")
     return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
 
 
 def _default_jobs(unordered: bool) -> int:
     return 1 if unordered else cores()
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """An archive to read; from stdin it is held in memory."""
-    if str(path) == "-":
-        yield io.BytesIO(read_bytes(path))
-        return
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise VlaeError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        yield file
 
 
 @contextlib.contextmanager

@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
-from vlae_codec import codec, pixels
+from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
 from vlae_codec.errors import VlaeError
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
+from vlae_codec.threads import cores
 
-from .files import ProgressLine, Targets, check_stdin_once, output_for, read_bytes, write
+from .files import ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
 _RESAMPLED = (
@@ -209,14 +210,22 @@ def _decode(
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 @click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
-    """Check the integrity of FILES without writing anything."""
+    """Check the integrity of FILES, images and archives, without writing anything."""
     model = models.named(model_name) if model_name else None
     check_stdin_once(files)
     failures = _Failures()
     for file in files:
-        with failures.of(file):
-            codec.decode([read_bytes(file)], model=model)
-            if not quiet:
+        with failures.of(file), opened(file) as stream:
+            start, problems = stream.read(2), list[str]()
+            if container.is_archive(start):
+                from vlae_codec import pack as packing
+
+                problems = packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet))
+            else:
+                codec.decode([start + read_rest(stream, file)], model=model)
+            for problem in problems:
+                failures.tell(problem)
+            if not (problems or quiet):
                 click.echo(f"{file}: ok")
     failures.finish()
 
@@ -226,8 +235,16 @@ def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 @click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 def info(file: Path, as_json: bool, model_name: str | None) -> None:
-    """Say what FILE holds."""
-    about = codec.inspect(read_bytes(file), models.named(model_name) if model_name else None)
+    """Say what FILE holds, an image or an archive."""
+    model = models.named(model_name) if model_name else None
+    with opened(file) as stream:
+        start = stream.read(2)
+        if container.is_archive(start):
+            from vlae_codec import pack as packing
+
+            about = packing.inspect(stream)
+        else:
+            about = codec.inspect(start + read_rest(stream, file), model)
     if as_json:
         click.echo(json.dumps(about, indent=2))
         return
@@ -309,11 +326,14 @@ class _Failures:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, BrokenPipeError) or not isinstance(error, VlaeError | OSError):
             return False
-        text = str(error) if isinstance(error, VlaeError) else str(error.strerror)
+        self.tell(str(error) if isinstance(error, VlaeError) else str(error.strerror))
+        return True
+
+    def tell(self, text: str) -> None:
+        """Reports an error about the path given last."""
         name = "" if str(self._path) in text else f"{self._path}: "
         click.echo(f"Error: {name}{text}", err=True)
         self.count += 1
-        return True
 
     def finish(self) -> None:
         """Exits with 1 if anything failed."""

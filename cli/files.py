@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -34,6 +37,36 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise VlaeError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read here and there; stdin is held in memory.
+
+    Raises:
+        VlaeError: it is missing, a folder, or unreadable.
+    """
+    if str(path) == "-":
+        yield io.BytesIO(read_bytes(path))
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise VlaeError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def read_rest(file: BinaryIO, path: Path) -> bytes:
+    """A file from here to its end.
+
+    Raises:
+        VlaeError: it is beyond any size we can use.
+    """
+    data = file.read(LARGEST_BYTES + 1)
+    if len(data) > LARGEST_BYTES:
+        raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
+    return data
 
 
 def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:

@@ -19,6 +19,7 @@ _MODULES = {
     "codec": ("compress", "decompress", "demo", "info", "models", "test"),
     "archive": ("list", "pack", "unpack"),
     "data": ("data",),
+    "measure": ("measure",),
     "training": ("card", "evaluate", "export", "train"),
 }
 """The commands of each module, which is imported when one of them is called."""

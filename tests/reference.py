@@ -1,4 +1,4 @@
-"""The integer networks once more: slowly, obviously, with Python's integers and no numpy arithmetic.
+"""The integer networks and the bit stack once more: slowly, obviously, with Python's integers and no numpy arithmetic.
 
 Written from FORMAT.md's description of the computation, not from the code. Nested lists are indexed [row][col][channel].
 """
@@ -6,6 +6,8 @@ Written from FORMAT.md's description of the computation, not from the code. Nest
 from __future__ import annotations
 
 from decimal import Decimal, getcontext
+from functools import cache
+from itertools import accumulate, pairwise
 
 getcontext().prec = 40
 
@@ -34,6 +36,86 @@ def sigmoid24(x: int, bits: int) -> int:
     if x < 0:
         return (1 << 24) - sigmoid24(-x, bits)
     return (1 << 54) // ((1 << 30) + exp30(x, bits))
+
+
+@cache
+def normal_halves() -> list[int]:
+    """H(0), H(1), ..., H(5792)."""
+    density = [exp30((2 * j + 1) ** 2 + (1 << 10) >> 11, 12) >> 6 for j in range(5792)]
+    return [0, *accumulate(density)]
+
+
+def normal24(x: int) -> int:
+    """The normal CDF at x / 2^10, times 2^24."""
+    x = max(-5792, min(5792, x))
+    if x < 0:
+        return (1 << 24) - normal24(-x)
+    halves = normal_halves()
+    return (1 << 23) * (halves[-1] + halves[x]) // halves[-1]
+
+
+def cell_counts(cdf, lowest: int, cells: int) -> list[int]:
+    """The counts of all lattice points, given F(k)."""
+    inner = [(cdf(lowest + i) * ((1 << 24) - cells) >> 24) + i for i in range(1, cells)]
+    edges = [0, *inner, 1 << 24]
+    return [upper - lower for lower, upper in pairwise(edges)]
+
+
+class Stack:
+    """The stack of an archive."""
+
+    def __init__(self, bottom: int) -> None:
+        self.state, self.words = (1 << 31) + bottom, []
+
+    @classmethod
+    def read(cls, data: bytes) -> Stack:
+        stack = cls(0)
+        data += bytes(-len(data) % 4)
+        words = [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
+        stack.state, stack.words = sum(word << 32 * i for i, word in enumerate(words[-2:])), words[:-2]
+        return stack
+
+    def write(self) -> bytes:
+        words = [*self.words, self.state & 0xFFFFFFFF, self.state >> 32]
+        return b"".join(word.to_bytes(4, "little") for word in words).rstrip(b"\0")
+
+    def push_range(self, cum: int, count: int) -> None:
+        if self.state >> 40 >= count:
+            self.words.append(self.state & 0xFFFFFFFF)
+            self.state >>= 32
+        self.state = (self.state // count << 24) + self.state % count + cum
+
+    def pop_range(self, cum: int, count: int) -> None:
+        self.state = (self.state >> 24) * count + (self.state & 0xFFFFFF) - cum
+        if self.state < 1 << 32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+
+    def push(self, symbol: int, counts: list[int]) -> None:
+        self.push_range(sum(counts[:symbol]), counts[symbol])
+
+    def pop(self, counts: list[int]) -> int:
+        quantile, symbol, cum = self.state & 0xFFFFFF, 0, 0
+        while quantile >= cum + counts[symbol]:
+            cum += counts[symbol]
+            symbol += 1
+        self.pop_range(cum, counts[symbol])
+        return symbol
+
+    def push_uniform(self, value: int, size: int) -> None:
+        if size > 1:
+            self.push_range(value * ((1 << 24) // size), uniform_count(value, size))
+
+    def pop_uniform(self, size: int) -> int:
+        if size == 1:
+            return 0
+        value = min((self.state & 0xFFFFFF) // ((1 << 24) // size), size - 1)
+        self.pop_range(value * ((1 << 24) // size), uniform_count(value, size))
+        return value
+
+
+def uniform_count(value: int, size: int) -> int:
+    count = (1 << 24) // size
+    return count if value < size - 1 else (1 << 24) - count * (size - 1)
 
 
 class Layers:
@@ -103,8 +185,39 @@ class Layers:
             h = add(h, self.conv(f"pixels.blocks.{i}.second", each(elu, inner)))
         return [self.affine("pixels.output", [elu(v) for v in h[r][c]])[0] for r, c in places]
 
+    def encode(self, field) -> tuple[list[int], list[int]]:
+        """Means and log sigmas of q(z|x)."""
+        h = self.conv("encoder.input", gather([[[int(v)] for v in row] for row in field]))
+        h = self.blocks("encoder.top", h)
+        h = self.blocks("encoder.bottom", self.conv("encoder.down", each(elu, h), stride=2))
+        flat = [elu(v) for row in h for pixel in row for v in pixel]
+        out = self.affine("encoder.posterior", [elu(v) for v in self.affine("encoder.dense", flat)])
+        return out[: len(out) // 2], out[len(out) // 2 :]
+
+    def posterior_counts(self, field) -> list[list[int]]:
+        """The counts of all lattice points of each latent, of q(z|x)."""
+        a, e7, found = self.arrays, nearest(Decimal(7).exp() * (1 << 16)), []
+        lattice = zip(a["prior.steps"], a["prior.lowest"], *self.encode(field), strict=True)
+        for step, lowest, m, s in lattice:
+            inverse = exp30(max(0, min(9 << 12, s + (7 << 12))), 12) * e7 >> 30
+
+            def cdf(k, step=step, m=m, inverse=inverse):
+                return normal24(((2 * k - 1) * step - 2 * m) * inverse >> 19)
+
+            found.append(cell_counts(cdf, lowest, a["prior.cells"]))
+        return found
+
+    def ink_counts(self, field, context) -> list[int]:
+        """The count of ink of each pixel of a field, in raster order."""
+        return [min(max(sigmoid24(4 * v, 12), 1), (1 << 24) - 1) for v in self.logits(field, context)]
+
     def prior_counts(self, k: list[int]) -> list[int]:
         """The count of each lattice coordinate given those before it."""
+        lowest = self.arrays["prior.lowest"]
+        return [counts[v - low] for v, low, counts in zip(k, lowest, self.all_prior_counts(k), strict=True)]
+
+    def all_prior_counts(self, k: list[int]) -> list[list[int]]:
+        """The counts of all lattice points of each latent given those before it."""
         a = self.arrays
         steps, lowest, cells, degrees = a["prior.steps"], a["prior.lowest"], a["prior.cells"], a["prior.degrees"]
         z = [step * value for step, value in zip(steps, k, strict=True)]
@@ -127,17 +240,12 @@ class Layers:
             e6 = nearest(Decimal(6).exp() * (1 << 16))
             inverse = [exp30(max(0, min(9 << 12, v + (6 << 12))), 12) * e6 >> 30 for v in log_s]
 
-            def cumulative(c, step=step, weights=weights, mu=mu, inverse=inverse, low=lowest[i]):
-                if c <= low:
-                    return 0
-                if c >= low + cells:
-                    return 1 << 24
+            def cdf(c, step=step, weights=weights, mu=mu, inverse=inverse):
                 edge = (2 * c - 1) * step
                 arguments = [(edge - 2 * m) * s >> 17 for m, s in zip(mu, inverse, strict=True)]
-                cdf = sum(w * sigmoid24(v, 12) for w, v in zip(weights, arguments, strict=True)) >> 20
-                return (cdf * ((1 << 24) - cells) >> 24) + c - low
+                return sum(w * sigmoid24(v, 12) for w, v in zip(weights, arguments, strict=True)) >> 20
 
-            found.append(cumulative(k[i] + 1) - cumulative(k[i]))
+            found.append(cell_counts(cdf, lowest[i], cells))
         return found
 
 
@@ -154,6 +262,14 @@ def add(one, other):
     return [
         [[a + b for a, b in zip(p, q, strict=True)] for p, q in zip(r, s, strict=True)]
         for r, s in zip(one, other, strict=True)
+    ]
+
+
+def gather(image):
+    """The inverse of `spread`."""
+    return [
+        [sum((image[2 * r + i][2 * c + j] for i in (0, 1) for j in (0, 1)), []) for c in range(len(image[0]) // 2)]
+        for r in range(len(image) // 2)
     ]
 
 

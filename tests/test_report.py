@@ -12,7 +12,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from vlae_codec import report
+from vlae_codec import page as pages
+from vlae_codec import plots, report
 from vlae_codec.errors import VlaeError
 from vlae_codec.pixels import contact_sheet, demo_digits, png_bytes
 
@@ -29,6 +30,7 @@ def made_up():
         "kl_bits": kl,
         "negative_elbo_bits": kl + rng.gamma(40, 2.5, N),
         "coded_latents_bits": kl + rng.normal(1, 2, N),
+        "coding_gap_bits": rng.normal(1, 4, N),
         "lossy_file_bits": np.ceil((kl + 40) / 8) * 8,
         "lossless_file_bits": np.ceil(kl + 140) * 8 / 8,
         "archive_lossless_bits": kl + 101.25,
@@ -59,7 +61,7 @@ def made_up():
         pixels=N * 784,
         per_image=per_image,
         archives=archives,
-        sets={"xz": {"bytes": 1520, "payload_bytes": 1463}},
+        sets={"xz": {"bytes": 1520, "payload_bytes": 1463, "layout": "packed bits"}},
         classified={"originals_right": 39, "lossy_right": 38, "images": N},
         unavailable=["JBIG2: no Python library encodes it"],
         notes=["a note"],
@@ -101,7 +103,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return report.html(MADE_UP, [("originals & copies", SHEET)])
+    return pages.html(MADE_UP, [("originals & copies", SHEET)])
 
 
 def test_the_summary_is_numpys_and_json():
@@ -147,7 +149,7 @@ def test_text_goes_from_theory_to_rivals_in_aligned_lines():
     assert "JBIG2" in shown
 
 
-def test_the_coding_gap_is_against_the_right_theory():
+def test_columns_are_held_against_the_right_theory():
     means = {key: column.mean() for key, column in MADE_UP.per_image.items()}
     rows = {row[0]: row for row in report._columns_table(MADE_UP).groups[1][1]}
     lossy, lossless = (
@@ -187,13 +189,22 @@ def test_the_page_stands_alone(page):
     assert "http" not in page
     assert "@import" not in page
     words = " ".join(parsed.words)
-    for word in ("Latent code", "Re-sampling", "KL", "−ELBO", "Bits-back", "Coding gap", "Lossy means re-sampled"):
+    for word in (
+        "Latent code",
+        "Re-sampling",
+        "KL",
+        "−ELBO",
+        "Bits-back",
+        "Above theory",
+        "Coding gap",
+        "Lossy means re-sampled",
+    ):
         assert word in words
     assert parsed.tags.count("caption") == parsed.tags.count("table")
 
 
 def test_the_same_measurement_gives_the_same_page(page):
-    assert report.html(made_up(), [("originals & copies", SHEET)]) == page
+    assert pages.html(made_up(), [("originals & copies", SHEET)]) == page
 
 
 def test_hostile_names_are_shown_and_do_nothing():
@@ -204,11 +215,11 @@ def test_hostile_names_are_shown_and_do_nothing():
         sha256=HOSTILE,
         per_image={**MADE_UP.per_image, HOSTILE: MADE_UP.per_image["kl_bits"], f"{HOSTILE}_bits": np.ones(N)},
         archives=[{**MADE_UP.archives[0], "kind": HOSTILE, "order": HOSTILE, "ledger": {HOSTILE: 1.0}}],
-        sets={HOSTILE: {"bytes": 1, "payload_bytes": 1}},
+        sets={HOSTILE: {"bytes": 1, "payload_bytes": 1, "layout": HOSTILE}},
         unavailable=[HOSTILE],
         notes=[HOSTILE, "{body} {title}"],
     )
-    page = report.html(hostile, [(HOSTILE, SHEET)])
+    page = pages.html(hostile, [(HOSTILE, SHEET)])
     assert "<script" not in page
     assert "script" not in Page(page).tags
     assert page.count("&lt;script&gt;") > 8
@@ -220,8 +231,8 @@ def test_hostile_names_are_shown_and_do_nothing():
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_plots_are_files_and_the_same_each_time(tmp_path, suffix):
-    report.plot(MADE_UP, tmp_path / f"a{suffix}")
-    report.plot(made_up(), tmp_path / f"b{suffix}")
+    plots.plot(MADE_UP, tmp_path / f"a{suffix}")
+    plots.plot(made_up(), tmp_path / f"b{suffix}")
     data = (tmp_path / f"a{suffix}").read_bytes()
     assert data == (tmp_path / f"b{suffix}").read_bytes()
     assert data.startswith({".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix])
@@ -230,15 +241,15 @@ def test_plots_are_files_and_the_same_each_time(tmp_path, suffix):
 def test_a_plot_of_another_kind_is_refused(tmp_path):
     for name in ("plot.bmp", "plot"):
         with pytest.raises(VlaeError, match=r"\.png, \.svg or \.pdf"):
-            report.plot(MADE_UP, tmp_path / name)
+            plots.plot(MADE_UP, tmp_path / name)
 
 
 def test_without_matplotlib_there_are_numbers_but_no_plots(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(VlaeError, match=r"pip install 'vlae-codec\[plot\]'"):
-        report.plot(MADE_UP, tmp_path / "plot.png")
+        plots.plot(MADE_UP, tmp_path / "plot.png")
     assert not (tmp_path / "plot.png").exists()
-    page = report.html(MADE_UP)
+    page = pages.html(MADE_UP)
     assert Page(page).tags.count("img") == 0
     assert "There are no plots here" in page
 
@@ -246,8 +257,8 @@ def test_without_matplotlib_there_are_numbers_but_no_plots(monkeypatch, tmp_path
 def test_little_can_be_measured():
     bare = report.Measurement("one", "tiny", "00", 1, 784, {"lossy_file_bits": np.array([0.0])})
     assert "lossy file" in report.text(bare)
-    Page(report.html(bare))
-    Page(report.html(dataclasses.replace(bare, per_image={}, archives=MADE_UP.archives)))
+    Page(pages.html(bare))
+    Page(pages.html(dataclasses.replace(bare, per_image={}, archives=MADE_UP.archives)))
     assert report.csv_text(bare) == "image,lossy_file_bits\n0,0.0\n"
 
 

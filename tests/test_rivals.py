@@ -76,7 +76,17 @@ def test_sets_of_images_are_measured_as_one_stream():
     assert {"xz", "bzip2"} <= set(sizes)
     assert all(size["payload_bytes"] <= size["bytes"] for size in sizes.values())
     assert sizes["xz"]["payload_bytes"] < sizes["xz"]["bytes"]
-    assert len(rivals.packed(DIGITS)) == 98 * len(DIGITS)
+    for rival in rivals.set_codecs():
+        files = {layout: len(rival.encode(laid_out(DIGITS))) for layout, laid_out in rivals.LAYOUTS.items()}
+        assert sizes[rival.name]["bytes"] == min(files.values()) == files[sizes[rival.name]["layout"]]
+
+
+def test_layouts_keep_every_pixel():
+    bits, count = np.stack([digit.bits for digit in DIGITS]), len(DIGITS)
+    of = {layout: np.frombuffer(laid_out(DIGITS), np.uint8) for layout, laid_out in rivals.LAYOUTS.items()}
+    assert np.array_equal(np.unpackbits(of["packed bits"]).reshape(bits.shape), bits)
+    assert np.array_equal(np.unpackbits(of["rows padded to bytes"].reshape(count, 28, 4), axis=2, count=28), bits)
+    assert np.array_equal(of["one byte a pixel"].reshape(bits.shape), bits)
 
 
 def test_what_is_missing_is_said(monkeypatch):

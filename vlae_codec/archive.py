@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -27,7 +27,15 @@ from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
 LARGEST_CHUNK = 1 << 17
 """Most fields, and most images, of a chunk."""
 CHUNK_MARKER, INDEX_MARKER = b"\xd7vlC", b"\xd7vlI"
-_LOSSY, _SET = 1, 2
+DICTIONARY = (
+    b'[{"kind":"idx","file":"train-images-idx3-ubyte","gz":true,"packed":false},{"kind":"npy","file":"images.npy",'
+    b'"dtype":"|b1","shape":[60000,28,28],"paper":0,"ink":1,"packed":false},{"kind":"files","count":100}]'
+    b'[{"kind":"npz","file":"mnist.npz","dtype":"|u1","shape":[10000,98],"paper":0,"ink":255,"key":"test","packed":true}]'
+)
+"""What manifests are likely to contain."""
+_LOSSY, _SET, _SAMPLES_SHIFT = 1, 2, 2
+MOST_SAMPLES = 32
+"""Of q for each field of a lossless archive."""
 _LARGEST_TEXT = 1 << 26  # of names and manifests, inflated
 _LARGEST_HEADER, _SHORT_HEAD = 1 << 24, 1 << 14
 _CHECK_BYTES = 4
@@ -35,23 +43,33 @@ _CHECK_BYTES = 4
 
 @dataclass(frozen=True)
 class Header:
-    """What all chunks share. `forms` say what the sources were: see `manifest`."""
+    """What all chunks share. `forms` say what the sources were: see `manifest`; `samples`: see `chain.push`."""
 
     model: int | bytes
     lossy: bool
     ordered: bool
     forms: tuple[Form, ...]
+    samples: int = 1
 
     @property
     def images(self) -> int:
         """How many images the sources held."""
         return sum(form.count for form in self.forms)
 
+    def parts(self, first: int, images: int) -> Iterator[tuple[Form, range]]:
+        """Which of them images `first` to `first` + `images` - 1 are: a source, and its images among them, from 0."""
+        start = 0
+        for form in self.forms:
+            own = range(max(0, first - start), min(form.count, first + images - start))
+            if own:
+                yield form, own
+            start += form.count
+
     def write(self) -> bytes:
         """The header's bytes."""
         manifests = [form.manifest() for form in self.forms]
-        text = deflate(json.dumps(manifests, ensure_ascii=False, separators=(",", ":")).encode())
-        options = self.lossy * _LOSSY | (not self.ordered) * _SET
+        text = deflate(json.dumps(manifests, ensure_ascii=False, separators=(",", ":")).encode(), DICTIONARY)
+        options = self.lossy * _LOSSY | (not self.ordered) * _SET | self.samples.bit_length() - 1 << _SAMPLES_SHIFT
         return checked(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
 
 
@@ -147,7 +165,7 @@ def read_contents(file: BinaryIO) -> Contents:
             raise front
         places = tuple(_scan(file, size, front.images))
         return Contents(front, places, ("the index is damaged or cut off; chunks were looked for",))
-    damaged = isinstance(front, FormatError)
+    damaged = front != index[0]
     return Contents(*index, ("the header is damaged; its copy in the index was used",) if damaged else ())
 
 
@@ -166,16 +184,17 @@ def read_header(data: bytes) -> tuple[Header, int]:
     length, at = read_varint(data, at + 1)
     text, end = data[at : at + length], at + length
     read_checked(data, end, "header")
-    if options & ~(_LOSSY | _SET):
+    samples = 1 << (options >> _SAMPLES_SHIFT)
+    if samples > MOST_SAMPLES or (options & _LOSSY and options != _LOSSY):
         raise FormatError("the archive has options that this version does not know; upgrade vlae-codec")
     try:
-        manifests = json.loads(inflate(text))
+        manifests = json.loads(inflate(text, DICTIONARY).decode())
     except (ValueError, RecursionError):
         manifests = None
     if not isinstance(manifests, list) or not manifests:
         raise FormatError("the archive does not say what its sources were: it is damaged")
     forms = tuple(manifest.read(one) for one in manifests)
-    return Header(model, bool(options & _LOSSY), not options & _SET, forms), end + _CHECK_BYTES
+    return Header(model, bool(options & _LOSSY), not options & _SET, forms, samples), end + _CHECK_BYTES
 
 
 def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
@@ -219,19 +238,19 @@ def read_checked(data: bytes, end: int, what: str) -> None:
         raise FormatError(f"the check of the archive's {what} fails: it is damaged or cut short")
 
 
-def deflate(data: bytes) -> bytes:
-    """Raw deflate (RFC 1951)."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+def deflate(data: bytes, dictionary: bytes = b"") -> bytes:
+    """Raw deflate (RFC 1951), as if the dictionary had come before."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=dictionary)
     return packer.compress(data) + packer.flush()
 
 
-def inflate(data: bytes) -> bytes:
+def inflate(data: bytes, dictionary: bytes = b"") -> bytes:
     """The inverse of `deflate`.
 
     Raises:
         FormatError: it is no such data, or inflates to more than any archive needs.
     """
-    unpacker = zlib.decompressobj(-15)
+    unpacker = zlib.decompressobj(-15, zdict=dictionary)
     try:
         text = unpacker.decompress(data, _LARGEST_TEXT)
     except zlib.error as error:
@@ -270,15 +289,16 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] |
             chunk_bytes, at = read_varint(data, at)
             images, at = read_varint(data, at)
             rows.append((chunk_bytes, images))
-        header, header_bytes = read_header(data[at : length - _CHECK_BYTES])
+        copy = data[at : length - _CHECK_BYTES]
+        header, header_bytes = read_header(copy)
     except FormatError:
         return None
     places, offset, first = [], header_bytes, 0
     for chunk_bytes, images in rows:
         places.append(Place(offset, chunk_bytes, first, images))
         offset, first = offset + chunk_bytes, first + images
-    fits = offset == size - 4 - length and first == header.images
-    return (header, tuple(places)) if fits else None
+    fits = offset == size - 4 - length and first == header.images and header_bytes == len(copy)
+    return (header, tuple(places)) if fits and all(0 < images <= LARGEST_CHUNK for _, images in rows) else None
 
 
 def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
@@ -296,8 +316,7 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     places, done = [], 0
     for place in [*sorted(found, key=lambda place: place.first), Place(size, 0, images, 0)]:
         if done <= place.first <= images - place.images:
-            gap = range(done, place.first, LARGEST_CHUNK)
-            places += [Place(size, 0, first, min(LARGEST_CHUNK, place.first - first)) for first in gap]
+            places += [Place(size, 0, done, place.first - done)] * (done < place.first)
             places.append(place)
             done = place.first + place.images
     return places[:-1]
@@ -345,12 +364,21 @@ def _parse_head(data: bytes) -> tuple[Head, int]:
     read_checked(data, at, "chunk")
     if any(form_number >= len(forms) for form_number, _ in pairs):
         raise FormatError("a chunk of the archive names a size that it does not have: it is damaged")
-    names = tuple(inflate(text).decode("utf-8", "replace").split("\n")) if text else ()
     runs = tuple((forms[form_number], count) for form_number, count in pairs)
-    head = Head(numbers[0], names, runs, Counted(*numbers[1:4]), payload_bytes)
-    if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK or len(names) > head.images:
+    head = Head(numbers[0], _read_names(text), runs, Counted(*numbers[1:4]), payload_bytes)
+    if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK:
         raise FormatError(f"a chunk of the archive claims {head.images} images of {head.fields} fields: it is damaged")
     return head, at + _CHECK_BYTES
+
+
+def _read_names(text: bytes) -> tuple[str, ...]:
+    lines = inflate(text) if text else b""
+    if lines.count(b"\n") >= LARGEST_CHUNK:
+        raise FormatError("a chunk of the archive has more names than it may have images: it is damaged")
+    try:
+        return tuple(map(manifest.check_name, lines.decode().split("\n"))) if text else ()
+    except UnicodeDecodeError as error:
+        raise FormatError("a name in the archive is no UTF-8 text: it is damaged") from error
 
 
 def _read_format(data: bytes, at: int) -> tuple[Format, int]:

@@ -9,6 +9,9 @@ A field thus costs KL(q || p) - log2 p(x|k), minus the ELBO, on a real stack (BB
   stack (`schedule`). If one pops more than there is, `start` is doubled and the chain begun anew.
 - Fields without ink, and fields on which the model does worse than a bit a pixel, are told apart by `Kind`.
 - The word at the bottom is a CRC of the fields' pixels: it pays for the start of the stack, and checks everything.
+- Several samples of q for each field recover part of what the ELBO leaves (Ruan et al. 2021, "Improving lossless compression
+  rates via Monte Carlo bits-back coding", BB-IS): pop k_1 .. k_N, pop one of them by its weight w_i = p(x, k_i) / q(k_i|x),
+  push the others back, and a number below N: the cost is -log2 of the mean weight.
 - A set without order gets log2(n!) bits back, for which field comes next is popped too: see `_Remaining`.
 """
 
@@ -21,16 +24,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import fields as entries
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from . import latents
 from .cells import Counts, Latents
+from .codebook import Posterior
 from .entropy import Stack
 from .errors import FormatError
-from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
+from .fixed import COUNT_BITS, LATENT_BITS, Integers, choice_counts, code_length_bits, ink_counts, log2_counts
 from .latents import BLANK, LATTICE, Blank, Lattice, Number, PrefixCode
 from .model import Model
 from .network import SIDE, WAVEFRONT, Bits
@@ -64,7 +68,8 @@ class Kind(enum.IntEnum):
 class Tally:
     """Where the bits of a chain went, measured on the stack: they add up to eight times its bytes.
 
-    popped_bits (negative): popped with q(k|x). latent_bits, pixel_bits: pushed with p(k) and p(x|k). start_bits: latents of
+    popped_bits (negative): popped with q(k|x), and by weight, less what was pushed back. latent_bits, pixel_bits: pushed
+    with p(k), and with the number of samples; and with p(x|k). start_bits: latents of
     the fields at the start. order_bits (negative): popped by a set without order. raw_bits, kind_bits: raw
     pixels, and which field is of which kind. bottom_bits: the word at the bottom. rounding_bits: to whole bytes.
     """
@@ -93,7 +98,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Costs:
-    """Per field, in coding order, (n,) bits: what the stack gained; in theory, KL(q || p) over cells, and -log2 p(x|k)."""
+    """Per field, in coding order, (n,) bits: what the stack gained; in theory, KL(q || p) over cells, and -log2 p(x|k).
+
+    The last is the mean over all samples.
+    """
 
     net_bits: Floats
     kl_bits: Floats
@@ -116,36 +124,66 @@ class Counted:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A chain, where its bits went, and what its coded fields cost."""
+    """A chain, where its bits went, what its coded fields cost, and the `Kind` of each field, (n,)."""
 
     data: bytes
     counted: Counted
     tally: Tally
     costs: Costs
+    kinds: npt.NDArray[np.int64]
+
+    def field_bits(self, inside: Inside) -> Floats:
+        """What each field added to the chain, (n,) bits, given which of its pixels are inside; of an ordered chain only."""
+        bits = np.zeros(len(self.kinds))
+        bits[self.kinds == Kind.CODED] = self.costs.net_bits
+        raw = self.kinds == Kind.RAW
+        bits[raw] = inside[raw].sum(axis=(1, 2))
+        if self.counted.blank or self.counted.raw:
+            counts = _kind_counts(len(self.kinds), self.counted)
+            bits += code_length_bits(np.take_along_axis(counts, self.kinds[:, None], axis=1)[:, 0])
+        return bits
 
 
-def schedule(fields: int, start: int) -> list[int]:
-    """Sizes of the batches behind the first `start` fields: at most half of what is before them, and at most BATCH."""
-    sizes, done = [], start
+class Batch(NamedTuple):
+    """So many fields, and samples of q for each."""
+
+    size: int
+    samples: int
+
+
+def schedule(fields: int, start: int, samples: int = 1) -> list[Batch]:
+    """The batches behind the first `start` fields, never to pop more than half of what the fields before them pushed.
+
+    Samples are a power of two, at most `samples` and half the fields before; fields at most BATCH.
+    """
+    batches, done = [], start
     while done < fields:
-        sizes.append(min(max(1, done // 2), BATCH, fields - done))
-        done += sizes[-1]
-    return sizes
+        few = min(samples, 1 << max(1, done // 2).bit_length() - 1)
+        size = min(max(1, done // (2 * few)), BATCH, fields - done)
+        batches.append(Batch(size, few))
+        done += size
+    return batches
 
 
-def push(model: Model, fields: Bits, inside: Inside, done: Done | None = None) -> Pushed:
-    """A chain of fields (n, 28, 28), of whose pixels those `inside` are coded and the others are 0."""
+def push(model: Model, fields: Bits, inside: Inside, done: Done | None = None, samples: int = 1) -> Pushed:
+    """A chain of fields (n, 28, 28), of whose pixels those `inside` are coded and the others are 0.
+
+    Args:
+        samples: of q for each field, a power of two; they cost time in proportion.
+    """
     kinds = np.where(fields.any(axis=(1, 2)), Kind.CODED, Kind.BLANK)
-    pushed = _push_kinds(model, fields, inside, kinds, done)
+    pushed = _push_kinds(model, fields, inside, kinds, done, samples)
     coded = np.flatnonzero(kinds == Kind.CODED)
     worse = coded[pushed.costs.net_bits > inside[coded].sum(axis=(1, 2))]
     if not len(worse):
         return pushed
     kinds[worse] = Kind.RAW
-    return _push_kinds(model, fields, inside, kinds, None)
+    return _push_kinds(model, fields, inside, kinds, None, samples)
 
 
-def pop(model: Model, data: bytes, counted: Counted, inside: Inside, done: Done | None = None) -> Bits:
+def pop(
+    model: Model, data: bytes, counted: Counted, inside: Inside, done: Done | None = None, samples: int = 1
+) -> Bits:
     """The inverse of `push`, given which pixels are inside, (n, 28, 28).
 
     Raises:
@@ -157,9 +195,9 @@ def pop(model: Model, data: bytes, counted: Counted, inside: Inside, done: Done 
     at = coded = np.flatnonzero(kinds == Kind.CODED)
     if not min(1, len(coded)) <= counted.start <= len(coded):
         raise FormatError("the archive claims more fields at the start of a chain than it has: it is damaged")
-    for size in reversed(schedule(len(coded), counted.start)):
+    for size, few in reversed(schedule(len(coded), counted.start, samples)):
         at, batch = at[:-size], at[-size:]
-        fields[batch] = coder.pop_batch(inside[batch])
+        fields[batch] = coder.pop_batch(inside[batch], few)
         if done:
             done(size)
     for place in reversed(at):
@@ -170,7 +208,7 @@ def pop(model: Model, data: bytes, counted: Counted, inside: Inside, done: Done 
     return fields
 
 
-def push_set(model: Model, fields: Bits, inside: npt.NDArray[np.bool_], done: Done | None = None) -> Pushed:
+def push_set(model: Model, fields: Bits, inside: Inside, done: Done | None = None, samples: int = 1) -> Pushed:
     """A chain of fields whose order does not matter; the pixels `inside` (28, 28) are the same in all."""
     start = 1
     while True:
@@ -179,20 +217,22 @@ def push_set(model: Model, fields: Bits, inside: npt.NDArray[np.bool_], done: Do
         coder.tally.bottom_bits = coder.stack.bits
         first = _unpacked([remaining.last() for _ in range(min(start, len(fields)))])
         parts = [coder.push_first(field, inside) for field in first]
-        for size in schedule(len(fields), len(first)):
+        for size, few in schedule(len(fields), len(first), samples):
             with coder.tally.counting("order_bits", coder.stack):
                 batch = _unpacked([remaining.pick(coder.stack) for _ in range(size)])
-            parts.append(coder.push_batch(batch, np.broadcast_to(inside, batch.shape)))
+            parts.append(coder.push_batch(batch, np.broadcast_to(inside, batch.shape), few))
             if coder.stack.exhausted:
                 break
             if done:
                 done(size)
         else:
-            return coder.finish(Counted(len(first)), parts)
+            return coder.finish(Counted(len(first)), parts, np.full(len(fields), Kind.CODED, np.int64))
         start *= 2
 
 
-def pop_set(model: Model, data: bytes, count: int, start: int, inside: Inside, done: Done | None = None) -> Bits:
+def pop_set(
+    model: Model, data: bytes, count: int, start: int, inside: Inside, done: Done | None = None, samples: int = 1
+) -> Bits:
     """The inverse of `push_set`, sorted: (count, 28, 28).
 
     Raises:
@@ -201,8 +241,8 @@ def pop_set(model: Model, data: bytes, count: int, start: int, inside: Inside, d
     if not min(1, count) <= start <= count:
         raise FormatError("the archive claims more fields at the start of a chain than it has: it is damaged")
     coder, remaining = _Coder(model, Stack.read(data), Tally()), _Remaining([])
-    for size in reversed(schedule(count, start)):
-        batch = coder.pop_batch(np.broadcast_to(inside, (size, SIDE, SIDE)))
+    for size, few in reversed(schedule(count, start, samples)):
+        batch = coder.pop_batch(np.broadcast_to(inside, (size, SIDE, SIDE)), few)
         for bits in reversed(np.packbits(batch.reshape(size, -1), axis=1)):
             remaining.put_back(coder.stack, bits.tobytes())
         if done:
@@ -214,7 +254,9 @@ def pop_set(model: Model, data: bytes, count: int, start: int, inside: Inside, d
     return fields
 
 
-def _push_kinds(model: Model, fields: Bits, inside: Inside, kinds: npt.NDArray[np.int64], done: Done | None) -> Pushed:
+def _push_kinds(
+    model: Model, fields: Bits, inside: Inside, kinds: npt.NDArray[np.int64], done: Done | None, samples: int
+) -> Pushed:
     """Tries with more and more fields at the start, until no batch pops more than there is."""
     coded, raw = np.flatnonzero(kinds == Kind.CODED), kinds == Kind.RAW
     start = 1
@@ -224,9 +266,9 @@ def _push_kinds(model: Model, fields: Bits, inside: Inside, kinds: npt.NDArray[n
         coder.push_raw(fields[raw], inside[raw])
         first, rest = coded[:start], coded[start:]
         parts = [coder.push_first(fields[place], inside[place]) for place in first]
-        for size in schedule(len(coded), len(first)):
+        for size, few in schedule(len(coded), len(first), samples):
             batch, rest = rest[:size], rest[size:]
-            parts.append(coder.push_batch(fields[batch], inside[batch]))
+            parts.append(coder.push_batch(fields[batch], inside[batch], few))
             if coder.stack.exhausted:
                 break
             if done:
@@ -234,7 +276,7 @@ def _push_kinds(model: Model, fields: Bits, inside: Inside, kinds: npt.NDArray[n
         else:
             counted = Counted(len(first), int((kinds == Kind.BLANK).sum()), int(raw.sum()))
             coder.push_kinds(kinds, counted)
-            return coder.finish(counted, parts)
+            return coder.finish(counted, parts, kinds)
         start *= 2
 
 
@@ -246,41 +288,51 @@ class _Coder:
     stack: Stack
     tally: Tally
 
-    def push_batch(self, fields: Bits, inside: Inside) -> Costs:
+    def push_batch(self, fields: Bits, inside: Inside, samples: int = 1) -> Costs:
         """Fields (B, 28, 28), bits-back: what each costs. If the stack is exhausted half-way, all stops there."""
         q = posterior_counts(self.model, fields)
         with self.tally.counting("popped_bits", self.stack):
-            k = self._pop_cells(q)
-        if self.stack.exhausted:
-            return Costs.joined([])
+            every = [self._pop_cells(q) for _ in range(samples)]
+            if self.stack.exhausted:
+                return Costs.joined([])
+            trials = self._trials(fields, inside, every, q)
+            chosen = self.stack.pop_symbols(trials.counts) if samples > 1 else np.zeros(len(fields), np.int64)
+            for k in reversed(_others(every, chosen)):
+                self._push_cells(k, q)
+        rows = np.arange(len(fields))
         with self.tally.counting("pixel_bits", self.stack):
-            distortion_bits = self._push_pixels(fields, inside, k)
-        p = self._prior_counts(k)
+            self._push_pixels(fields, inside, trials.ink[chosen, rows])
         with self.tally.counting("latent_bits", self.stack):
-            self._push_cells(k, p)
-        log_ratio = np.log2(q) - np.log2(p)
-        latent_bits = np.take_along_axis(log_ratio, self._cell(k), axis=2).sum(axis=(0, 2))
-        kl_bits = np.einsum("dbn,dbn->b", q * 0.5**COUNT_BITS, log_ratio)
-        return Costs(latent_bits + distortion_bits, kl_bits, distortion_bits)
+            self._push_cells(np.stack(every)[chosen, rows], trials.p[chosen, :, rows].transpose(1, 0, 2))
+            self._push_number(chosen, samples)
+        return trials.costs
 
-    def pop_batch(self, inside: Inside) -> Bits:
+    def pop_batch(self, inside: Inside, samples: int = 1) -> Bits:
         """The inverse of `push_batch`."""
+        chosen = self._pop_number(len(inside), samples)
         k = self._pop_latents(len(inside))
         fields = self._pop_pixels(k, inside)
-        self._push_cells(k, posterior_counts(self.model, fields))
+        q = posterior_counts(self.model, fields)
+        every = _with_picked([self._pop_cells(q) for _ in range(samples - 1)], k, chosen)
+        if samples > 1:
+            self.stack.push_symbols(chosen, self._trials(fields, inside, every, q).counts)
+        for k in reversed(every):
+            self._push_cells(k, q)
         return fields
 
     def push_first(self, field: Bits, inside: Inside) -> Costs:
-        """One field (28, 28) with the code that a single file would have."""
-        prefix, one = PrefixCode(self.model.octave_lengths), (field[None], inside[None])
-        choice = choose(self.model, prefix, *one, np.zeros(1, np.int64), _START_EFFORT, False, None)[0]
-        code, before = choice.code, self.stack.bits
-        assert not isinstance(code, Blank)  # it has ink
+        """One field (28, 28) with the code of a single file; one without ink, as only sets have here, with a lattice's."""
+        prefix, one, prior = PrefixCode(self.model.octave_lengths), (field[None], inside[None]), self.model.prior
+        code = choose(self.model, prefix, *one, np.zeros(1, np.int64), _START_EFFORT, False, None)[0].code
+        posterior, before = Posterior.of(self.model, field[None]), self.stack.bits
+        if isinstance(code, Blank):
+            code = Lattice(tuple(prior.nearest(posterior.mu * 2.0**LATENT_BITS)[0].tolist()))
         with self.tally.counting("pixel_bits", self.stack):
-            self._push_pixels(*one, latents.coordinates([code], self.model.prior))
+            ink = self._ink(field[None], latents.coordinates([code], prior))
+            self._push_pixels(*one, ink)
         with self.tally.counting("start_bits", self.stack):
             self._push_code(prefix, code)
-        return Costs(*(np.array([x]) for x in (self.stack.bits - before, choice.kl_bits, choice.distortion_bits)))
+        return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(self.model), _distortion_bits(*one, ink))
 
     def pop_first(self, inside: Inside) -> Bits:
         """The inverse of `push_first`."""
@@ -313,11 +365,11 @@ class _Coder:
             return np.full(count, Kind.CODED, np.int64)
         return self.stack.pop_symbols(_kind_counts(count, counted))
 
-    def finish(self, counted: Counted, parts: list[Costs]) -> Pushed:
+    def finish(self, counted: Counted, parts: list[Costs], kinds: npt.NDArray[np.int64]) -> Pushed:
         """The chain as it is now."""
         data, held_bits = self.stack.write(), self.stack.bits
         self.tally.rounding_bits = 8 * len(data) - held_bits
-        return Pushed(data, counted, self.tally, Costs.joined(parts))
+        return Pushed(data, counted, self.tally, Costs.joined(parts), kinds)
 
     def _push_cells(self, k: Latents, counts: Counts) -> None:
         """Lattice coordinates (B, D) with the counts of all cells (D, B, cells)."""
@@ -349,18 +401,47 @@ class _Coder:
         """Numbers of cells from 0: (D, B, 1)."""
         return (k - self.model.prior.lowest).T[..., None]
 
-    def _push_pixels(self, fields: Bits, inside: Inside, k: Latents) -> Floats:
-        """Pixels of fields given their latents, in coding order, field by field at each pixel; -log2 p(x|k), (B,)."""
+    def _push_number(self, chosen: npt.NDArray[np.int64], samples: int) -> None:
+        """Which sample was chosen for each field, uniformly."""
+        if samples > 1:
+            self.stack.push_symbols(chosen, np.full((len(chosen), samples), (1 << COUNT_BITS) // samples))
 
-        def ink_of(bits: Bits, z: Integers) -> Counts:
+    def _pop_number(self, batch: int, samples: int) -> npt.NDArray[np.int64]:
+        """The inverse of `_push_number`."""
+        if samples == 1:
+            return np.zeros(batch, np.int64)
+        return self.stack.pop_symbols(np.full((batch, samples), (1 << COUNT_BITS) // samples))
+
+    def _trials(self, fields: Bits, inside: Inside, every: list[Latents], q: Counts) -> _Trials:
+        """What each sample of latents is worth for the fields."""
+        ink = np.stack([self._ink(fields, k) for k in every])
+        p = np.stack([self._prior_counts(k) for k in every])
+        cells = np.stack([self._cell(k) for k in every])  # (N, D, B, 1)
+        shown = np.where(fields.reshape(ink.shape[1:]) == 1, ink, (1 << COUNT_BITS) - ink)
+        shown = np.where(inside.reshape(ink.shape[1:]), shown, 1 << COUNT_BITS)  # (N, B, 784)
+        chosen_p = np.take_along_axis(p, cells, axis=3)[..., 0]  # (N, D, B)
+        chosen_q = np.take_along_axis(np.broadcast_to(q, p.shape), cells, axis=3)[..., 0]
+        logs = log2_counts(shown).sum(axis=2) + (log2_counts(chosen_p) - log2_counts(chosen_q)).sum(axis=1)
+        distortion_bits = code_length_bits(shown).sum(axis=2)  # (N, B)
+        net_bits = distortion_bits + np.log2(chosen_q / chosen_p).sum(axis=1)
+        kl_bits = [np.einsum("dbn,dbn->b", q * 0.5**COUNT_BITS, np.log2(q / one)) for one in p]
+        mean_bits = np.log2(len(every)) - np.logaddexp2.reduce(-net_bits, axis=0)
+        return _Trials(
+            ink, p, choice_counts(logs.T), Costs(mean_bits, np.mean(kl_bits, axis=0), distortion_bits.mean(0))
+        )
+
+    def _ink(self, fields: Bits, k: Latents) -> Counts:
+        """Counts of ink of all pixels of fields given their latents: (B, 784)."""
+
+        def piece(bits: Bits, z: Integers) -> Counts:
             return ink_counts(self.model.pixels.logits(bits, self.model.decoder(z)))
 
-        ink = in_pieces(PIECE, ink_of, fields, self.model.prior.values(k))
+        return in_pieces(PIECE, piece, fields, self.model.prior.values(k))
+
+    def _push_pixels(self, fields: Bits, inside: Inside, ink: Counts) -> None:
+        """Pixels of fields given their counts of ink (B, 784), in coding order, field by field at each pixel."""
         mask = _in_coding_order(inside)
         self.stack.push_bits(_in_coding_order(fields)[mask], _in_coding_order(ink)[mask])
-        costs = code_length_bits(np.where(fields.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink))
-        bits_of: Floats = (costs * inside.reshape(ink.shape)).sum(axis=1)
-        return bits_of
 
     def _pop_pixels(self, k: Latents, inside: Inside) -> Bits:
         """The inverse of `_push_pixels`."""
@@ -395,6 +476,32 @@ class _Coder:
             return Lattice(tuple(self._pop_latents(1)[0].tolist()))
         upper = self.stack.pop_uniform(1 << max(symbol - 15, 0))
         return Number(1 << symbol | upper << 15 | self.stack.pop_uniform(1 << min(symbol, 15)))
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """Of N samples of latents for B fields: counts of ink (N, B, 784), of all cells of p (N, D, B, cells), and in
+    proportion to the weights (B, N); and what each field costs.
+    """
+
+    ink: Counts
+    p: Counts
+    counts: Counts
+    costs: Costs
+
+
+def _others(every: list[Latents], chosen: npt.NDArray[np.int64]) -> list[Latents]:
+    """The samples that were not chosen, in order: N - 1 of (B, D)."""
+    kept = np.arange(len(every) - 1)[:, None] + (np.arange(len(every) - 1)[:, None] >= chosen)  # (N - 1, B)
+    return [*np.stack(every)[kept, np.arange(len(chosen))]]
+
+
+def _with_picked(others: list[Latents], k: Latents, chosen: npt.NDArray[np.int64]) -> list[Latents]:
+    """The inverse of `_others`, given the samples that were chosen (B, D)."""
+    number = np.arange(len(others) + 1)[:, None]
+    place = number - (number > chosen)  # (N, B); of the chosen one it is not used
+    behind = np.stack([*others, k])[np.minimum(place, len(others)), np.arange(len(k))]
+    return [*np.where((number == chosen)[..., None], k, behind)]
 
 
 class _Remaining:
@@ -445,6 +552,13 @@ def _in_coding_order(fields: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
 def _unpacked(values: list[bytes]) -> Bits:
     packed = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), _PIXELS // 8)
     return np.unpackbits(packed, axis=1).reshape(-1, SIDE, SIDE)
+
+
+def _distortion_bits(fields: Bits, inside: Inside, ink: Counts) -> Floats:
+    """-log2 p(x|z) from counts of ink (B, 784): (B,)."""
+    costs = code_length_bits(np.where(fields.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink))
+    bits: Floats = (costs * inside.reshape(ink.shape)).sum(axis=1)
+    return bits
 
 
 def _kind_counts(count: int, counted: Counted) -> Counts:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from dataclasses import fields as entries
 
 import numpy as np
 import numpy.typing as npt
 
 from . import archive, chain, latents, pixels
-from .archive import Format, Head, Header, Place
+from .archive import MOST_SAMPLES, Format, Head, Header, Place
 from .chain import Counted, Tally
 from .errors import FormatError, ImageError, VlaeError
 from .jobs import Done
 from .latents import PrefixCode
+from .manifest import ArrayForm, FilesForm
 from .model import Model
 from .network import Bits
 from .pixels import Drawing
@@ -34,7 +35,9 @@ class Ledger:
     """Where the bits of an archive, or of a chunk, went: `bits` add up to eight times total_bytes.
 
     Theory, summed over the fields that the model codes: kl_bits, KL(q || p) over the cells of the lattice; and
-    negative_elbo_bits, with the pixels (0 for a lossy archive). For an image's share see `chain.Costs`.
+    negative_elbo_bits, with the pixels (0 for a lossy archive).
+
+    image_bits: what each image added to the payload, in order; none for a set without order.
     """
 
     images: int = 0
@@ -43,6 +46,7 @@ class Ledger:
     kl_bits: float = 0.0
     negative_elbo_bits: float = 0.0
     bits: dict[str, float] = field(default_factory=dict)
+    image_bits: list[float] = field(default_factory=list)
 
     def book(self, **bits: float) -> None:
         """Adds bits to entries."""
@@ -52,19 +56,39 @@ class Ledger:
     def merge(self, other: Ledger) -> None:
         """Adds all of another."""
         for entry in entries(Ledger):
-            if entry.name != "bits":
+            if entry.name not in ("bits", "image_bits"):
                 setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
         self.book(**other.bits)
+        self.image_bits += other.image_bits
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How chunks are coded. `effort` is the size of the search in a lossy archive."""
+    """How chunks are coded. `effort`, 0..9: of a lossy archive the size of the search; of a lossless one, 2^effort samples
+    of q for each field, at most 32.
+
+    Raises:
+        ValueError: a set without order is to be lossy.
+    """
 
     lossless: bool = True
     ordered: bool = True
-    effort: int = DEFAULT_EFFORT
+    effort: int | None = None
     chunk: int = CHUNK
+
+    @property
+    def samples(self) -> int:
+        """Samples of q for each field."""
+        return min(1 << (self.effort or 0), MOST_SAMPLES) if self.lossless else 1
+
+    @property
+    def search_effort(self) -> int:
+        """The size of the search for a lossy archive."""
+        return DEFAULT_EFFORT if self.effort is None else self.effort
+
+    def __post_init__(self) -> None:
+        if not (self.lossless or self.ordered):
+            raise ValueError("a set without order must be lossless")
 
 
 @dataclass(frozen=True)
@@ -130,11 +154,13 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
     told = _per_image(done, images.images, len(fields))
     if not settings.ordered:
         _check_set(images.drawings)
-        payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told))
+        payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told, settings.samples))
     elif settings.lossless:
-        payload, counted, ledger = _booked(chain.push(model, fields, inside, told))
+        pushed = chain.push(model, fields, inside, told, settings.samples)
+        payload, counted, ledger = _booked(pushed)
+        ledger.image_bits = _by_image(pushed.field_bits(inside), index)
     else:
-        payload, counted, ledger = _push_codes(model, fields, inside, index, settings.effort, told)
+        payload, counted, ledger = _push_codes(model, fields, inside, index, settings.search_effort, told)
     runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(format_of, images.drawings)))
     head = Head(images.first, images.names if settings.ordered else (), runs, counted, len(payload))
     data = head.write() + archive.checked(payload)
@@ -153,14 +179,15 @@ def unmake(shared: tuple[Model, Header, Sampling], stored: Stored, done: Done) -
     inside = np.concatenate([pixels.inside(form.height, form.width) for form in forms])
     told = _per_image(done, head.images, head.fields)
     try:
+        _check_fits(header, head, forms)
         if not header.ordered:
             fields = chain.pop_set(
-                model, stored.payload, head.images, head.counted.start, _only_field(head, inside), told
+                model, stored.payload, head.images, head.counted.start, _only_field(head, inside), told, header.samples
             )
         elif header.lossy:
             fields = _pop_codes(model, sampling, head, forms, stored.payload, inside)
         else:
-            fields = chain.pop(model, stored.payload, head.counted, inside, told)
+            fields = chain.pop(model, stored.payload, head.counted, inside, told, header.samples)
     except VlaeError as error:
         return Piece(place.first, place.images, head.names, [], str(error))
     return Piece(place.first, place.images, head.names, _joined(fields, forms))
@@ -190,7 +217,8 @@ def _push_codes(
     choices = choose_all(model, prefix, fields, inside, index, effort, True, progress)
     payload = latents.write([choice.code for choice in choices], prefix, model.prior)
     code_bits = sum(choice.code_bits for choice in choices)
-    ledger = Ledger(kl_bits=sum(choice.kl_bits for choice in choices))
+    by_image = _by_image(np.array([choice.code_bits for choice in choices]), index)
+    ledger = Ledger(kl_bits=sum(choice.kl_bits for choice in choices), image_bits=by_image)
     ledger.book(code_bits=code_bits, rounding_bits=8 * len(payload) - code_bits)
     return payload, Counted(0), ledger
 
@@ -213,6 +241,12 @@ def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:
     return pushed.data, pushed.counted, ledger
 
 
+def _by_image(field_bits: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[float]:
+    """Sums over the fields of each image, (n,) bits; `index` is each field's place in its image."""
+    sums: list[float] = np.add.reduceat(field_bits, np.flatnonzero(index == 0)).tolist()
+    return sums
+
+
 def _check_set(drawings: Sequence[Drawing]) -> None:
     form = format_of(drawings[0])
     for drawing in drawings:
@@ -221,6 +255,22 @@ def _check_set(drawings: Sequence[Drawing]) -> None:
             raise ImageError(
                 f"a set without order needs images of one size and look, 28x28 at most, and one is {width}x{height}"
             )
+
+
+def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
+    """Refuses a chunk that an archive with this header cannot have."""
+    loose, at = 0, 0
+    for source, own in header.parts(head.first, head.images):
+        sizes = {(form.height, form.width) for form in forms[at : at + len(own)]}
+        if isinstance(source, ArrayForm) and sizes != {source.size}:
+            raise FormatError(f"a chunk has images of {source.root} that are not of its size: the file is damaged")
+        loose += len(own) * isinstance(source, FilesForm)
+        at += len(own)
+    if len(head.names) != loose * header.ordered:
+        raise FormatError(f"a chunk has {len(head.names)} names for {loose} loose pictures: the file is damaged")
+    start, blank, raw = astuple(head.counted)
+    if (header.lossy and start) or ((header.lossy or not header.ordered) and (blank or raw)):
+        raise FormatError("a chunk counts fields of a kind that archives like this do not have: the file is damaged")
 
 
 def _only_field(head: Head, inside: chain.Inside) -> chain.Inside:

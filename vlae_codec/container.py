@@ -118,6 +118,11 @@ def read_start(data: bytes) -> tuple[Kind, int | bytes, int]:
     return Kind(kind), model if flags[0] & 1 else model[0], at
 
 
+def is_archive(start: bytes) -> bool:
+    """Whether a file that begins with these bytes, at least two, says that it is an archive."""
+    return start[:1] == bytes([MAGIC]) and len(start) > 1 and start[1] >> 2 & 3 == Kind.ARCHIVE
+
+
 def _check_size(header: Header, left: int) -> None:
     """Refuses sizes that the rest of the file cannot hold."""
     if header.kind != Kind.RAW and header.fields > 8 * left:

@@ -35,6 +35,11 @@ def _binary_weights(ink: Counts) -> npt.NDArray[np.float64]:
     return np.stack([_TOTAL - ink - 1, ink - 1], axis=1).astype(np.float64)
 
 
+def _weights(counts: Counts) -> npt.NDArray[np.float64]:
+    """Weights of many distributions, a row each; constriction reads memory row by row whatever the strides say."""
+    return (counts - 1).astype(np.float64, order="C")
+
+
 def _cells(counts: Counts) -> constriction.stream.model.Categorical:
     return constriction.stream.model.Categorical((counts - 1).astype(np.float64), perfect=False)
 
@@ -202,15 +207,13 @@ class Stack:
     def push_symbols(self, symbols: npt.NDArray[np.int64], counts: Counts) -> None:
         """Symbols (n,) with the counts of all N symbols (n, N), each >= 1, rows summing to 2^24."""
         if len(symbols):
-            self._coder.encode_reverse(symbols.astype(np.int32), _Categorical, (counts - 1).astype(np.float64))
+            self._coder.encode_reverse(symbols.astype(np.int32), _Categorical, _weights(counts))
 
     def pop_symbols(self, counts: Counts) -> npt.NDArray[np.int64]:
         """The inverse of `push_symbols`: (n,) int64."""
         if not len(counts):
             return np.zeros(0, np.int64)
-        symbols: npt.NDArray[np.int64] = self._coder.decode(_Categorical, (counts - 1).astype(np.float64)).astype(
-            np.int64
-        )
+        symbols: npt.NDArray[np.int64] = self._coder.decode(_Categorical, _weights(counts)).astype(np.int64)
         return symbols
 
     def push_uniform(self, value: int, size: int) -> None:

@@ -94,6 +94,40 @@ def ink_counts(logits: Integers) -> npt.NDArray[np.int64]:
     return sigmoid_table().take(index, mode="clip").clip(1, (1 << COUNT_BITS) - 1)
 
 
+LOG_BITS = 16
+"""Fraction bits of `log2_counts`."""
+_LOG_ENTRIES = 1 << 12
+_LN2 = 45426  # at LOG_BITS
+
+
+@cache
+def _log_table() -> npt.NDArray[np.int64]:
+    """log2 in the middle of each 1/4096 of 1 .. 2, at LOG_BITS, rounded: (4096,) int64."""
+    middles = (_DECIMAL.divide(2 * i + 1 + 2 * _LOG_ENTRIES, 2 * _LOG_ENTRIES) for i in range(_LOG_ENTRIES))
+    scale = _DECIMAL.divide(1 << LOG_BITS, _DECIMAL.ln(2))
+    logs = (_DECIMAL.multiply(_DECIMAL.ln(middle), scale) for middle in middles)
+    return np.array([int(log.to_integral_value(context=_DECIMAL)) for log in logs], np.int64)
+
+
+def log2_counts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """log2 of counts 1 .. 2^24 at LOG_BITS, by the upper 12 bits behind the leading one, elementwise."""
+    mantissa, exponent = np.frexp(
+        counts.astype(np.float64)
+    )  # exact: counts = mantissa 2^exponent, mantissa in [1/2, 1)
+    behind = ((mantissa * 2.0 - 1.0) * _LOG_ENTRIES).astype(np.intp)
+    logs: npt.NDArray[np.int64] = _log_table()[behind] + (exponent.astype(np.int64) - 1 << LOG_BITS)
+    return logs
+
+
+def choice_counts(logs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Counts out of 2^24, each >= 1, in proportion to 2^(logs / 2^16), the first largest takes the rest: (B, N) both."""
+    behind = (logs.max(axis=1, keepdims=True) - logs) * _LN2 >> 2 * LOG_BITS - EXP_STEP_BITS
+    weights = exp_table()[np.minimum(behind, SIGMOID_LIMIT << EXP_STEP_BITS)]
+    counts = weights * ((1 << COUNT_BITS) - weights.shape[1]) // weights.sum(axis=1, keepdims=True) + 1
+    counts[np.arange(len(counts)), logs.argmax(axis=1)] += (1 << COUNT_BITS) - counts.sum(axis=1)
+    return counts
+
+
 def code_length_bits(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """-log2 of count / 2^24: what a symbol of that count costs, bits. For reports and searches, never for decoding."""
     lengths: npt.NDArray[np.float64] = COUNT_BITS - np.log2(counts)

@@ -7,8 +7,9 @@ chunk is coded to depends neither on that nor on its neighbours. Memory holds a 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -27,6 +28,8 @@ from .sources import Source
 from .texture import Sampling
 
 _NAMED = 8  # at most so many names in a message
+_LONGEST_ROW = 13  # digits of the largest number of an array's image
+_SPARSEST = 1000  # an array of which less than one image in so many is there would be nothing but padding
 _CHUNK_FIELDS = 1 << 13  # a chunk of several large images ends here
 
 
@@ -52,7 +55,8 @@ def pack(
     Raises:
         ImageError: an image cannot be coded as asked.
     """
-    header = Header(model.identity, not settings.lossless, settings.ordered, _forms(sources, settings)).write()
+    forms = _forms(sources, settings)
+    header = Header(model.identity, not settings.lossless, settings.ordered, forms, settings.samples).write()
     out.write(header)
     ledger, rows = Ledger(total_bytes=len(header)), []
     ledger.book(header_bits=8 * len(header))
@@ -82,7 +86,7 @@ def unpack(
     Raises:
         ModelError: the archive needs a model that is not known here.
     """
-    shared = find(header.model, model), header, sampling
+    shared, jobs = (find(header.model, model), header, sampling), max(1, min(jobs, len(places)))
     report = Report("unpacking", sum(place.images for place in places), progress)
     yield from spread(chunks.unmake, (_read(file, place) for place in places), shared, jobs, report)
 
@@ -103,7 +107,7 @@ def restore(
         ModelError: the archive needs a model that is not known here.
         OutputError: a file cannot be written, or exists.
     """
-    header, lost = contents.header, list[str]()
+    header, lost, restored = contents.header, list[str](), Counter[str]()
     for piece in unpack(file, header, contents.places, sampling, model=model, jobs=jobs, progress=progress):
         error = piece.error
         if error is None:
@@ -113,36 +117,60 @@ def restore(
                 error = str(failure)
         if error is not None:
             lost.append(f"lost {described(header, piece)}: {error}")
-    return Restored(restorer.finish(), lost)
+            continue
+        for form, own in header.parts(piece.first, piece.images):
+            if isinstance(form, ArrayForm):
+                restored[form.root] += len(own)
+    arrays = [form for form in header.forms if isinstance(form, ArrayForm)]
+    padding = [form.root for form in arrays if restored[form.root] * _SPARSEST < form.count]
+    lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
+    return Restored(restorer.finish(padding), lost)
 
 
-def inspect(file: BinaryIO) -> dict[str, Any]:
-    """What an archive says of itself, without decoding any image.
+def verify(file: BinaryIO, *, model: Model | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
+    """Decodes a whole archive, writing nothing: all that is damaged or lost, a line each.
+
+    Raises:
+        FormatError: neither its header nor its index is whole.
+        ModelError: the archive needs a model that is not known here.
+    """
+    contents = archive.read_contents(file)
+    header, problems = contents.header, list(contents.damages)
+    for piece in unpack(file, header, contents.places, model=model, jobs=jobs, progress=progress):
+        if piece.error is not None:
+            problems.append(f"lost {described(header, piece)}: {piece.error}")
+    return problems
+
+
+def inspect(file: BinaryIO, names: bool = False) -> dict[str, Any]:
+    """What an archive says of itself, without decoding any image; on demand with the `names` of those that are not lost.
 
     Raises:
         FormatError: neither its header nor its index is whole.
     """
     contents = archive.read_contents(file)
-    header, heads, damages = contents.header, [], list(contents.damages)
+    header, found, damages = contents.header, list[str](), list(contents.damages)
     for place in contents.places:
+        piece = Piece(place.first, place.images, (), [])
         try:
-            heads.append(Piece(place.first, place.images, archive.read_head(file, place)[0].names, []))
+            piece = replace(piece, names=archive.read_head(file, place)[0].names)
         except FormatError as error:
-            lost = Piece(place.first, place.images, (), [])
-            heads.append(lost)
-            damages.append(f"{described(header, lost)}: {error}")
-    return {
+            damages.append(f"{described(header, piece)}: {error}")
+        else:
+            found += filter(None, image_names(header, piece) if names else ())
+    about = {
         "bytes": file.seek(0, 2),
         "format_version": VERSION,
         "lossless": not header.lossy,
         "ordered": header.ordered,
+        "samples": header.samples,
         "model": _model_name(header.model),
         "images": header.images,
         "chunks": len(contents.places),
         "sources": [_source_text(form) for form in header.forms],
-        "names": [name or "(lost)" for head in heads for name in image_names(header, head)],
         "damages": damages,
     }
+    return about | {"names": found} if names else about
 
 
 def take(
@@ -172,37 +200,38 @@ def _find(file: BinaryIO, contents: Contents, name: str) -> tuple[Place, int]:
     for form in contents.header.forms:
         if isinstance(form, ArrayForm):
             root, _, row = name.rpartition("/")
-            if root == form.root and row.isdecimal() and int(row) < form.count:
+            if root == form.root and row.isdecimal() and len(row) <= _LONGEST_ROW and int(row) < form.count:
                 return _place_of(contents, start + int(row)), start + int(row)
         start += form.count
     for place in contents.places:
         with contextlib.suppress(FormatError):
             head, _ = archive.read_head(file, place)
             piece = Piece(place.first, place.images, head.names, [])
-            names = image_names(contents.header, piece)
-            if name in names:
-                return place, place.first + names.index(name)
+            for index, found in enumerate(image_names(contents.header, piece), place.first):
+                if found == name:
+                    return place, index
     raise ImageError(f"the archive has no image named {name}: `list` says what it has")
 
 
-def image_names(header: Header, piece: Piece) -> list[str | None]:
+def image_names(header: Header, piece: Piece) -> Iterator[str | None]:
     """The name of each image of a piece; None where it is lost with its chunk's head."""
-    loose, names, start = iter(_names(header, piece)), list[str | None](), 0
-    for form in header.forms:
-        own = range(max(piece.first, start), min(piece.first + piece.images, start + form.count))
-        names += [form.name(i - start) if isinstance(form, ArrayForm) else next(loose, None) for i in own]
-        start += form.count
-    return names
+    loose = iter(_names(header, piece))
+    for form, own in header.parts(piece.first, piece.images):
+        yield from (form.name(i) if isinstance(form, ArrayForm) else next(loose, None) for i in own)
 
 
 def described(header: Header, piece: Piece) -> str:
     """The images of a piece in words, by name where names are known."""
-    names = image_names(header, piece)
+    last = piece.first + piece.images - 1
+    few = piece.images <= _NAMED
+    ends = (
+        replace(piece, images=1, names=piece.names[:1]),
+        replace(piece, first=last, images=1, names=piece.names[-1:]),
+    )
+    names = [name for part in ((piece,) if few else ends) for name in image_names(header, part)]
     if None in names:
-        return f"images {piece.first} to {piece.first + piece.images - 1} of the archive"
-    if len(names) <= _NAMED:
-        return ", ".join(map(str, names))
-    return f"{len(names)} images, {names[0]} to {names[-1]}"
+        return f"images {piece.first} to {last} of the archive"
+    return ", ".join(map(str, names)) if few else f"{piece.images} images, {names[0]} to {names[-1]}"
 
 
 def _names(header: Header, piece: Piece) -> Sequence[str]:

@@ -13,7 +13,7 @@ import struct
 import tempfile
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any
@@ -80,17 +80,18 @@ class Restorer:
         if left:
             raise FormatError(f"there are {len(left)} names more than loose pictures")
 
-    def finish(self) -> list[Path]:
-        """Writes the arrays; rows never put are all paper. All files written, in the order of their writing.
+    def finish(self, without: Collection[str] = ()) -> list[Path]:
+        """Writes the arrays, `without` those of these roots; rows never put are all paper. All files written, in order.
 
         Raises:
             OutputError: a file exists and `force` is not set, or cannot be written.
         """
         for name, forms in self._files.items():
-            place = self._place(name)
-            with whole(place, self._force) as out:
-                _write_arrays(out, forms, [self._rows[form.root] for form in forms])
-            self._written.append(place)
+            place, forms = self._place(name), [form for form in forms if form.root not in without]
+            if forms:
+                with whole(place, self._force) as out:
+                    _write_arrays(out, forms, [self._rows[form.root] for form in forms])
+                self._written.append(place)
         self.discard()
         return list(self._written)
 

@@ -126,17 +126,42 @@ def set_codecs() -> list[SetRival]:
     return found
 
 
-def set_rivals(drawings: Sequence[Drawing]) -> dict[str, dict[str, int]]:
-    """All drawings in one stream, by compressor: `bytes` of its file, and `payload_bytes` of its naked stream."""
-    data = packed(drawings)
-    return {
-        rival.name: {"bytes": len(rival.encode(data)), "payload_bytes": len(rival.push(data))} for rival in set_codecs()
-    }
+def set_rivals(drawings: Sequence[Drawing]) -> dict[str, dict[str, Any]]:
+    """All drawings in one stream, by compressor, laid out as suits it best.
+
+    `bytes` of its file, `payload_bytes` of its naked stream, and `layout`, one of `LAYOUTS`.
+    """
+    streams = {layout: laid_out(drawings) for layout, laid_out in LAYOUTS.items()}
+    found = {}
+    for rival in set_codecs():
+        sizes = {layout: len(rival.encode(data)) for layout, data in streams.items()}
+        layout = min(sizes, key=sizes.__getitem__)
+        payload_bytes = len(rival.push(streams[layout]))
+        found[rival.name] = {"bytes": sizes[layout], "payload_bytes": payload_bytes, "layout": layout}
+    return found
 
 
 def packed(drawings: Sequence[Drawing]) -> bytes:
     """The bits of all drawings, 8 a byte, most significant first and row-major; each drawing starts a new byte."""
     return b"".join(_write_raw(drawing) for drawing in drawings)
+
+
+def packed_rows(drawings: Sequence[Drawing]) -> bytes:
+    """As `packed`, but each row starts a new byte: what lies above each other is a whole number of bytes apart."""
+    return b"".join(np.packbits(drawing.bits, axis=1).tobytes() for drawing in drawings)
+
+
+def unpacked(drawings: Sequence[Drawing]) -> bytes:
+    """One byte a pixel, 0 or 1."""
+    return b"".join(drawing.bits.tobytes() for drawing in drawings)
+
+
+LAYOUTS: dict[str, Callable[[Sequence[Drawing]], bytes]] = {
+    "packed bits": packed,
+    "rows padded to bytes": packed_rows,
+    "one byte a pixel": unpacked,
+}
+"""How images are laid out for general compressors, which see bytes, and of which each likes another layout best."""
 
 
 def _library(name: str) -> Any | None:

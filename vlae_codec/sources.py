@@ -23,7 +23,7 @@ from . import arrays, pixels
 from .arrays import StoredArray
 from .errors import ImageError
 from .files import reading, safe_name
-from .manifest import FilesForm, Form
+from .manifest import ArrayForm, FilesForm, Form
 from .pixels import Drawing
 
 LARGEST_BYTES = 1 << 30
@@ -134,6 +134,38 @@ class Files(Source):
     def close(self) -> None:
         """See `Source`."""
         self.shelf.close()
+
+
+@dataclass(frozen=True)
+class Memory(Source):
+    """Drawings that are already here, such as a sample of other sources.
+
+    Of one size and in gray they are one array, which costs an archive no names; others are loose pictures with
+    numbers for names.
+    """
+
+    held: Sequence[Drawing]
+
+    @property
+    def form(self) -> Form:
+        """See `Source`."""
+        bits, look = self.held[0].bits, self.held[0].look
+        alike = all(drawing.bits.shape == bits.shape and drawing.look == look for drawing in self.held)
+        if not alike or look.deep or len(look.ink) > 1:
+            return FilesForm(len(self.held))
+        shape = (len(self.held), *bits.shape)
+        return ArrayForm("npy", "images.npy", "|u1", shape, look.paper[0], look.ink[0])
+
+    def name(self, index: int) -> str:
+        """See `Source`."""
+        return str(index)
+
+    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
+        """See `Source`."""
+        return iter(self.held[start:stop])
+
+    def close(self) -> None:
+        """See `Source`."""
 
 
 @dataclass(frozen=True)

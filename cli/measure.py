@@ -1,0 +1,97 @@
+"""measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from vlae_codec import files, measure, page, plots, report
+from vlae_codec import model as models
+from vlae_codec.files import OutputError
+from vlae_codec.search import DEFAULT_EFFORT
+
+from .files import ProgressLine
+
+_OUT = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(name="measure")
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--n", "count", type=click.IntRange(1), metavar="N", help="Only N images, a random sample of fixed seed.")
+@click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,
+              help="Size of the search.")  # fmt: skip
+@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@click.option("--no-rivals", is_flag=True, help="Only this codec, not PNG and the others.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write a line for each image.")
+@click.option(
+    "--plot", "plot_file", type=_OUT, metavar="FILE", help="Draw costs, and file against theory: PNG, SVG, PDF."
+)
+@click.option(
+    "--report", "page_file", type=_OUT, metavar="FILE.html", help="Write a page with tables, plots, pictures."
+)
+@click.option(
+    "--labels", metavar="FILE", help="The images' classes: FILE.npz:KEY, .npy or IDX.  [default: beside X_x, X_y]"
+)
+@click.option("--classifier", type=click.Path(path_type=Path, dir_okay=False), default=measure.CLASSIFIER,
+              show_default=True, help="Reads digits, before and after, if classes are known.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes, for archives.  [default: one a core]")
+@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def measure_images(
+    sources: tuple[str, ...],
+    count: int | None,
+    effort: int,
+    threshold: int | None,
+    no_rivals: bool,
+    as_json: bool,
+    csv_file: Path | None,
+    plot_file: Path | None,
+    page_file: Path | None,
+    labels: str | None,
+    classifier: Path,
+    jobs: int | None,
+    model_name: str | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Measure the codec on your own images: theory, files, archives, rivals. SOURCES are those of `pack`.
+
+    Everything is coded for real and decoded again; nothing but the reports asked for is kept.
+    """
+    _check_free([csv_file, plot_file, page_file], force)
+    if plot_file:
+        plots.check(plot_file)
+    model = models.named(model_name or models.DEFAULT)
+    settled = measure.Settled(effort, jobs or 0, not no_rivals, classifier)
+    images = measure.sample(sources, count, threshold, labels)
+    measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
+    found = measured.measurement
+    if csv_file:
+        files.write(csv_file, report.csv_text(found).encode(), force)
+    if plot_file:
+        plots.plot(found, plot_file, force)
+    if page_file:
+        files.write(page_file, page.html(found, measured.sheets).encode(), force)
+    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
+
+
+def _check_free(paths: list[Path | None], force: bool) -> None:
+    """Refuses early what could not be written after all the work.
+
+    Raises:
+        OutputError: a file exists and `force` is not set.
+        UsageError: two reports would be one file.
+    """
+    wanted = [path for path in paths if path]
+    if len({path.resolve() for path in wanted}) < len(wanted):
+        raise click.UsageError("--csv, --plot and --report need files of their own")
+    for path in wanted:
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists: -f overwrites it")
+
+
+COMMANDS = (measure_images,)

@@ -1,0 +1,331 @@
+"""What is measured is real: files and archives decode, ledgers add up, and the command writes what it prints."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import TINY
+from PIL import Image
+
+from vlae_codec import archive, chunks, codec, labels, measure, pixels, rivals
+from vlae_codec import pack as packing
+from vlae_codec.chunks import Images, Settings
+from vlae_codec.cli.main import main
+from vlae_codec.codebook import Posterior
+from vlae_codec.errors import ImageError, VlaeError
+from vlae_codec.measure import Sample, Settled
+from vlae_codec.pixels import Drawing
+from vlae_codec.search import distortion_bits
+from vlae_codec.sources import Memory, gather
+
+N = 10
+QUICK = Settled(effort=0, jobs=1, rivals=False, classifier=Path("nowhere.pt"))
+OURS = {
+    "kl_bits",
+    "distortion_bits",
+    "negative_elbo_bits",
+    "coded_latents_bits",
+    "lossy_file_bits",
+    "coding_gap_bits",
+    "lossless_file_bits",
+    "differing_pixels",
+    "archive_lossless_bits",
+    "archive_lossy_bits",
+}
+OVERHEAD = {"bottom_bits", "rounding_bits", "name_bits", "chunk_head_bits"}
+
+
+def mixed(digits):
+    """A digit, noise that is dearer than raw, a picture of several fields, blank ones, and one of colours."""
+    noise = np.random.default_rng(0).integers(0, 2, (40, 60), np.uint8)
+    look = pixels.Look((255, 255, 255), (10, 20, 200))
+    wide = np.concatenate([digits[20].bits, 0 * digits[20].bits, digits[60].bits[:, :9]], axis=1)
+    blank = np.zeros((28, 28), np.uint8)
+    return [digits[7], Drawing(noise), Drawing(wide), Drawing(blank), Drawing(digits[33].bits, look)]
+
+
+@pytest.fixture(scope="module")
+def measured(tiny, digits):
+    images = Sample("digits", digits[::N], None, ["a note"])
+    return measure.measure(images, tiny, replace(QUICK, rivals=True))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, expect=0):
+        fixed = ["--model", str(TINY), "--effort", "0", "-q", "--jobs", "1"]
+        result = CliRunner().invoke(main, ["measure", *map(str, arguments), *fixed])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == expect, result.output
+        return result
+
+    return call
+
+
+@pytest.fixture
+def arrays(tmp_path, fields):
+    """An npz file of the 100 digits, sorted by class, with labels in both ways."""
+    classes = np.repeat(np.arange(10), 10).astype(np.uint8)
+    np.savez(tmp_path / "d.npz", some_x=fields, some_y=classes, other=fields, other_y=classes, bare=fields)
+    return tmp_path / "d.npz"
+
+
+def test_columns_are_complete(measured):
+    found = measured.measurement
+    assert set(found.per_image) == OURS | set(rivals.columns([pixels.demo_digits()[0]]))
+    assert found.images == N
+    assert found.pixels == N * 784
+    assert set(found.sets) == {rival.name for rival in rivals.set_codecs()}
+    assert found.notes[0] == "a note"
+
+
+def test_columns_agree_with_each_other_and_with_files(measured, tiny, digits):
+    columns = measured.measurement.per_image
+    assert np.allclose(columns["kl_bits"] + columns["distortion_bits"], columns["negative_elbo_bits"])
+    assert (columns["lossy_file_bits"] > columns["coded_latents_bits"]).all()
+    assert (columns["lossy_file_bits"] < columns["lossless_file_bits"]).all()
+    for lossless, key in ((False, "lossy_file_bits"), (True, "lossless_file_bits")):
+        files = codec.encode(digits[::N], tiny, lossless=lossless, effort=0)
+        assert columns[key].tolist() == [8.0 * len(file.data) for file in files]
+    lossy = codec.encode(digits[::N], tiny, effort=0)
+    spent_bits = np.array([file.ledger.coded_bits + file.ledger.distortion_bits for file in lossy])
+    assert np.allclose(columns["coding_gap_bits"], spent_bits - columns["negative_elbo_bits"])
+
+
+def test_ledgers_of_archives_sum_to_their_bytes(measured, tiny, digits):
+    found = measured.measurement
+    assert [(entry["kind"], entry["order"], entry["chunk"]) for entry in found.archives] == [
+        ("lossless", "kept", N),
+        ("lossless", "unordered", N),
+        ("lossy", "kept", N),
+    ]
+    for entry in found.archives:
+        assert sum(entry["ledger"].values()) == pytest.approx(8 * entry["bytes"])
+        assert entry["bits_per_image"] == 8 * entry["bytes"] / N
+    for key, entry in (("archive_lossless_bits", found.archives[0]), ("archive_lossy_bits", found.archives[2])):
+        assert found.mean(key) == pytest.approx(entry["bits_per_image"])
+    out = io.BytesIO()
+    packing.pack([Memory(digits[::N])], out, tiny, Settings(chunk=N))
+    assert len(out.getvalue()) == found.archives[0]["bytes"]
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_the_images_shares_sum_to_the_measured_tally(tiny, digits, lossless):
+    drawings = [*digits[::7], *mixed(digits)]
+    settings = Settings(lossless=lossless, effort=0)
+    ledger = chunks.make((tiny, settings), Images(0, ("x",) * len(drawings), drawings), lambda _images: None).ledger
+    payload_bits = sum(bits for name, bits in ledger.bits.items() if name not in OVERHEAD)
+    assert len(ledger.image_bits) == len(drawings)
+    assert sum(ledger.image_bits) == pytest.approx(payload_bits, abs=0.1)
+    assert min(ledger.image_bits) >= 0
+    if lossless:
+        noise = len(digits[::7]) + 1
+        assert ledger.image_bits[noise] == pytest.approx(2400, rel=0.02)  # raw, and that it is
+
+
+def test_shares_follow_their_images_through_chunks(tiny, digits):
+    ledger = packing.pack([Memory(digits[:9])], io.BytesIO(), tiny, Settings(lossless=False, effort=0, chunk=4))
+    single = [file.ledger.coded_bits for file in codec.encode(digits[:9], tiny, effort=0)]
+    assert ledger.image_bits == pytest.approx(single)
+    unordered = packing.pack([Memory(digits[:9])], io.BytesIO(), tiny, Settings(ordered=False))
+    assert unordered.image_bits == []
+
+
+def test_theory_is_that_of_the_posterior(tiny, fields):
+    some = np.concatenate([fields[::25], np.zeros((1, 28, 28), np.uint8)])
+    kl_bits, mean_bits = measure.theory_bits(tiny, some, np.ones(some.shape, bool), samples=2)
+    posterior, rng = Posterior.of(tiny, some[:-1]), np.random.default_rng(1)
+    every = np.ones(some[:-1].shape, bool)
+    draws = [distortion_bits(tiny, some[:-1], every, posterior.sample(tiny, rng)) for _ in range(2)]
+    assert np.allclose(mean_bits[:-1], np.mean(draws, axis=0))
+    assert np.allclose(kl_bits[:-1], posterior.rate_bits(tiny, 32))
+    assert kl_bits[-1] == mean_bits[-1] == 0
+
+
+def test_pictures_of_all_sizes_and_colours(tiny, digits):
+    found = measure.measure(Sample("mixed", mixed(digits), None, []), tiny, replace(QUICK, rivals=True))
+    assert all(entry["order"] == "kept" for entry in found.measurement.archives)
+    assert any("without order" in note for note in found.measurement.notes)
+    assert found.measurement.per_image["kl_bits"][3] == 0  # blank
+    assert found.measurement.pixels == sum(drawing.bits.size for drawing in mixed(digits))
+
+
+def test_memory_is_an_array_where_it_can_be(tiny, digits):
+    inverted = [Drawing(digit.bits, pixels.Look((255,), (0,))) for digit in digits[:3]]
+    for drawings, loose in ((digits[:3], False), (inverted, False), (mixed(digits), True)):
+        out = io.BytesIO()
+        packing.pack([Memory(drawings)], out, tiny, Settings())
+        contents = archive.read_contents(out)
+        (piece,) = packing.unpack(out, contents.header, contents.places, model=tiny)
+        assert piece.names == (tuple(map(str, range(len(drawings)))) if loose else ())
+        for a, b in zip(piece.drawings, drawings, strict=True):
+            assert a.look == b.look
+            assert np.array_equal(a.bits, b.bits)
+
+
+def test_sheets_are_pictures(measured):
+    assert len(measured.sheets) == 2
+    for caption, data in measured.sheets:
+        assert caption.endswith(".")
+        sheet = Image.open(io.BytesIO(data))
+        assert sheet.width < 1300
+    beside = Image.open(io.BytesIO(measured.sheets[0][1]))
+    assert beside.height > 2 * 56
+
+
+def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
+    images, decode, unpack = Sample("digits", digits[:3], None, []), codec.decode, packing.unpack
+
+    def flipped(drawing):
+        bits = drawing.bits.copy()
+        bits[3, 3] ^= 1
+        return Drawing(bits, drawing.look)
+
+    def wrong_files(*arguments, **options):
+        return [replace(one, drawing=flipped(one.drawing)) for one in decode(*arguments, **options)]
+
+    def wrong_chunks(*arguments, **options):
+        return (replace(piece, drawings=list(map(flipped, piece.drawings))) for piece in unpack(*arguments, **options))
+
+    for module, name, wrong in ((codec, "decode", wrong_files), (packing, "unpack", wrong_chunks)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, wrong)
+            with pytest.raises(VlaeError, match="does not decode to what was coded"):
+                measure.measure(images, tiny, QUICK)
+
+
+def test_a_sample_is_fixed_random_and_in_order(arrays, tmp_path):
+    source = f"{arrays}:some_x"
+    first, again = (measure.sample([source], 20) for _ in range(2))
+    every = measure.sample([source])
+    chosen = np.sort(np.random.default_rng(0).permutation(100)[:20])
+    assert [drawing.bits.tobytes() for drawing in first.drawings] == [d.bits.tobytes() for d in again.drawings]
+    assert [drawing.bits.tobytes() for drawing in first.drawings] == [every.drawings[i].bits.tobytes() for i in chosen]
+    assert first.labels.tolist() == every.labels[chosen].tolist()
+    assert len(set(first.labels.tolist())) > 5, "a slice of a sorted set is no sample"
+    assert any("20 of 100 images, drawn with a fixed seed" in note for note in first.notes)
+    assert len(measure.sample([source], 1000).drawings) == 100
+
+
+def test_a_sample_spans_sources(arrays, tmp_path, digits):
+    (tmp_path / "p").mkdir()
+    for index in range(5):
+        Image.fromarray(digits[index].bits * np.uint8(255)).save(tmp_path / "p" / f"{index}.png")
+    found = measure.sample([str(tmp_path / "p"), f"{arrays}:other"], 60)
+    assert len(found.drawings) == 60
+    assert found.labels is None  # nobody says what the pictures are
+    assert found.source == "p, d.npz:other"
+
+
+def test_labels_are_found_beside_images(arrays):
+    for key, known in (("some_x", True), ("other", True), ("bare", False)):
+        with gather([f"{arrays}:{key}"]) as gathered:
+            found = labels.beside(gathered.sources)
+        assert (found is not None) == known
+        if known:
+            assert found.tolist() == np.repeat(np.arange(10), 10).tolist()
+
+
+def test_labels_are_read_from_files(arrays, tmp_path):
+    classes = np.arange(100, dtype=np.uint8) % 10
+    np.save(tmp_path / "l.npy", classes.astype(np.int32)[:, None])
+    idx = bytes([0, 0, 8, 1]) + struct.pack(">I", 100) + classes.tobytes()
+    (tmp_path / "l-idx1-ubyte").write_bytes(idx)
+    (tmp_path / "l-idx1-ubyte.gz").write_bytes(gzip.compress(idx))
+    for name in ("l.npy", "l-idx1-ubyte", "l-idx1-ubyte.gz"):
+        assert labels.read(str(tmp_path / name), 100).tolist() == classes.tolist()
+    assert labels.read(f"{arrays}:some_y", 100).dtype == np.int64
+
+
+def test_bad_labels_are_refused_in_one_line(arrays, tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}] * 100), allow_pickle=True)
+    np.save(tmp_path / "halves.npy", np.full(100, 0.5))
+    (tmp_path / "text.npz").write_text("no zip")
+    (tmp_path / "cut-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 100, 1, 2]))
+    names = ("missing.npy", "objects.npy", "halves.npy", "text.npz:a", "text.npz", "cut-idx1-ubyte", "d.npz:nothing")
+    for name in names:
+        with pytest.raises(ImageError, match=name.partition(":")[0]) as refused:
+            labels.read(str(tmp_path / name), 100)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(ImageError, match="one for each image"):
+        labels.read(f"{arrays}:some_y", 99)
+
+
+def test_why_no_classifier_read_the_images(arrays, tiny, digits):
+    def note(images, path="nowhere.pt"):
+        notes = []
+        assert measure._judge(images, Path(path), notes) is None
+        return notes[0]
+
+    labelled = measure.sample([f"{arrays}:some_x"], 5)
+    assert "none at nowhere.pt" in note(labelled)
+    assert "--labels" in note(replace(labelled, labels=None))
+    assert "0 to 9" in note(replace(labelled, labels=labelled.labels + 20))
+    assert "28x28" in note(Sample("", mixed(digits), np.zeros(5, np.int64), []))
+
+
+def test_a_classifier_reads_before_and_after(arrays, tiny, tmp_path, fields):
+    torch = pytest.importorskip("torch")
+    from vlae_codec.models.classifier import Classifier, classify
+
+    torch.manual_seed(0)
+    judge = Classifier().eval()
+    torch.save(judge.state_dict(), tmp_path / "c.pt")
+    images = measure.sample([f"{arrays}:some_x"], 6)
+    images = replace(images, labels=classify(judge, np.stack([drawing.bits for drawing in images.drawings])))
+    seen = measure.measure(images, tiny, replace(QUICK, classifier=tmp_path / "c.pt")).measurement.classified
+    assert seen["images"] == seen["originals_right"] == 6
+    assert 0 <= seen["lossy_right"] <= 6
+    (tmp_path / "c.pt").write_bytes(b"no classifier")
+    with pytest.raises(VlaeError, match="no classifier of ours"):
+        measure.measure(images, tiny, replace(QUICK, classifier=tmp_path / "c.pt"))
+
+
+def test_the_command_writes_what_it_prints(run, arrays):
+    files = ["--csv", "a.csv", "--plot", "a.svg", "--report", "out/a.html"]
+    shown = run(f"{arrays}:some_x", "--n", 6, "--json", *files).stdout
+    found = json.loads(shown)
+    rows = list(csv.DictReader(Path("a.csv").read_text(encoding="utf-8").splitlines()))
+    assert found["images"] == len(rows) == 6
+    assert set(rows[0]) == {"image", *found["columns"]}
+    for key, statistics in found["columns"].items():
+        assert np.mean([float(row[key]) for row in rows]) == pytest.approx(statistics["mean"])
+    assert any("none at runs/classifier.pt" in note for note in found["notes"])
+    page = Path("out/a.html").read_text(encoding="utf-8")
+    assert page.count('class="pixels"') == 2
+    assert "d.npz:some_x" in page
+    assert Path("a.svg").read_text(encoding="utf-8").startswith("<?xml")
+    text = run(f"{arrays}:some_x", "--n", 6, "--no-rivals").stdout
+    assert "PNG" not in text
+    assert "coding gap" in text
+    assert f"{found['columns']['archive_lossless_bits']['mean']:.2f}" in text
+
+
+def test_reports_are_not_overwritten_without_f(run, arrays, tmp_path):
+    Path("a.csv").write_text("mine")
+    for arguments in (["--csv", "a.csv"], ["--plot", "a.bmp"], ["--labels", "nothing.npy"]):
+        error = run(f"{arrays}:bare", "--n", 3, *arguments, expect=1).stderr
+        assert error.startswith("Error: ")
+        assert error.count("\n") == 1
+    assert Path("a.csv").read_text() == "mine"
+    run(f"{arrays}:bare", "--n", 3, "--no-rivals", "--csv", "a.csv", "-f")
+    assert Path("a.csv").read_text().startswith("image,")
+
+
+def test_usage_errors(run, arrays):
+    run(expect=2)
+    run(f"{arrays}:bare", "--n", 0, expect=2)
+    run(f"{arrays}:bare", "--csv", "a", "--report", "./a", expect=2)
+    assert "does not exist" in run("missing.npz:x", expect=1).stderr

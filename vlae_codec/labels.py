@@ -1,0 +1,83 @@
+"""The classes of images, for whoever judges what is read in them: an array beside the images, or a file of its own.
+
+Out: (n,) int64, one for each image in the order of its source. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ImageError
+from .files import reading
+from .sources import Array, Source
+
+Labels = npt.NDArray[np.int64]
+
+_IDX_MAGIC = bytes([0, 0, 8, 1])
+_NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
+
+
+def beside(sources: Sequence[Source]) -> Labels | None:
+    """Those kept beside the images of every source: of array NAME_x or NAME of an npz file the array NAME_y.
+
+    Raises:
+        ImageError: there are such, but they are damaged, or not one for each image.
+    """
+    found = [_beside(source) for source in sources]
+    labels = [one for one in found if one is not None]
+    return np.concatenate(labels) if labels and len(labels) == len(found) else None
+
+
+def read(where: str, count: int) -> Labels:
+    """Those of FILE.npz:KEY, FILE.npy, or an IDX file of bytes, which may be gzipped.
+
+    Raises:
+        ImageError: it cannot be read, or does not hold `count` integers.
+    """
+    try:
+        found = _stored(where)
+    except MemoryError:
+        raise
+    except Exception as error:  # numpy parses the header as Python source, which fails in many ways
+        reason = getattr(error, "strerror", None) or "it is no FILE.npz:KEY, FILE.npy or IDX file of labels"
+        raise ImageError(f"cannot read the labels {where}: {reason}") from error
+    if found.dtype.kind not in "iu" or found.shape not in ((count,), (count, 1)):
+        raise ImageError(f"{where} must hold {count} integers, one for each image, not {found.dtype} {found.shape}")
+    return found.reshape(count).astype(np.int64)
+
+
+def _stored(where: str) -> npt.NDArray[Any]:
+    named = _NPZ_KEY.fullmatch(where)
+    if named:
+        with np.load(named[1], allow_pickle=False) as arrays:
+            return np.asarray(arrays[named[2]])
+    if where.lower().endswith(".npy"):
+        return np.asarray(np.load(where, allow_pickle=False))
+    return _idx(Path(where).read_bytes())
+
+
+def _beside(source: Source) -> Labels | None:
+    if not isinstance(source, Array) or source.stored.form.key is None:
+        return None
+    path, key = source.stored.path, source.stored.form.key
+    name = f"{key.removesuffix('_x')}_y"
+    with reading(path), np.load(path, allow_pickle=False) as arrays:
+        if name not in arrays:
+            return None
+    return read(f"{path}:{name}", source.count)
+
+
+def _idx(data: bytes) -> npt.NDArray[np.uint8]:
+    """An IDX file of bytes in one dimension: magic, u32 count, the bytes."""
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    if not data.startswith(_IDX_MAGIC) or int.from_bytes(data[4:8], "big") != len(data) - 8:
+        raise ValueError
+    return np.frombuffer(data, np.uint8, offset=8)
