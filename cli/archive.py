@@ -141,6 +141,7 @@ def unpack(
         if only:
             written = [_take(stream, contents, name, sampling, model, folder, force) for name in only]
         else:
+            model = models.find(contents.header.model, model)  # before there is a folder
             with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
                 restored = packing.restore(
                     stream, contents, restorer, sampling, model=model, jobs=jobs or cores(), progress=progress

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from vlae_codec import model as models
+from vlae_codec.cli.main import main
 from vlae_codec.pixels import Drawing, demo_digits
 
 HERE = Path(__file__).parent
@@ -37,3 +39,19 @@ def digits() -> list[Drawing]:
 def fields(digits) -> np.ndarray:
     """The same as fields, (100, 28, 28)."""
     return np.stack([digit.bits for digit in digits])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Calls the command line in an empty folder, and checks how it exits."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, stdin=None, expect=0):
+        result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == expect, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return call

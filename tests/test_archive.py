@@ -1,0 +1,782 @@
+"""Laws of archives: what comes out is what went in, damage costs one chunk and is told, and no claim is believed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_sources import HOSTILE_NAMES, same_pictures
+
+import vlae_codec
+from vlae_codec import archive, chain, codec, pack
+from vlae_codec import model as models
+from vlae_codec.archive import CHUNK_MARKER, INDEX_MARKER, Format, Head, Header, checked, deflate
+from vlae_codec.chain import Counted
+from vlae_codec.chunks import Settings
+from vlae_codec.container import Kind, write_start
+from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
+from vlae_codec.latents import varint
+from vlae_codec.manifest import ArrayForm, FilesForm
+from vlae_codec.pixels import Drawing, Look, png_bytes, to_drawing, to_picture
+from vlae_codec.restore import Restorer
+from vlae_codec.sources import gather
+from vlae_codec.texture import Sampling
+
+NOISE = np.random.default_rng(2).integers(0, 2, (28, 28), np.uint8)
+HUGE = 1 << 40
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def save(path, drawing):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png_bytes(to_picture(drawing)))
+
+
+@pytest.fixture
+def album(digits):
+    """A folder of pictures of several sizes and looks, arrays of each kind, as paths in the order in which they go in."""
+    page = np.zeros((61, 40), np.uint8)
+    page[3:31, 5:33] = digits[3].bits
+    drawings = {
+        "a": digits[0],
+        "b": Drawing(digits[14].bits, Look((255,), (0,))),
+        "blank": Drawing(np.zeros((28, 28), np.uint8)),
+        "deep/deep": Drawing(digits[9].bits, Look((3,), (60000,), deep=True)),
+        "deep/glass": Drawing(digits[8].bits, Look((0, 0, 0, 0), (9, 8, 7, 255))),
+        "noise": Drawing(NOISE),
+        "page": Drawing(page, Look((0, 0, 255), (255, 200, 0))),
+        "thin": Drawing(np.eye(2, 70, dtype=np.uint8)),
+    }
+    for name, drawing in drawings.items():
+        save(f"album/{name}.png", drawing)
+    bits = np.stack([digit.bits for digit in digits[20:27]])
+    np.save("bytes.npy", bits * np.uint8(255))
+    np.savez("two.npz", small=bits[:2, 4:20, 9:17].astype(bool), packed=np.packbits(bits.reshape(7, -1), axis=1))
+    return ["album", "bytes.npy", "two.npz"]
+
+
+def packed(model, *paths, jobs=1, **options):
+    """The archive of some sources."""
+    out = io.BytesIO()
+    with gather([str(path) for path in paths], exact=options.get("lossless", True)) as gathered:
+        ledger = pack.pack(gathered.sources, out, model, Settings(**{"effort": 0, **options}), jobs=jobs)
+    assert ledger.total_bytes == len(out.getvalue())
+    assert sum(ledger.bits.values()) == pytest.approx(8 * ledger.total_bytes)
+    return out.getvalue()
+
+
+def restored(data, model, folder, jobs=1, force=False, **sampling):
+    """What `unpack` does with a whole archive: the names of the files, and what was lost."""
+    file = io.BytesIO(data)
+    contents = archive.read_contents(file)
+    with Restorer(Path(folder), [form.manifest() for form in contents.header.forms], force) as restorer:
+        done = pack.restore(file, contents, restorer, Sampling(**sampling), model=model, jobs=jobs)
+    return [str(path.relative_to(folder)) for path in done.written], [*contents.damages, *done.lost]
+
+
+def images(data, model, jobs=1):
+    """The images that an archive still holds, by number, as (name, colours, pixels); and what it says is wrong."""
+    file = io.BytesIO(data)
+    contents = archive.read_contents(file)
+    found, problems = {}, list(contents.damages)
+    for piece in pack.unpack(file, contents.header, contents.places, model=model, jobs=jobs):
+        problems += [piece.error] * (piece.error is not None)
+        for name, (index, drawing) in zip(
+            pack.image_names(contents.header, piece), enumerate(piece.drawings, piece.first), strict=False
+        ):
+            found[index] = name, drawing.look, drawing.bits.shape, drawing.bits.tobytes()
+    return found, problems
+
+
+def check_round_trip(model, paths, folder="out", jobs=1, **options):
+    """Pictures and arrays come back as they were, and nothing else."""
+    data = packed(model, *paths, jobs=jobs, **options)
+    written, lost = restored(data, model, folder, jobs)
+    assert lost == []
+    assert pack.verify(io.BytesIO(data), model=model) == []
+    assert sorted(written) == sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
+    for path in map(Path, paths):
+        if path.is_dir():
+            same_pictures(path, Path(folder) / path)
+        else:
+            same_arrays(path, Path(folder) / path)
+    return data
+
+
+def same_arrays(path, other):
+    if path.suffix == ".npz":
+        with np.load(path) as one, np.load(other) as two:
+            assert one.files == two.files
+            assert all(same_array(one[key], two[key]) for key in one.files)
+    else:
+        assert same_array(np.load(path), np.load(other))
+
+
+def same_array(one, two):
+    return one.dtype == two.dtype and np.array_equal(one, two)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+def test_archives_round_trip_whatever_the_chunks(tiny, album, chunk):
+    data = check_round_trip(tiny, album, chunk=chunk)
+    contents = archive.read_contents(io.BytesIO(data))
+    assert sum(place.images for place in contents.places) == contents.header.images == 24
+    assert len(contents.places) == -(-24 // chunk)
+    assert contents.damages == ()
+
+
+def test_any_number_of_jobs_gives_the_same_bytes_and_images(tiny, album):
+    one = packed(tiny, *album, chunk=7)
+    assert packed(tiny, *album, chunk=7, jobs=2) == one
+    assert images(one, tiny, jobs=2) == images(one, tiny)
+
+
+def test_an_image_is_taken_by_its_name(tiny, album):
+    data = packed(tiny, *album, chunk=5)
+    file = io.BytesIO(data)
+    contents = archive.read_contents(file)
+    found, _ = images(data, tiny)
+    names = pack.inspect(file, names=True)["names"]
+    assert names == [name for name, *_ in found.values()]
+    assert names[:3] + names[-1:] == ["album/a.png", "album/b.png", "album/blank.png", "two.npz/packed/6"]
+    for name, *expected in found.values():
+        drawing = pack.take(file, contents, name, model=tiny)
+        assert [drawing.look, drawing.bits.shape, drawing.bits.tobytes()] == expected
+    for name in ("a.png", "bytes.npy/7", "bytes.npy/-1", "bytes.npy/x", "bytes.npy/" + "9" * 5000, "", "/"):
+        with pytest.raises(ImageError, match="no image named"):
+            pack.take(file, contents, name, model=tiny)
+
+
+def test_inspect_says_what_there_is(tiny, album):
+    data = packed(tiny, *album, chunk=10)
+    about = pack.inspect(io.BytesIO(data))
+    assert (about["bytes"], about["images"], about["chunks"]) == (len(data), 24, 3)
+    assert (about["lossless"], about["ordered"], about["damages"]) == (True, True, [])
+    assert about["sources"][0] == "8 loose pictures"
+    assert "28x28" in about["sources"][1]
+
+
+def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
+    """So that an image decodes to the same picture, for every seed."""
+    data = packed(tiny, *album, lossless=False, chunk=9)
+    with gather(album, exact=False) as gathered:
+        drawings = [one for source in gathered.sources for one in source.drawings(0, source.count)]
+    single = [one.data for one in codec.encode(drawings, tiny, effort=0)]
+    for seed in (0, 5):
+        file = io.BytesIO(data)
+        contents = archive.read_contents(file)
+        pieces = pack.unpack(file, contents.header, contents.places, Sampling(seed, 0.9), model=tiny)
+        found = [drawing for piece in pieces for drawing in piece.drawings]
+        decoded = [one.drawing for one in codec.decode(single, Sampling(seed, 0.9), model=tiny)]
+        assert all(np.array_equal(one.bits, two.bits) for one, two in zip(found, decoded, strict=True))
+        assert [one.look for one in found] == [one.look for one in drawings]
+    assert len(data) < sum(map(len, single))
+
+
+def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
+    shown = [*digits[:12], digits[3], digits[3]]
+    for i, digit in enumerate(shown):
+        save(f"in/{i:02}.png", digit)
+    data = packed(tiny, "in", ordered=False)
+    written, lost = restored(data, tiny, "out")
+    assert (lost, sorted(written)) == ([], [f"{i:02}.png" for i in range(14)])
+    found = [to_drawing(Image.open(path)).bits.tobytes() for path in Path("out").iterdir()]
+    assert Counter(found) == Counter(digit.bits.tobytes() for digit in shown)
+    array = np.stack([digit.bits for digit in shown])
+    np.save("x.npy", array)
+    data = packed(tiny, "x.npy", ordered=False)
+    assert len(data) < len(packed(tiny, "x.npy"))
+    assert restored(data, tiny, "out") == (["x.npy"], [])
+    back = np.load("out/x.npy")
+    assert (back.shape, back.dtype) == (array.shape, array.dtype)
+    assert Counter(map(np.ndarray.tobytes, back)) == Counter(map(np.ndarray.tobytes, array))
+    file = io.BytesIO(data)
+    taken = pack.take(file, archive.read_contents(file), "x.npy/13", model=tiny)
+    assert np.array_equal(taken.bits, back[13])
+
+
+def test_a_set_of_several_sizes_or_looks_or_a_lossy_one_is_refused(tiny, digits):
+    save("a.png", digits[0])
+    for i, odd in enumerate([Drawing(NOISE[:20]), Drawing(NOISE, Look((1,), (2,))), Drawing(np.zeros((29, 28)))]):
+        save(f"odd{i}.png", odd)
+        for paths in (["a.png", f"odd{i}.png"], [f"odd{i}.png", "a.png"]):
+            with pytest.raises(ImageError, match="one size and look"):
+                packed(tiny, *paths, ordered=False)
+    with pytest.raises(ValueError, match="lossless"):
+        Settings(lossless=False, ordered=False)
+
+
+def test_an_image_of_many_fields_ends_its_chunk(tiny):
+    wide = np.zeros((28 * 70, 28 * 70), np.uint8)
+    np.save("x.npy", np.stack([wide] * 3))
+    data = check_round_trip(tiny, ["x.npy"])
+    assert [place.images for place in archive.read_contents(io.BytesIO(data)).places] == [1, 1, 1]
+
+
+def test_files_cost_their_fields_and_little_more(tiny, digits):
+    np.save("x.npy", np.stack([digit.bits for digit in digits]))
+    data = packed(tiny, "x.npy")
+    fields = np.stack([digit.bits for digit in digits])
+    assert len(data) - len(chain.push(tiny, fields, np.ones(fields.shape, bool)).data) < 300
+
+
+# Damage
+
+
+@pytest.fixture
+def small(tiny, digits):
+    """An archive of three chunks: two digits; noise and a blank picture; two rows of an array."""
+    for name, drawing in {
+        "a": digits[0],
+        "b": digits[31],
+        "c": Drawing(NOISE[:9, :9]),
+        "d": Drawing(np.zeros((3, 3)), Look((5,), (6,))),
+    }.items():
+        save(f"{name}.png", drawing)
+    np.save("x.npy", np.stack([digits[7].bits, digits[8].bits]))
+    return packed(tiny, "a.png", "b.png", "c.png", "d.png", "x.npy", chunk=2)
+
+
+def check_damaged(data, model, whole, places):
+    """Nothing wrong comes out, all of the chunks that are whole does, and something is said."""
+    found, problems = images(data, model)
+    assert found.items() <= whole.items()
+    assert {i for place in places for i in range(place.first, place.first + place.images)} <= found.keys()
+    assert problems
+    return found
+
+
+def test_a_flipped_bit_anywhere_costs_no_more_than_its_chunk(tiny, small):
+    whole, _ = images(small, tiny)
+    assert len(whole) == 6
+    places = archive.read_contents(io.BytesIO(small)).places
+    for position in range(len(small)):
+        damaged = bytearray(small)
+        damaged[position] ^= 1 << position % 8
+        hit = [place for place in places if place.offset <= position < place.offset + place.length]
+        found = check_damaged(bytes(damaged), tiny, whole, set(places) - set(hit))
+        assert len(found) == 6 - sum(place.images for place in hit)
+
+
+def test_a_cut_archive_keeps_the_chunks_before_the_cut(tiny, small):
+    whole, _ = images(small, tiny)
+    places = archive.read_contents(io.BytesIO(small)).places
+    for cut in range(len(small)):
+        if cut < places[0].offset:
+            with pytest.raises(FormatError):
+                archive.read_contents(io.BytesIO(small[:cut]))
+        else:
+            here = [place for place in places if place.offset + place.length <= cut]
+            assert len(check_damaged(small[:cut], tiny, whole, here)) == 2 * len(here)
+
+
+@pytest.mark.parametrize("options", [{"lossless": False}, {"ordered": False}])
+def test_damage_of_lossy_archives_and_sets_is_found(tiny, digits, options):
+    np.save("x.npy", np.stack([digit.bits for digit in digits[:6]]))
+    data = packed(tiny, "x.npy", chunk=3, **options)
+    whole, _ = images(data, tiny)
+    for position in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << position % 8
+        check_damaged(bytes(damaged), tiny, whole, [])
+
+
+def test_with_header_and_index_damaged_it_is_no_archive(tiny, small):
+    damaged = bytearray(small)
+    damaged[20] ^= 1
+    damaged[-30] ^= 1
+    with pytest.raises(FormatError, match="header"):
+        archive.read_contents(io.BytesIO(bytes(damaged)))
+
+
+def test_chunks_are_found_wherever_they_are(tiny, small):
+    """Without an index: out of order, twice, behind rubbish, and beside some that do not belong."""
+    whole, _ = images(small, tiny)
+    contents = archive.read_contents(io.BytesIO(small))
+    header = small[: contents.places[0].offset]
+    one, two, three = (small[place.offset : place.offset + place.length] for place in contents.places)
+    for chunks in ([three, b"rubbish" + CHUNK_MARKER, two, two, one], [one + one, CHUNK_MARKER * 3, three, two]):
+        found, problems = images(header + b"".join(chunks), tiny)
+        assert (found, len(problems)) == (whole, 1)
+    found, problems = images(header + two, tiny)
+    assert (found.keys(), len(problems)) == ({2, 3}, 3)
+    beyond = chunk_of(tiny, Drawing(NOISE[:5, :5]), first=6)
+    overlapping = chunk_of(tiny, Drawing(NOISE[:5, :5]), first=3)
+    assert images(header + one + two + three + beyond + overlapping, tiny)[0] == whole
+
+
+def test_what_is_lost_is_named(tiny, small):
+    places = archive.read_contents(io.BytesIO(small)).places
+    damaged = bytearray(small)
+    damaged[places[0].offset + places[0].length - 6] ^= 1  # a payload
+    damaged[places[1].offset + 6] ^= 1  # a head
+    written, lost = restored(bytes(damaged), tiny, "out")
+    assert (written, len(lost)) == (["x.npy"], 2)
+    assert "lost a.png, b.png: " in lost[0]
+    assert "lost images 2 to 3 of the archive: " in lost[1]
+    for problem in (*lost, *pack.verify(io.BytesIO(bytes(damaged)), model=tiny)):
+        assert "damaged" in problem
+    about = pack.inspect(io.BytesIO(bytes(damaged)), names=True)
+    assert (about["names"], len(about["damages"])) == (["a.png", "b.png", "x.npy/0", "x.npy/1"], 1)
+    file = io.BytesIO(bytes(damaged))
+    with pytest.raises(FormatError, match=r"lost a\.png"):
+        pack.take(file, archive.read_contents(file), "a.png", model=tiny)
+
+
+def test_an_array_of_which_hardly_anything_is_left_is_not_written(tiny, digits):
+    np.save("x.npy", np.stack([digit.bits for digit in digits[:4]]))
+    np.save("y.npy", np.stack([digit.bits for digit in digits[:2]]))
+    data = packed(tiny, "x.npy", "y.npy", chunk=2)
+    places = archive.read_contents(io.BytesIO(data)).places
+    written, lost = restored(data[: places[1].offset], tiny, "out")
+    assert written == ["x.npy"]
+    assert not np.load("out/x.npy")[2:].any()
+    assert len(lost) == 3
+    assert "y.npy is not written" in lost[-1]
+
+
+# Hostile archives
+
+
+def forged(model, manifests, *chunks, rows=(), options=0, text=None):
+    """An archive whose checks hold: its manifest may be any text, its index is there if it has rows."""
+    text = deflate(json.dumps(manifests).encode()) if text is None else text
+    header = checked(write_start(Kind.ARCHIVE, model.identity) + bytes([options]) + varint(len(text)) + text)
+    index = archive.write_index(header, rows) if rows else b""
+    return header + b"".join(chunks) + index
+
+
+def chunk_of(model, drawing, first=0, names=(), count=1):
+    height, width = drawing.bits.shape
+    field, inside = np.zeros((2, 1, 28, 28), np.uint8)
+    field[0, :height, :width], inside[0, :height, :width] = drawing.bits, 1
+    pushed = chain.push(model, field, inside.astype(bool))
+    head = Head(first, names, ((Format(width, height, drawing.look), count),), pushed.counted, len(pushed.data))
+    return head.write() + checked(pushed.data)
+
+
+def files_form(count):
+    return [{"kind": "files", "count": count}]
+
+
+def array_form(count, side=28):
+    return [ArrayForm("npy", "x.npy", "|u1", (count, side, side), 0, 255).manifest()]
+
+
+@pytest.mark.parametrize("manifests", [files_form(HUGE), array_form(HUGE // 784), array_form(1 << 26, 128)])
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("options", [0, 1, 2])
+def test_claims_of_any_number_of_images_cost_nothing(tiny, manifests, count, options):
+    """And no array of padding is written."""
+    side = manifests[0].get("shape", [0, 9, 9])[1]
+    names = ("a.png",) if manifests[0]["kind"] == "files" and options == 0 else ()
+    chunks = [chunk_of(tiny, Drawing(NOISE[:9, :9]), 77, names)] * (count if side == 9 else 0)
+    data = forged(tiny, manifests, *chunks, options=options)
+    tracemalloc.start()
+    written, lost = restored(data, tiny, "out")
+    about = pack.inspect(io.BytesIO(data), names=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert written == ["a.png"] * len(chunks) * (options == 0)
+    assert lost
+    assert len(about["damages"]) <= 3
+    assert peak < 1 << 24
+    assert sum(path.stat().st_size for path in Path("out").iterdir()) < 1000
+
+
+@pytest.mark.parametrize("rows", [[(40, 1 << 35)] * 3, [(40, HUGE)], [(40, 0), (40, 3)], [(1 << 34, 3)], [(40, 2)]])
+def test_an_index_of_impossible_chunks_is_damaged(tiny, rows):
+    total = sum(images for _, images in rows)
+    data = forged(tiny, array_form(min(total, HUGE // 784)), bytes(40) * len(rows), rows=rows)
+    found, problems = images(data, tiny)
+    assert found == {}
+    assert problems
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, "ok.png\nb.png"])
+def test_hostile_names_write_nothing(tiny, tmp_path, name):
+    if "\udcff" in name:
+        pytest.skip("no UTF-8 spells it")
+    data = forged(tiny, files_form(1), chunk_of(tiny, Drawing(NOISE), names=(name,)))
+    written, lost = restored(data, tiny, tmp_path / "deep" / "out")
+    assert written == []
+    assert len(lost) == 2
+    assert all(line.isprintable() for line in (*lost, *pack.inspect(io.BytesIO(data), names=True)["damages"]))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_name_that_is_no_text_is_refused(tiny):
+    text = deflate(b"\xff.png")
+    head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1, len(text)]) + text + varint(5)
+    found, problems = images(forged(tiny, files_form(1), checked(CHUNK_MARKER + head) + checked(b"hello")), tiny)
+    assert (found, len(problems)) == ({}, 2)
+
+
+@pytest.mark.parametrize("names", [(), ("a.png", "b.png"), ("a.png", "a.png", "c.png")])
+def test_a_wrong_number_of_names_is_refused(tiny, names):
+    data = forged(tiny, files_form(1), chunk_of(tiny, Drawing(NOISE), names=names))
+    assert restored(data, tiny, "out")[0] == []
+    assert any("names for 1 loose" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    data = forged(tiny, array_form(1), chunk_of(tiny, Drawing(NOISE), names=("a.png",)))
+    assert restored(data, tiny, "out")[0] == []
+
+
+def test_what_does_not_fit_the_header_is_refused(tiny):
+    noise = chunk_of(tiny, Drawing(NOISE))
+    data = forged(tiny, array_form(1, 27), noise)
+    assert any("not of its size" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    for options in (1, 2):  # a chain with a raw field is neither a lossy archive's nor a set's
+        data = forged(tiny, array_form(1), noise, options=options)
+        assert any("of a kind" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    two = Head(0, (), ((Format(28, 28), 1), (Format(27, 28), 1)), Counted(1), 5).write() + checked(b"hello")
+    data = forged(tiny, files_form(2), two, options=2)
+    assert any("several sizes" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        deflate(b""),
+        deflate(b"{}"),
+        deflate(b"[]"),
+        deflate(b"5"),
+        deflate(b"[5]"),
+        deflate(b"[null]"),
+        deflate(b'[{"kind": "files"}]'),
+        deflate(b'[{"kind": "files", "count": 1e3}]'),
+        deflate(b'[{"kind": "files", "count": 0}]'),
+        deflate(b'[{"kind": "files", "count": %d}]' % (HUGE + 1)),
+        deflate(b'[{"kind": "files", "count": ' + b"9" * 5000 + b"}]"),
+        deflate(b"\xff"),
+        deflate('[{"kind": "files", "count": 1}]'.encode("utf-16")),
+        deflate(b"[" * 100_000),
+        deflate(b'[{"kind":' * 1000),
+        deflate(b'[{"kind": "files", "count": 1}]') + b"x",
+        deflate(b'[{"kind": "files", "count": 1}]')[:-1],
+        deflate(b" " * ((1 << 26) + 1)),
+    ],
+    ids=lambda text: text[:12].hex(),
+)
+def test_manifests_that_are_none_are_refused(tiny, text):
+    with pytest.raises(FormatError) as caught:
+        archive.read_contents(io.BytesIO(forged(tiny, None, text=text)))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_names_that_inflate_beyond_measure_are_refused(tiny):
+    for text in (deflate(b"\n" * (1 << 26)), deflate(b"a" * ((1 << 26) + 1))):
+        head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1]) + varint(len(text)) + text + varint(5)
+        with pytest.raises(FormatError, match="names|longer"):
+            archive._parse_head(checked(CHUNK_MARKER + head))
+
+
+@pytest.mark.parametrize("options", [3, 4, 8, 128, 255])
+def test_unknown_options_are_refused(tiny, options):
+    with pytest.raises(FormatError, match="upgrade"):
+        archive.read_contents(io.BytesIO(forged(tiny, files_form(1), options=options)))
+
+
+def test_a_header_and_an_index_that_disagree_are_told(tiny):
+    chunk = chunk_of(tiny, Drawing(NOISE), names=("a.png",))
+    inner = forged(tiny, files_form(1), chunk, rows=[(len(chunk), 1)])
+    outer = forged(tiny, array_form(1))
+    length = len(forged(tiny, files_form(1)))
+    assert len(archive.read_contents(io.BytesIO(inner)).damages) == 0
+    mixed = outer.ljust(length, b"\0")[:length] + inner[length:]
+    assert len(archive.read_contents(io.BytesIO(mixed)).damages) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        bytes([0, 0, 0, 0, 0, 0, 0, 0]),  # no images
+        bytes([0, 0, 0, 0, 1, 28, 28, 0, 1, 0, 0, 0, 0]),  # a run of none
+        bytes([0, 0, 0, 0, 1, 28, 28, 0, 1, 1, 1, 0, 0]),  # a format that is not there
+        bytes([0, 0, 0, 0, 1, 0, 28, 0, 1, 0, 1, 0, 0]),  # no width
+        bytes([0, 0, 0, 0, 1, 28, 28, 9, 1, 0, 1, 0, 0]),  # no such look
+        bytes([0, 0, 0, 0, 1, 28, 28, 0, 1, 0, *varint((1 << 17) + 1), 0, 0]),
+        bytes([0, 0, 0, 0, 1, *varint(65535), *varint(1000), 0, 1, 0, 9, 0, 0]),  # too many fields
+        bytes([0, 0, 0, 0, 1, *varint(65535), *varint(65535), 0, 1, 0, 1, 0, 0]),
+        bytes([*varint((1 << 35) - 1)] * 9),
+        b"\xff" * 60,
+        b"\x80" * 60,
+        b"",
+    ],
+    ids=lambda head: head[:12].hex(),
+)
+def test_chunks_that_are_none_are_refused(tiny, head):
+    with pytest.raises(FormatError):
+        archive._parse_head(checked(CHUNK_MARKER + head))
+    found, problems = images(forged(tiny, files_form(1), checked(CHUNK_MARKER + head) + checked(b"hello")), tiny)
+    assert found == {}
+    assert problems
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
+    """An attacker can compute checksums: everything behind them must hold too."""
+    chunk = bytearray(chunk_of(tiny, Drawing(NOISE[:4, :4], Look((9,), (7,))), names=("a.png",)))
+    payload, head = bytes(chunk[-9:-4]), chunk[: chunk.index(b"\x05", 20) + 1] if b"\x05" in chunk[20:] else chunk[:40]
+    text = bytearray(deflate(json.dumps(files_form(1)).encode()))
+    for part in (head, text):
+        for _ in range(data.draw(st.integers(0, 3))):
+            part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
+    whole = checked(bytes(head)) + checked(payload)
+    rows = data.draw(st.lists(st.tuples(st.integers(0, 1 << 35), st.integers(0, 9)), max_size=2))
+    forgery = forged(tiny, None, whole, text=bytes(text), rows=[*rows, (len(whole), 1)] if rows else ())
+    try:
+        file = io.BytesIO(forgery)
+        assert len(json.dumps(pack.inspect(file, names=True))) < 10_000
+        places = archive.read_contents(file).places
+        if sum(place.images for place in places if place.length) < 20:
+            images(forgery, tiny)
+    except VlaeError as error:
+        assert str(error).isprintable()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=60),
+    marker=st.sampled_from([b"", CHUNK_MARKER, INDEX_MARKER]),
+    start=st.sampled_from(["", "start", "header"]),
+)
+def test_random_bytes_never_do_worse_than_a_clean_error(tiny, body, marker, start):
+    header = forged(tiny, files_form(1)) if start == "header" else write_start(Kind.ARCHIVE, tiny.identity)
+    try:
+        images((header if start else b"") + checked(marker + body), tiny)
+    except VlaeError as error:
+        assert "\n" not in str(error)
+
+
+def test_another_model_is_asked_for(tiny, small):
+    with pytest.raises(ModelError, match="--model"):
+        images(small, None)
+    assert "digest" in pack.inspect(io.BytesIO(small))["model"]
+
+
+def test_single_images_and_archives_are_told_apart(tiny, small, digits):
+    single = codec.encode(digits[:1], tiny, effort=0)[0].data
+    with pytest.raises(FormatError, match="use decompress"):
+        archive.read_contents(io.BytesIO(single))
+    with pytest.raises(FormatError, match="use unpack"):
+        vlae_codec.decompress(small)
+
+
+# The command line
+
+
+@pytest.fixture
+def folder(digits):
+    for i, digit in enumerate(digits[:5]):
+        save(f"digits/{i}.png", digit)
+    return Path("digits")
+
+
+def listing(path="."):
+    return sorted(os.listdir(path))
+
+
+def test_there_and_back_with_default_names(run, folder):
+    result = run("pack", folder, "-o", "x.vlz", "--chunk", 2)
+    assert "5 images" in result.stdout
+    run("unpack", "x.vlz", "--jobs", 1)
+    same_pictures(folder, Path("x/digits"))
+    run("pack", folder, "-q")
+    assert listing() == ["digits", "digits.vlz", "x", "x.vlz"]
+    np.save("y.npy", NOISE[None])
+    assert run("pack", "y.npy", "-q").output == ""
+    run("unpack", "y.vlz", "-o", "new", "-q")
+    assert same_array(np.load("new/y.npy"), NOISE[None])
+    assert listing() == ["digits", "digits.vlz", "new", "x", "x.vlz", "y.npy", "y.vlz"]
+
+
+def test_stdin_and_stdout(run, folder):
+    data = run("pack", folder, "-o", "-", "-q").stdout_bytes
+    assert run("pack", folder, "-o", "-", "--json").stdout_bytes == data
+    assert json.loads(run("list", "-", "--json", stdin=data).stdout)["images"] == 5
+    assert "ok" in run("test", "-", stdin=data).stdout
+    assert json.loads(run("info", "-", "--json", stdin=data).stdout)["images"] == 5
+    run("unpack", "-", stdin=data)
+    same_pictures(folder, Path("unpacked/digits"))
+
+
+def test_nothing_is_overwritten_without_force(run, folder):
+    Path("digits.vlz").write_bytes(b"mine")
+    assert "exists" in run("pack", folder, expect=1).stderr
+    assert Path("digits.vlz").read_bytes() == b"mine"
+    run("pack", folder, "-f")
+    for path in folder.iterdir():
+        path.write_bytes(b"mine")
+    assert "exists" in run("unpack", "digits.vlz", "-o", ".", expect=1).stderr
+    assert {path.read_bytes() for path in folder.iterdir()} == {b"mine"}
+    run("unpack", "digits.vlz", "-o", ".", "-f")
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
+
+
+def test_json_is_json(run, folder):
+    report = json.loads(run("pack", folder, "--json").stdout)
+    assert report["output"] == "digits.vlz"
+    assert report["total_bytes"] == Path("digits.vlz").stat().st_size
+    assert "names" not in json.loads(run("list", "digits.vlz", "--json").stdout)
+    about = json.loads(run("list", "digits.vlz", "--json", "--names").stdout)
+    assert about["names"] == [f"digits/{i}.png" for i in range(5)]
+    report = json.loads(run("unpack", "digits.vlz", "-o", "out", "--json").stdout)
+    assert (len(report["written"]), report["problems"]) == (5, [])
+    assert json.loads(run("info", "digits.vlz", "--json").stdout)["lossless"] is True
+
+
+def test_list_shows_names_on_demand(run, folder):
+    run("pack", folder)
+    assert "digits/3.png" not in run("list", "digits.vlz").stdout
+    assert "digits/3.png\n" in run("list", "digits.vlz", "--names").stdout
+    assert "5 images" in run("info", "digits.vlz").stdout or "images           5" in run("info", "digits.vlz").stdout
+
+
+def test_only_some(run, folder):
+    run("pack", folder)
+    run("unpack", "digits.vlz", "--only", "digits/3.png", "--only", "digits/4.png", "-o", "some")
+    assert listing("some") == ["3.png", "4.png"]
+    assert Path("some/3.png").read_bytes() == Path("digits/3.png").read_bytes()
+    assert "no image named" in run("unpack", "digits.vlz", "--only", "9", "-o", "some", expect=1).stderr
+
+
+def test_lossy_seeds_and_sets(run, folder):
+    run("pack", folder, "--lossy", "--effort", 0, "-o", "lossy.vlz")
+    for seed in (0, 1):
+        run("unpack", "lossy.vlz", "--seed", seed, "-o", f"seed{seed}", "--temperature", 0.9)
+    assert Path("seed0/digits/3.png").read_bytes() != Path("seed1/digits/3.png").read_bytes()
+    run("pack", folder, "--unordered", "-o", "set.vlz")
+    assert "a set without order" in run("list", "set.vlz").stdout
+    run("unpack", "set.vlz")
+    assert listing("set") == [f"{i}.png" for i in range(5)]
+
+
+def test_usage_errors_exit_2(run, folder):
+    for arguments in (
+        ["pack"],
+        ["pack", folder, folder],
+        ["pack", "."],
+        ["pack", ".."],
+        ["pack", folder, "--unordered", "--lossy"],
+        ["pack", folder, "--chunk", 0],
+        ["pack", folder, "--jobs", 0],
+        ["unpack"],
+        ["list"],
+    ):
+        run(*arguments, expect=2)
+    assert listing() == ["digits"]
+
+
+@pytest.mark.parametrize("source", ["missing.png", "empty", "bad"])
+def test_bad_sources_leave_no_half_archive(run, folder, source):
+    Path("empty").mkdir()
+    save("bad/a.png", Drawing(NOISE))
+    Path("bad/b.png").write_bytes(b"\x89PNG no more")
+    result = run("pack", folder, source, "-o", "x.vlz", "--chunk", 1, "--jobs", 1, expect=1)
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert listing() == ["bad", "digits", "empty"]
+
+
+def test_gray_pictures_need_a_threshold_or_a_lossy_archive(run):
+    Path("in").mkdir()
+    Image.fromarray(np.linspace(0, 255, 784).reshape(28, 28).astype(np.uint8)).save("in/gray.png")
+    assert "--threshold" in run("pack", "in", expect=1).stderr
+    run("pack", "in", "--threshold", 100)
+    assert listing() == ["in", "in.vlz"]
+
+
+def test_damage_is_told_and_the_rest_is_restored(run, folder):
+    run("pack", folder, "--chunk", 2)
+    data = bytearray(Path("digits.vlz").read_bytes())
+    places = archive.read_contents(io.BytesIO(bytes(data))).places
+    data[places[1].offset + places[1].length - 7] ^= 4
+    Path("bad.vlz").write_bytes(data)
+    result = run("unpack", "bad.vlz", "--jobs", 1, expect=1)
+    assert result.stderr.splitlines()[-1].startswith("Error: bad.vlz: lost digits/2.png, digits/3.png: ")
+    assert listing("bad/digits") == ["0.png", "1.png", "4.png"]
+    result = run("test", "bad.vlz", "digits.vlz", expect=1)
+    assert "digits.vlz: ok" in result.stdout
+    assert "Error: bad.vlz: lost digits/2.png" in result.stderr
+    run("list", "bad.vlz")  # nothing is decoded
+    Path("cut.vlz").write_bytes(data[:-9])
+    for command in ("list", "test"):
+        assert "Error: cut.vlz: the index is damaged" in run(command, "cut.vlz", expect=1).stderr
+    assert "index" in run("info", "cut.vlz").stdout
+    Path("short.vlz").write_bytes(data[:20])
+    for command in ("list", "test", "info", "unpack"):
+        assert run(command, "short.vlz", expect=1).stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("command", ["unpack", "list"])
+@pytest.mark.parametrize("content", [b"", b"\xd7", b"\xd7\x1c", b"\xd7\x1c\x01", os.urandom(40), b"\xd7\x10\x01abc"])
+def test_what_is_no_archive_gives_one_line_and_exit_1(run, command, content):
+    Path("x.vlz").write_bytes(content)
+    result = run(command, "x.vlz", expect=1)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert listing() == ["x.vlz"]
+
+
+def test_folders_missing_files_and_unwritable_places(run, folder):
+    for command in ("unpack", "list"):
+        for path in (".", "missing.vlz"):
+            assert run(command, path, expect=1).stderr.startswith("Error: ")
+    Path("file").write_text("x")
+    for output in ("file/x.vlz", "file/"):
+        assert "file" in run("pack", folder, "-o", output, expect=1).stderr
+    run("pack", folder)
+    assert "file" in run("unpack", "digits.vlz", "-o", "file", expect=1).stderr
+    assert "file" in run("unpack", "digits.vlz", "-o", "file/x", expect=1).stderr
+    assert listing() == ["digits", "digits.vlz", "file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="no folder is read-only to root")
+def test_a_folder_that_is_read_only(run, folder):
+    run("pack", folder)
+    folder.chmod(0o555)
+    assert run("pack", folder, "-o", "digits/x.vlz", expect=1).stderr.startswith("Error: ")
+    assert run("unpack", "digits.vlz", "-o", "digits", expect=1).stderr.startswith("Error: ")
+    folder.chmod(0o755)
+
+
+def test_a_model_that_is_not_here(run, folder):
+    run("pack", folder, "--model", TINY)
+    for command in ("unpack", "test"):
+        assert "--model DIR" in run(command, "digits.vlz", expect=1).stderr
+    assert listing() == ["digits", "digits.vlz"]
+    assert "ok" in run("test", "digits.vlz", "--model", TINY).stdout
+    run("unpack", "digits.vlz", "-o", "out", "--model", TINY)
+    same_pictures(folder, Path("out/digits"))
+
+
+def test_header_parts_cover_their_images():
+    header = Header(1, False, True, (FilesForm(3), ArrayForm("npy", "x.npy", "|u1", (4, 5, 5), 0, 1), FilesForm(2)))
+    for first in range(9):
+        for count in range(10 - first):
+            numbers = [(form.count, i) for form, own in header.parts(first, count) for i in own]
+            expected = [(3, i) for i in range(3)] + [(4, i) for i in range(4)] + [(2, i) for i in range(2)]
+            assert numbers == expected[first : first + count]
+    assert models.find(1).number == 1
