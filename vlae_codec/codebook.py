@@ -109,7 +109,7 @@ def rank(
         some = np.r_[: model.prior.split, model.prior.latents : model.prior.latents + model.prior.split]
         top = partial(_top, features[some], -roots.p_bits[:, 0], size.beams)
         beams = in_pieces(8, top, natural[:, some])[..., 1].astype(np.int64)
-        grown = in_pieces(1, partial(_branches, model.prior.approximate(), model, prefix, size, best), beams, natural)
+        grown = in_pieces(1, partial(_branches, model.rough.prior, model, prefix, size, best), beams, natural)
         found = np.concatenate([found, grown], axis=1)
     order = np.argsort(-found[..., 0], axis=1)[:, :best]
     return np.take_along_axis(found[..., 1], order, axis=1).astype(np.int64)
@@ -163,7 +163,7 @@ def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
 
 
 def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
-    parts, piece, prior = [], 1 << 13, model.prior.approximate()
+    parts, piece, prior = [], 1 << 13, model.rough.prior
     for start in range(0, count, piece):
         words = root_words(start, min(piece, count - start), prior.latents)
         parts.append(in_pieces(512, prior.sample_with_bits, words))

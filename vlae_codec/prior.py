@@ -11,8 +11,9 @@ known, so that all latents together cost one forward pass. Everything is at LATE
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,10 +112,10 @@ class Prior:
         """D, the number of latent dimensions."""
         return len(self.steps)
 
-    def approximate(self) -> Prior:
-        """The same prior with its network in float32: faster, and now and then a lattice point off. For searches."""
-        hidden = tuple(tuple(affine.approximate() for affine in layer) for layer in self.hidden)
-        return replace(self, hidden=hidden, outputs=tuple(affine.approximate() for affine in self.outputs))
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """What the network computes in: float64, or float32 if `approximate`, now and then a lattice point off."""
+        return self.outputs[0].weight.dtype
 
     def walk(self, batch: int, choose: Choose, fork: int = 1) -> Latents:
         """Visits the latents in order, asking `choose` for each: (B, D).
@@ -122,11 +123,10 @@ class Prior:
         At latent `split` each row is replaced by `fork` copies of itself, (B * fork, D) from there on: branches share
         what was computed for their root.
         """
-        kind = self.outputs[0].weight.dtype
         k = np.zeros((batch, self.latents), np.int64)
-        z = np.zeros((batch, self.latents), kind)
+        z = np.zeros((batch, self.latents), self.kind)
         widths = [sum(affine.weight.shape[1] for affine in layer) for layer in self.hidden]
-        units = [np.zeros((batch, width), kind) for width in widths]
+        units = [np.zeros((batch, width), self.kind) for width in widths]
         filled = [0] * len(units)
         for i in range(self.latents):
             if i == self.split and fork > 1:
@@ -188,7 +188,7 @@ class Prior:
 
     def values(self, k: Latents) -> Integers:
         """z = step * k at LATENT_BITS: (B, D)."""
-        return (k * self.steps).astype(np.float64)
+        return (k * self.steps).astype(self.kind)
 
     def nearest(self, z: npt.NDArray[np.floating]) -> Latents:
         """The lattice points nearest to z (B, D), given at LATENT_BITS."""
