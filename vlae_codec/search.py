@@ -20,7 +20,7 @@ from .codebook import Posterior, Progress, Size, rank
 from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
-from .network import SIDE, Bits
+from .network import Bits
 from .prior import Latents as Coordinates
 from .texture import DRAW_PIECE, PIECE, Sampling, field_words, sample_fields
 from .threads import in_pieces
@@ -41,16 +41,16 @@ class Effort(NamedTuple):
 
 
 EFFORTS = (
-    Effort(Size(12), 2, 0.5),
-    Effort(Size(14), 4, 0.5),
-    Effort(Size(16), 6, 0.5),
-    Effort(Size(17), 8, 0.5),
-    Effort(Size(17, 3, 32), 12, 0.5),
-    Effort(Size(17, 5, 48), 12, 1.0),
-    Effort(Size(17, 6, 48), 24, 0.5),
-    Effort(Size(17, 6, 64), 32, 0.5),
-    Effort(Size(17, 7, 64), 48, 0.25),
-    Effort(Size(17, 7, 96), 64, 0.0),
+    Effort(Size(12), 3, 0.5),
+    Effort(Size(14), 6, 0.5),
+    Effort(Size(16), 8, 0.5),
+    Effort(Size(17), 12, 0.5),
+    Effort(Size(17, 500), 16, 0.5),
+    Effort(Size(17, 1500), 24, 0.5),
+    Effort(Size(17, 3000), 32, 0.5),
+    Effort(Size(17, 6000), 48, 0.5),
+    Effort(Size(17, 10000), 64, 0.5),
+    Effort(Size(17, 20000), 96, 0.5),
 )
 """By effort 0..9."""
 DEFAULT_EFFORT = 5
@@ -173,7 +173,10 @@ def _closest(
     inside: npt.NDArray[np.bool_],
     index: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
-    """Of the candidates marked in `close` (B, N), the column whose picture is closest, and its differing pixels."""
+    """Of the candidates marked in `close` (B, N), the column whose picture is closest, and its differing pixels.
+
+    The difference is blurred before it is squared: a stroke one pixel off is closer than one that is missing.
+    """
     rows, columns = np.nonzero(close)
     words = [
         field_words(Sampling(), code(row, column), int(index[row]))
@@ -181,6 +184,16 @@ def _closest(
     ]
     z = model.prior.values(k[rows, columns])
     drawn = in_pieces(DRAW_PIECE, partial(sample_fields, model, Sampling()), z, np.stack(words), inside[rows])
-    difference = np.full(close.shape, SIDE * SIDE + 1)
-    difference[rows, columns] = (drawn != fields[rows]).sum(axis=(1, 2))
-    return difference.argmin(axis=1), difference.min(axis=1)
+    changed = drawn.astype(np.int64) - fields[rows]
+    distance, differing = np.full(close.shape, np.inf), np.zeros(close.shape, np.int64)
+    distance[rows, columns] = (_blurred(changed) ** 2).sum(axis=(1, 2))
+    differing[rows, columns] = np.abs(changed).sum(axis=(1, 2))
+    best = distance.argmin(axis=1)
+    return best, differing[np.arange(len(best)), best]
+
+
+def _blurred(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Fields (B, 28, 28) convolved with (1, 2, 1) along both axes."""
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    x = x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]
+    return x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]
