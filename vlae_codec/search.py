@@ -41,16 +41,16 @@ class Effort(NamedTuple):
 
 
 EFFORTS = (
-    Effort(Size(12), 3, 0.5),
-    Effort(Size(14), 6, 0.5),
+    Effort(Size(12), 2, 0.5),
+    Effort(Size(14), 4, 0.5),
     Effort(Size(16), 8, 0.5),
     Effort(Size(17), 12, 0.5),
     Effort(Size(17, 500), 16, 0.5),
-    Effort(Size(17, 1500), 24, 0.5),
-    Effort(Size(17, 3000), 32, 0.5),
-    Effort(Size(17, 6000), 48, 0.5),
-    Effort(Size(17, 10000), 64, 0.5),
-    Effort(Size(17, 20000), 96, 0.5),
+    Effort(Size(17, 1500), 24, 1.0),
+    Effort(Size(17, 3000), 32, 1.0),
+    Effort(Size(17, 6000), 48, 1.0),
+    Effort(Size(17, 12000), 64, 1.0),
+    Effort(Size(17, 30000), 128, 1.0),
 )
 """By effort 0..9."""
 DEFAULT_EFFORT = 5
@@ -58,7 +58,7 @@ DEFAULT_EFFORT = 5
 
 @dataclass(frozen=True)
 class Choice:
-    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z), and the KL."""
+    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z) to 0.01 bit, and the KL."""
 
     code: Code
     code_bits: float
@@ -89,7 +89,8 @@ def choose(
     lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
     k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
     code_bits = np.concatenate([prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1)
-    total = _score(model, fields, inside, k, code_bits)
+    distortion = _distortions(model, fields, inside, k, code_bits)
+    total = code_bits + distortion
 
     def code(row: int, column: int) -> Number | Lattice:
         return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
@@ -98,43 +99,42 @@ def choose(
     if lossy:
         close = total <= total.min(axis=1, keepdims=True) + slack_bits
         chosen, differing = _closest(model, code, k, close, fields, inside, index[inked])
-    distortion = distortion_bits(model, fields, inside, k[np.arange(len(k)), chosen])
     kl_bits = posterior.rate_bits(model)
     for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
         choices[place] = Choice(
             code(row, column),
             float(code_bits[row, column]),
-            float(distortion[row]),
+            float(distortion[row, column]),
             float(kl_bits[row]),
             int(differing[row]),
         )
     return choices
 
 
-def _score(
+def _distortions(
     model: Model,
     fields: Bits,
     inside: npt.NDArray[np.bool_],
     k: Coordinates,
     code_bits: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """J of candidates k (B, N, D) that cost code_bits (B, N), to 0.01 bit: (B, N). The last one is the lattice code.
+    """-log2 p(x|z) of candidates k (B, N, D), the last of them the lattice code, to 0.01 bit: (B, N).
 
-    That one is scored only if it would win with half the distortion of the best number: it never gets much below that.
+    The lattice code's is infinite, and not computed, where it would lose with half the distortion of the best number: it
+    never gets much below that.
     """
 
     def score(rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
         return distortion_bits(model.rough, fields[rows], inside[rows], k[rows, columns])
 
-    distortion = np.full(code_bits.shape, np.inf)
+    found = np.full(code_bits.shape, np.inf)
     rows, columns = np.indices((len(k), k.shape[1] - 1)).reshape(2, -1)
-    distortion[rows, columns] = score(rows, columns)
-    best_bits = (code_bits + distortion).min(axis=1)
-    unfit = np.flatnonzero(code_bits[:, -1] + distortion.min(axis=1) / 2 < best_bits)
+    found[rows, columns] = score(rows, columns)
+    least_bits = code_bits[:, -1] + found.min(axis=1) / 2
+    unfit = np.flatnonzero(least_bits < (code_bits + found).min(axis=1))
     if len(unfit):
-        distortion[unfit, -1] = score(unfit, np.full_like(unfit, -1))
-    total: npt.NDArray[np.float64] = code_bits + distortion
-    return total
+        found[unfit, -1] = score(unfit, np.full_like(unfit, -1))
+    return found
 
 
 def _codewords(model: Model, numbers: npt.NDArray[np.int64]) -> Coordinates:
