@@ -165,9 +165,11 @@ def test_sample_with_bits_agrees_with_counts(tiny):
 
 
 def test_branches_are_what_their_codewords_are(tiny):
-    prior, roots, count = tiny.prior, [5, 77_777], 6
-    branches = np.stack([branch_words(root, 1, count, prior.latents) for root in roots])
-    table = prior.sample_branches(np.concatenate([root_words(root, 1, prior.latents) for root in roots]), branches)
-    numbers = [(branch << 17) + root for root in roots for branch in range(1, count + 1)]
+    prior, roots, counts = tiny.prior, [5, 77_777], np.array([6, 3])
+    each = list(zip(roots, counts.tolist(), strict=True))
+    before = np.concatenate([root_words(root, 1, prior.latents) for root in roots])
+    behind = np.concatenate([branch_words(root, 1, count, prior.latents) for root, count in each])
+    table = prior.sample_branches(before, behind, counts)
+    numbers = [(branch << 17) + root for root, count in each for branch in range(1, count + 1)]
     words = np.stack([codeword_words(n, prior.latents, prior.split) for n in numbers])
     assert np.array_equal(table, prior.sample_with_bits(words))

@@ -3,7 +3,7 @@
 Codeword n is a sample of the prior drawn with shared words. The sender wants the least
     J(n) = L(n) - log2 p(x | z(n)),        L(n) the bits that the number costs.
 The codebook is a tree: 2^17 roots, each with 2^13 branches that share its first latents. All roots are ranked by L(n) -
-log2 q(z|x) / p(z), one matrix product in float32; then the branches of those roots whose first latents fit best. What
+log2 q(z|x) / p(z), one matrix product in float32; then branches of those roots whose first latents fit best. What
 is ranked best is decoded exactly and scored, in `search`. Only that decides what a file decodes to, so the ranking may be
 approximate, and the cache on disk that feeds it is only a hint.
 """
@@ -27,13 +27,13 @@ from .cells import Latents
 from .fixed import LATENT_BITS, code_length_bits
 from .latents import PrefixCode
 from .model import Model
-from .prior import Prior
 from .threads import in_pieces
-from .words import ROOTS, branch_words, root_words
+from .words import BRANCHES, ROOTS, branch_words, root_words
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """(what, done, total): called as long work advances."""
+_BEAMS = 256  # roots that may get branches
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,10 @@ class Posterior:
 
 
 class Size(NamedTuple):
-    """How much of the codebook is searched: all roots below 2^bits; of the `beams` best, 2^branch_bits - 1 branches each."""
+    """How much of the codebook is searched for an image: all roots below 2^bits, and at most `branches` of them."""
 
     bits: int
-    branch_bits: int = 0
-    beams: int = 0
+    branches: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,10 @@ def rank(
     cost_bits[0] = np.inf  # numbers begin at 1
     features = _features(model, roots.k)
     found = in_pieces(8, partial(_top, features, cost_bits, best), natural)
-    if size.beams:
-        some = np.r_[: model.prior.split, model.prior.latents : model.prior.latents + model.prior.split]
-        top = partial(_top, features[some], -roots.p_bits[:, 0], size.beams)
-        beams = in_pieces(8, top, natural[:, some])[..., 1].astype(np.int64)
-        grown = in_pieces(1, partial(_branches, model.prior.approximate(), model, prefix, size, best), beams, natural)
+    if size.branches:
+        shared = np.r_[: model.prior.split, model.prior.latents : model.prior.latents + model.prior.split]
+        beams = in_pieces(8, partial(_top, features[shared], -roots.p_bits[:, 0], _BEAMS), natural[:, shared])
+        grown = in_pieces(1, partial(_branches, model, prefix, size.branches, best), beams, natural)
         found = np.concatenate([found, grown], axis=1)
     order = np.argsort(-found[..., 0], axis=1)[:, :best]
     return np.take_along_axis(found[..., 1], order, axis=1).astype(np.int64)
@@ -133,23 +131,41 @@ def _top(
 
 
 def _branches(
-    prior: Prior,
     model: Model,
     prefix: PrefixCode,
-    size: Size,
+    branches: int,
     best: int,
-    beams: npt.NDArray[np.int64],
+    beams: Floats,
     natural: npt.NDArray[np.float32],
 ) -> Floats:
-    """The best branches of the roots `beams` (1, T) for one image: pairs (-J, number), (1, best, 2)."""
-    count, latents, roots = (1 << size.branch_bits) - 1, prior.latents, beams[0].tolist()
-    words = np.stack([branch_words(root, 1, count, latents) for root in roots])
-    table = prior.sample_branches(np.concatenate([root_words(root, 1, latents) for root in roots]), words)
-    numbers = (beams[0][:, None] + ROOTS * np.arange(1, count + 1)).ravel()
+    """The best branches of one image's `beams`, pairs (log2 q/p, root) (1, T, 2): pairs (-J, number), (1, best, 2)."""
+    counts, prior = _shares(prefix, branches, beams[0, :, 0]), model.rough.prior
+    counts, chosen = counts[counts > 0], beams[0, counts > 0, 1].astype(np.int64)
+    roots = list(zip(chosen.tolist(), counts.tolist(), strict=True))
+    before = np.concatenate([root_words(root, 1, prior.latents) for root, _ in roots])
+    behind = np.concatenate([branch_words(root, 1, count, prior.latents) for root, count in roots])
+    numbers = np.concatenate([root + ROOTS * np.arange(1, count + 1) for root, count in roots])
+    table = prior.sample_branches(before, behind, counts)
     cost_bits = (prefix.number_bits(numbers) - table[:, -1]).astype(np.float32)
-    found = _top(_features(model, table[:, :latents].astype(np.int64)), cost_bits, best, natural)
+    found = _top(_features(model, table[:, : prior.latents].astype(np.int64)), cost_bits, best, natural)
     found[..., 1] = numbers[found[..., 1].astype(np.int64)]
     return found
+
+
+def _shares(prefix: PrefixCode, branches: int, score: Floats) -> npt.NDArray[np.int64]:
+    """How many branches each root gets, given log2 q/p of its latents (T,): (T,), more than branches / 2 in all.
+
+    They are given an octave of numbers at a time, where the least is lost: L(number) - log2 q/p. So an image that finds
+    many good roots tries a few branches of each, one that finds few tries many.
+    """
+    octaves = np.arange(BRANCHES.bit_length() - 1)
+    cost_bits = np.maximum.accumulate(prefix.number_bits(ROOTS << octaves) - score[:, None], axis=1)
+    order = np.argsort(cost_bits, axis=None, kind="stable")
+    root, octave = np.divmod(order, len(octaves))
+    given = np.cumsum(1 << octave) <= branches
+    counts = np.zeros(len(score), np.int64)
+    np.add.at(counts, root[given], 1 << octave[given])
+    return counts
 
 
 def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
@@ -164,7 +180,7 @@ def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
 
 
 def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
-    parts, piece, prior = [], 1 << 13, model.prior.approximate()
+    parts, piece, prior = [], 1 << 13, model.rough.prior
     for start in range(0, count, piece):
         words = root_words(start, min(piece, count - start), prior.latents)
         parts.append(in_pieces(512, prior.sample_with_bits, words))

@@ -11,9 +11,10 @@ Twists:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -76,9 +77,15 @@ def elu_table() -> Integers:
     return table
 
 
+@cache
+def _elu_table_as(kind: npt.DTypeLike) -> Integers:
+    """`elu_table` in float64 or, for searches, in float32."""
+    return elu_table().astype(kind)
+
+
 def elu(x: Integers) -> Integers:
     """Saturating ELU of integers at ACTIVATION_BITS, elementwise."""
-    return elu_table().take((x - _ELU_LOWEST).astype(np.intp), mode="clip")
+    return _elu_table_as(x.dtype).take((x - _ELU_LOWEST).astype(np.intp), mode="clip")
 
 
 @cache
@@ -123,7 +130,7 @@ def choice_counts(logs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Counts out of 2^24, each >= 1, in proportion to 2^(logs / 2^16), the first largest takes the rest: (B, N) both."""
     behind = (logs.max(axis=1, keepdims=True) - logs) * _LN2 >> 2 * LOG_BITS - EXP_STEP_BITS
     weights = exp_table()[np.minimum(behind, SIGMOID_LIMIT << EXP_STEP_BITS)]
-    counts = weights * ((1 << COUNT_BITS) - weights.shape[1]) // weights.sum(axis=1, keepdims=True) + 1
+    counts: npt.NDArray[np.int64] = weights * ((1 << COUNT_BITS) - weights.shape[1]) // weights.sum(axis=1, keepdims=True) + 1
     counts[np.arange(len(counts)), logs.argmax(axis=1)] += (1 << COUNT_BITS) - counts.sum(axis=1)
     return counts
 
@@ -162,10 +169,6 @@ class Affine:
         half = 2.0 ** (shift - 1) if shift else 0.0
         return cls(np.ascontiguousarray(weight, np.float64), bias.astype(np.float64) + half, shift, limit)
 
-    def approximate(self) -> Affine:
-        """The same map in float32: faster and no longer exact. For searches, never for decoding."""
-        return replace(self, weight=self.weight.astype(np.float32), bias=self.bias.astype(np.float32))
-
     def linear(self, x: Integers) -> Integers:
         """The map itself."""
         y = self._product(x)
@@ -178,7 +181,7 @@ class Affine:
         y = self._product(x)
         y *= 0.5**self.shift
         y -= _ELU_LOWEST
-        return elu_table().take(y.astype(np.intp), mode="clip")
+        return _elu_table_as(y.dtype).take(y.astype(np.intp), mode="clip")
 
     def _product(self, x: Integers) -> Integers:
         rows, (inputs, outputs) = x.shape[:-1], self.weight.shape
@@ -205,3 +208,18 @@ def normal_table() -> npt.NDArray[np.int64]:
     half = np.concatenate([[0], np.cumsum(density)])
     upper = ((1 << COUNT_BITS - 1) * (half[-1] + half)) // half[-1]
     return np.concatenate([(1 << COUNT_BITS) - upper[:0:-1], upper])
+
+
+Part = TypeVar("Part")
+
+
+def approximate(part: Part) -> Part:
+    """A network with all its `Affine` in float32: faster, and no longer exact. For searches, never for decoding."""
+    found: Any = part
+    if isinstance(part, Affine):
+        found = replace(part, weight=part.weight.astype(np.float32), bias=part.bias.astype(np.float32))
+    elif isinstance(part, tuple):
+        found = tuple(map(approximate, part))
+    elif is_dataclass(part):
+        found = replace(found, **{field.name: approximate(getattr(part, field.name)) for field in fields(part)})
+    return found  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ModelError
-from .fixed import ACTIVATION_LIMIT, Affine
+from .fixed import ACTIVATION_LIMIT, Affine, approximate
 from .network import Decoder, Encoder, PixelCNN, ResidualBlock
 from .prior import HIDDEN_LIMIT, Prior
 
@@ -60,6 +60,14 @@ class Model:
     def identity(self) -> int | bytes:
         """What files name the model by: its number, else the first 8 bytes of its digest."""
         return self.digest[:8] if self.number is None else self.number
+
+    @cached_property
+    def rough(self) -> Model:
+        """This model with prior, decoder and PixelCNN in float32: twice as fast, good for searches only."""
+        rough = replace(self)
+        for part in ("prior", "decoder", "pixels"):
+            rough.__dict__[part] = approximate(getattr(self, part))
+        return rough
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """One array of the weights file.

@@ -124,7 +124,7 @@ class PixelCNN:
         return np.concatenate([self._logits(fields[i : i + _PIECE], context[i : i + _PIECE]) for i in pieces])
 
     def _logits(self, fields: Bits, context: Integers) -> Integers:
-        h = context + self.input.linear(causal_patches(fields[..., None].astype(np.float64), centre=False))
+        h = context + self.input.linear(causal_patches(fields[..., None].astype(context.dtype), centre=False))
         for causal, pointwise in self.blocks:
             h += pointwise.linear(causal.elu(causal_patches(elu(h), centre=True)))
         return self.output.linear(elu(h)).reshape(len(fields), -1)
@@ -178,7 +178,7 @@ class _Ring:
 def patches(x: Integers, stride: int = 1) -> Integers:
     """3x3 neighbourhoods, zero beyond the border: (B, H, W, C) -> (B, H/stride, W/stride, 9C)."""
     b, h, w, c = x.shape
-    padded = np.zeros((b, h + 2, w + 2, c))
+    padded = np.zeros((b, h + 2, w + 2, c), x.dtype)
     padded[:, 1:-1, 1:-1] = x
     sb, sh, sw, sc = padded.strides  # three neighbours in a row are contiguous: 3C values
     shape, strides = (b, h // stride, w // stride, 3, 3 * c), (sb, sh * stride, sw * stride, sh, sc)
@@ -188,11 +188,11 @@ def patches(x: Integers, stride: int = 1) -> Integers:
 def causal_patches(x: Integers, centre: bool) -> Integers:
     """The taps up-left, up, up-right, left (and centre): (B, H, W, C) -> (B, H, W, 4C or 5C)."""
     b, h, w, c = x.shape
-    padded = np.zeros((b, h + 1, w + 2, c))
+    padded = np.zeros((b, h + 1, w + 2, c), x.dtype)
     padded[:, 1:, 1:-1] = x
     sb, sh, sw, sc = padded.strides
     beside = 1 + centre
-    taps = np.empty((b, h, w, (3 + beside) * c))
+    taps = np.empty((b, h, w, (3 + beside) * c), x.dtype)
     windows = np.lib.stride_tricks.as_strided
     taps[..., : 3 * c] = windows(padded, (b, h, w, 3 * c), (sb, sh, sw, sc))
     taps[..., 3 * c :] = windows(padded[:, 1:], (b, h, w, beside * c), (sb, sh, sw, sc))

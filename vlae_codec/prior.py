@@ -11,8 +11,9 @@ known, so that all latents together cost one forward pass. Everything is at LATE
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,26 +73,25 @@ class Prior:
         """D, the number of latent dimensions."""
         return len(self.steps)
 
-    def approximate(self) -> Prior:
-        """The same prior with its network in float32: faster, and now and then a lattice point off. For searches."""
-        hidden = tuple(tuple(affine.approximate() for affine in layer) for layer in self.hidden)
-        return replace(self, hidden=hidden, outputs=tuple(affine.approximate() for affine in self.outputs))
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """What the network computes in: float64, or float32 if `approximate`, now and then a lattice point off."""
+        return self.outputs[0].weight.dtype
 
-    def walk(self, batch: int, choose: Choose, fork: int = 1) -> Latents:
+    def walk(self, batch: int, choose: Choose, forks: Counts | None = None) -> Latents:
         """Visits the latents in order, asking `choose` for each: (B, D).
 
-        At latent `split` each row is replaced by `fork` copies of itself, (B * fork, D) from there on: branches share
+        At latent `split` row b is replaced by forks[b] copies of itself, (sum of forks, D) from there on: branches share
         what was computed for their root.
         """
-        kind = self.outputs[0].weight.dtype
         k = np.zeros((batch, self.latents), np.int64)
-        z = np.zeros((batch, self.latents), kind)
+        z = np.zeros((batch, self.latents), self.kind)
         widths = [sum(affine.weight.shape[1] for affine in layer) for layer in self.hidden]
-        units = [np.zeros((batch, width), kind) for width in widths]
+        units = [np.zeros((batch, width), self.kind) for width in widths]
         filled = [0] * len(units)
         for i in range(self.latents):
-            if i == self.split and fork > 1:
-                k, z, *units = (np.repeat(rows, fork, axis=0) for rows in (k, z, *units))
+            if i == self.split and forks is not None:
+                k, z, *units = (np.repeat(rows, forks, axis=0) for rows in (k, z, *units))
             if i:
                 inputs = z[:, :i]
                 for layer, affines in enumerate(self.hidden):
@@ -115,25 +115,23 @@ class Prior:
 
     def sample_with_bits(self, words: Counts) -> npt.NDArray[np.float64]:
         """As `sample`, with -log2 p in bits of the latents before `split` and of all as two more columns: (B, D + 2)."""
-        return self.sample_branches(words, words[:, None])
+        return self.sample_branches(words, words, np.ones(len(words), np.int64))
 
-    def sample_branches(self, root_words: Counts, branch_words: Counts) -> npt.NDArray[np.float64]:
-        """Samples with the words of roots (B, D) before `split` and of branches (B, N, D) behind: (B * N, D + 2).
+    def sample_branches(self, root_words: Counts, branch_words: Counts, forks: Counts) -> npt.NDArray[np.float64]:
+        """Samples with the words of roots (B, D) before `split`, behind it with those of branches (sum of forks, D).
 
-        Columns as in `sample_with_bits`.
+        Root b has forks[b] branches. Columns as in `sample_with_bits`.
         """
-        fork = branch_words.shape[1]
-        behind = branch_words.reshape(-1, self.latents)
-        before_bits, behind_bits = np.zeros(len(root_words)), np.zeros(len(behind))
+        before_bits, behind_bits = np.zeros(len(root_words)), np.zeros(len(branch_words))
 
         def choose(i: int, conditional: Conditional) -> Latents:
-            words, bits = (root_words, before_bits) if i < self.split else (behind, behind_bits)
+            words, bits = (root_words, before_bits) if i < self.split else (branch_words, behind_bits)
             k = conditional.locate(words[:, i])
             bits += code_length_bits(conditional.cumulative(k + 1) - conditional.cumulative(k))
             return k
 
-        k = self.walk(len(root_words), choose, fork)
-        shared_bits = np.repeat(before_bits, fork)
+        k = self.walk(len(root_words), choose, forks)
+        shared_bits = np.repeat(before_bits, forks)
         return np.concatenate([k, np.stack([shared_bits, shared_bits + behind_bits], axis=1)], axis=1)
 
     def counts(self, k: Latents) -> Counts:
@@ -149,7 +147,7 @@ class Prior:
 
     def values(self, k: Latents) -> Integers:
         """z = step * k at LATENT_BITS: (B, D)."""
-        return (k * self.steps).astype(np.float64)
+        return (k * self.steps).astype(self.kind)
 
     def nearest(self, z: npt.NDArray[np.floating]) -> Latents:
         """The lattice points nearest to z (B, D), given at LATENT_BITS."""

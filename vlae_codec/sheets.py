@@ -64,9 +64,9 @@ def _alike(drawings: Sequence[Drawing]) -> list[int]:
 
 def _scale(drawing: Drawing) -> int:
     """By how much a drawing is enlarged: small ones are hard to see."""
-    return max(1, 56 // max(drawing.bits.shape))
+    return max(1, 56 // int(max(drawing.bits.shape)))
 
 
 def _fitting(drawing: Drawing) -> int:
     """How many of such fit beside each other."""
-    return max(1, _WIDTH // ((drawing.bits.shape[1] + 2) * _scale(drawing)))
+    return max(1, _WIDTH // ((int(drawing.bits.shape[1]) + 2) * _scale(drawing)))
