@@ -43,11 +43,20 @@ def made_up():
     ledger = {"popped_bits": -1234.5, "pixel_bits": 4000.25, "prior_bits": 1800.25, "header_bits": 88.0}
     ledger["rounding_bits"] = 8 * 588 - sum(ledger.values())
     archives = [
-        {"kind": "lossless", "order": "kept", "chunk": N, "bytes": 588, "bits_per_image": 117.6, "ledger": ledger},
+        {
+            "kind": "lossless",
+            "order": "kept",
+            "chunk": N,
+            "samples": 8,
+            "bytes": 588,
+            "bits_per_image": 117.6,
+            "ledger": ledger,
+        },
         {
             "kind": "lossy",
             "order": "unordered",
             "chunk": 16,
+            "samples": 1,
             "bytes": 77,
             "bits_per_image": 15.4,
             "ledger": {"a_bits": 600},

@@ -130,7 +130,9 @@ def choice_counts(logs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Counts out of 2^24, each >= 1, in proportion to 2^(logs / 2^16), the first largest takes the rest: (B, N) both."""
     behind = (logs.max(axis=1, keepdims=True) - logs) * _LN2 >> 2 * LOG_BITS - EXP_STEP_BITS
     weights = exp_table()[np.minimum(behind, SIGMOID_LIMIT << EXP_STEP_BITS)]
-    counts: npt.NDArray[np.int64] = weights * ((1 << COUNT_BITS) - weights.shape[1]) // weights.sum(axis=1, keepdims=True) + 1
+    counts: npt.NDArray[np.int64] = (
+        weights * ((1 << COUNT_BITS) - weights.shape[1]) // weights.sum(axis=1, keepdims=True) + 1
+    )
     counts[np.arange(len(counts)), logs.argmax(axis=1)] += (1 << COUNT_BITS) - counts.sum(axis=1)
     return counts
 

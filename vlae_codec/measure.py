@@ -40,6 +40,7 @@ from .threads import cores
 CLASSIFIER = Path("runs/classifier.pt")
 """Where `models.classifier` is kept."""
 _CHUNKS = (100, 1000, 10_000)
+_MORE_EFFORT = 3  # of lossless archives that take several samples
 _SEED = 0
 _SAMPLES = 8  # of E_q D
 _KL_SAMPLES = 32
@@ -244,9 +245,11 @@ def _archives(
         found.append(entry)
         if size == usual:
             columns["archive_lossless_bits"] = image_bits
+    found.append(_archive(model, drawings, Settings(effort=_MORE_EFFORT, chunk=usual), settled.jobs, progress)[0])
     if _is_set(drawings):
-        whole = Settings(ordered=False, chunk=min(count, archive.LARGEST_CHUNK))
-        found.append(_archive(model, drawings, whole, settled.jobs, progress)[0])
+        for effort in (0, _MORE_EFFORT):
+            whole = Settings(ordered=False, effort=effort, chunk=min(count, archive.LARGEST_CHUNK))
+            found.append(_archive(model, drawings, whole, settled.jobs, progress)[0])
     else:
         notes.append("No archive without order: that needs images of one size and look, 28x28 at most.")
     lossy = Settings(lossless=False, effort=settled.effort, chunk=min(count, CHUNK))
@@ -260,7 +263,8 @@ def _archive(
 ) -> tuple[Archive, Column]:
     """One archive: its entry in a measurement, and what each image costs in it (nothing of use if order is lost)."""
     kind, order = "lossless" if settings.lossless else "lossy", "kept" if settings.ordered else "given up"
-    told = _staged(progress, f"{kind} archive, {settings.chunk:,} images together, order {order}")
+    what = f"{kind} archive, {settings.chunk:,} images together, order {order}, {settings.samples} samples an image"
+    told = _staged(progress, what)
     workers = min(jobs or cores(), -(-len(drawings) // settings.chunk))
     out = io.BytesIO()
     ledger = packing.pack([Memory(drawings)], out, model, settings, jobs=workers, progress=told)
@@ -272,6 +276,7 @@ def _archive(
         "kind": kind,
         "order": "kept" if settings.ordered else "unordered",
         "chunk": settings.chunk,
+        "samples": settings.samples,
         "bytes": total_bits // 8,
         "bits_per_image": total_bits / len(drawings),
         "ledger": {name: bits for name, bits in ledger.bits.items() if bits},

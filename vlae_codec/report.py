@@ -71,7 +71,8 @@ class Measurement:
     source: where the images came from. model, sha256: what coded them.
     per_image: columns (images,) float64; a key ends in `_bits` if it counts bits.
     archives: each with kind ("lossless" or "lossy"), order ("kept" or "unordered"), chunk (images that are coded
-        together), bytes (all of it), bits_per_image, and ledger, named bits that sum to 8 * bytes (had back: negative).
+        together), samples (of the posterior, for each image), bytes (all of it), bits_per_image, and ledger, named bits
+        that sum to 8 * bytes (had back: negative).
     sets: general compressors on all images at once, by name: bytes, payload_bytes without the container, and layout,
         how the images were laid out for it.
     classified: of `images` images, how many a classifier reads right: originals_right, lossy_right.
@@ -273,14 +274,14 @@ def _sets_table(measurement: Measurement) -> Table:
 
 
 def _archives_table(measurement: Measurement) -> Table:
-    head = ("archive", "order", "images together", "bytes", "bits an image", "theory", "above theory")
+    head = ("archive", "order", "images together", "samples", "bytes", "bits an image", "theory", "above theory")
     return Table("Archives", head, [("", [_archive_row(measurement, a) for a in measurement.archives])], (0, 1))
 
 
 def _archive_row(measurement: Measurement, archive: Archive) -> Row:
     theory, cost = _total(_archive_theory(measurement, archive)), float(archive["bits_per_image"])
     above = _signed(None if theory is None else cost - theory)
-    sizes = [f"{archive[key]:,}" for key in ("chunk", "bytes")]
+    sizes = [f"{archive[key]:,}" for key in ("chunk", "samples", "bytes")]
     return [str(archive["kind"]), str(archive["order"]), *sizes, number(cost), number(theory), above]
 
 
@@ -319,6 +320,8 @@ def _ledger_table(measurement: Measurement, archive: Archive) -> Table:
     total = ("theory", number(_total(terms)), f"8 × {archive['bytes']:,} bytes", _count(bits), number(bits * share))
     order = "order kept" if archive["order"] == "kept" else str(archive["order"])
     caption = f"Where the bits went: {archive['kind']} archive, {order}, {archive['chunk']:,} images together"
+    if archive["samples"] > 1:
+        caption += f", {archive['samples']} samples of the posterior for each"
     return Table(caption, _LEDGER_HEAD, [("", rows)], (0, 2), total)
 
 
