@@ -119,7 +119,77 @@ def speed() -> str:
     return markdown(["", "", ""], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"model": model, "quality": quality, "speed": speed}
+def archives() -> str:
+    """Archives of the whole test set, from `benchmarks/sizes.py`."""
+    rows = []
+    for name, row in result("sizes")["archives"].items():
+        theory = f"{row['negative_elbo_bits']:.2f}" + ("" if row["ordered"] else " − log₂ n! / n")
+        bits = row["bits_per_image"]
+        rows.append([name, theory, f"{bits:.2f}", f"{bits / 784:.4f}", f"{row['bytes']:,}"])
+    return markdown(["lossless archive", "−ELBO, bits an image", "file, bits an image", "bits a pixel", "bytes"], rows)
+
+
+def ledger() -> str:
+    """Theory beside bytes for archives as `pack` makes them, from `benchmarks/sizes.py`."""
+    row = result("sizes")["archives"]["chunks of 1,000"]
+    bits = row["ledger_bits"]
+    frame_bits = bits["header_bits"] + bits["chunk_head_bits"] + bits["index_bits"]
+    rows = [
+        [
+            "KL(q ‖ p)",
+            row["kl_bits"],
+            "pushed with p(k), popped with q(k\\|x)",
+            bits["latent_bits"] + bits["popped_bits"],
+        ],
+        ["−log₂ p(x\\|k)", row["negative_elbo_bits"] - row["kl_bits"], "pushed with p(x\\|k)", bits["pixel_bits"]],
+        ["", None, "latents at the start of each chunk", bits["start_bits"]],
+        ["", None, "checks inside the stacks, rounding", bits["bottom_bits"] + bits["rounding_bits"]],
+        [
+            "",
+            None,
+            "header, heads of chunks, index, checks",
+            bits["header_bits"] + bits["chunk_head_bits"] + bits["index_bits"],
+        ],
+        ["**−ELBO**", row["negative_elbo_bits"], "**file, 8 × bytes / images**", row["bits_per_image"]],
+    ]
+    shown = [
+        [left, "" if theory is None else f"{theory:.3f}", right, f"{held:.3f}"] for left, theory, right, held in rows
+    ]
+    return markdown(["theory", "bits an image", "file", "bits an image"], shown)
+
+
+def rivals() -> str:
+    """Other codecs on the same images, from `vlae-codec measure`."""
+    m = result("measure")
+    columns = {key: row["mean"] for key, row in m["columns"].items()}
+    rows = [["vlae-codec, lossless file", f"{columns['lossless_file_bits'] / 8:.1f}", ""]]
+    for key in sorted(columns, key=columns.__getitem__):
+        payload = columns.get(key.replace("_bits", "_payload_bits"))
+        if key in _RIVALS:
+            rows.append([_RIVALS[key], f"{columns[key] / 8:.1f}", "" if payload is None else f"{payload / 8:.1f}"])
+    rows.append(["vlae-codec, lossless archive", f"{columns['archive_lossless_bits'] / 8:.1f}", ""])
+    for name, row in sorted(m["sets"].items()):
+        sizes = [f"{row[key] / m['images']:.1f}" for key in ("bytes", "payload_bytes")]
+        rows.append([f"{name}, all images at once", *sizes])
+    return markdown(["bytes an image", "file", "without its container"], rows)
+
+
+_RIVALS = {
+    "jxl_bits": "JPEG XL",
+    "webp_bits": "WebP lossless",
+    "avif_bits": "AVIF lossless",
+    "png_bits": "PNG, optimised",
+    "g4_bits": "CCITT G4 in TIFF",
+    "raw_bits": "one bit a pixel",
+}
+TABLES: dict[str, Callable[[], str]] = {
+    "model": model,
+    "quality": quality,
+    "archives": archives,
+    "ledger": ledger,
+    "rivals": rivals,
+    "speed": speed,
+}
 
 if __name__ == "__main__":
     main()

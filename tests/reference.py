@@ -61,6 +61,23 @@ def cell_counts(cdf, lowest: int, cells: int) -> list[int]:
     return [upper - lower for lower, upper in pairwise(edges)]
 
 
+def log2_16(count: int) -> int:
+    """L(count): log2 at 16 fraction bits, of the middle of a 4096th."""
+    s = count.bit_length() - 1
+    i = (count - (1 << s) << 12) >> s
+    middle = 1 + Decimal(2 * i + 1) / (1 << 13)
+    return (s << 16) + nearest(middle.ln() / Decimal(2).ln() * (1 << 16))
+
+
+def weights(logs: list[int]) -> list[int]:
+    """The weights of a field's samples, as counts."""
+    best = max(logs)
+    e = [exp30(min((best - v) * 45426 >> 20, 65536), 12) for v in logs]
+    counts = [v * ((1 << 24) - len(e)) // sum(e) + 1 for v in e]
+    counts[logs.index(best)] += (1 << 24) - sum(counts)
+    return counts
+
+
 class Stack:
     """The stack of an archive."""
 

@@ -21,7 +21,7 @@ from test_sources import HOSTILE_NAMES, same_pictures
 import vlae_codec
 from vlae_codec import archive, chain, codec, pack
 from vlae_codec import model as models
-from vlae_codec.archive import CHUNK_MARKER, INDEX_MARKER, Format, Head, Header, checked, deflate
+from vlae_codec.archive import CHUNK_MARKER, DICTIONARY, INDEX_MARKER, Format, Head, Header, checked, deflate
 from vlae_codec.chain import Counted
 from vlae_codec.chunks import Settings
 from vlae_codec.container import Kind, write_start
@@ -135,9 +135,9 @@ def same_array(one, two):
 # Round trips
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 1000])
-def test_archives_round_trip_whatever_the_chunks(tiny, album, chunk):
-    data = check_round_trip(tiny, album, chunk=chunk)
+@pytest.mark.parametrize(("chunk", "effort"), [(1, 0), (3, 2), (1000, 4)])
+def test_archives_round_trip_whatever_the_chunks(tiny, album, chunk, effort):
+    data = check_round_trip(tiny, album, chunk=chunk, effort=effort)
     contents = archive.read_contents(io.BytesIO(data))
     assert sum(place.images for place in contents.places) == contents.header.images == 24
     assert len(contents.places) == -(-24 // chunk)
@@ -189,7 +189,6 @@ def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
         decoded = [one.drawing for one in codec.decode(single, Sampling(seed, 0.9), model=tiny)]
         assert all(np.array_equal(one.bits, two.bits) for one, two in zip(found, decoded, strict=True))
         assert [one.look for one in found] == [one.look for one in drawings]
-    assert len(data) < sum(map(len, single))
 
 
 def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
@@ -216,7 +215,7 @@ def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
 
 def test_a_set_of_several_sizes_or_looks_or_a_lossy_one_is_refused(tiny, digits):
     save("a.png", digits[0])
-    for i, odd in enumerate([Drawing(NOISE[:20]), Drawing(NOISE, Look((1,), (2,))), Drawing(np.zeros((29, 28)))]):
+    for i, odd in enumerate([Drawing(NOISE[:20]), Drawing(NOISE, Look((1,), (2,))), Drawing(NOISE.repeat(2, 0))]):
         save(f"odd{i}.png", odd)
         for paths in (["a.png", f"odd{i}.png"], [f"odd{i}.png", "a.png"]):
             with pytest.raises(ImageError, match="one size and look"):
@@ -249,7 +248,7 @@ def small(tiny, digits):
         "a": digits[0],
         "b": digits[31],
         "c": Drawing(NOISE[:9, :9]),
-        "d": Drawing(np.zeros((3, 3)), Look((5,), (6,))),
+        "d": Drawing(np.zeros((3, 3), np.uint8), Look((5,), (6,))),
     }.items():
         save(f"{name}.png", drawing)
     np.save("x.npy", np.stack([digits[7].bits, digits[8].bits]))
@@ -359,7 +358,7 @@ def test_an_array_of_which_hardly_anything_is_left_is_not_written(tiny, digits):
 
 def forged(model, manifests, *chunks, rows=(), options=0, text=None):
     """An archive whose checks hold: its manifest may be any text, its index is there if it has rows."""
-    text = deflate(json.dumps(manifests).encode()) if text is None else text
+    text = deflate(json.dumps(manifests).encode(), DICTIONARY) if text is None else text
     header = checked(write_start(Kind.ARCHIVE, model.identity) + bytes([options]) + varint(len(text)) + text)
     index = archive.write_index(header, rows) if rows else b""
     return header + b"".join(chunks) + index
@@ -488,11 +487,11 @@ def test_manifests_that_are_none_are_refused(tiny, text):
 def test_names_that_inflate_beyond_measure_are_refused(tiny):
     for text in (deflate(b"\n" * (1 << 26)), deflate(b"a" * ((1 << 26) + 1))):
         head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1]) + varint(len(text)) + text + varint(5)
-        with pytest.raises(FormatError, match="names|longer"):
+        with pytest.raises(FormatError, match=r"names|longer"):
             archive._parse_head(checked(CHUNK_MARKER + head))
 
 
-@pytest.mark.parametrize("options", [3, 4, 8, 128, 255])
+@pytest.mark.parametrize("options", [3, 5, 24, 32, 128, 255])
 def test_unknown_options_are_refused(tiny, options):
     with pytest.raises(FormatError, match="upgrade"):
         archive.read_contents(io.BytesIO(forged(tiny, files_form(1), options=options)))
@@ -548,13 +547,26 @@ def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
     rows = data.draw(st.lists(st.tuples(st.integers(0, 1 << 35), st.integers(0, 9)), max_size=2))
     forgery = forged(tiny, None, whole, text=bytes(text), rows=[*rows, (len(whole), 1)] if rows else ())
     try:
-        file = io.BytesIO(forgery)
-        assert len(json.dumps(pack.inspect(file, names=True))) < 10_000
-        places = archive.read_contents(file).places
-        if sum(place.images for place in places if place.length) < 20:
+        if fields_of(forgery) < 20:
             images(forgery, tiny)
+        assert len(json.dumps(pack.inspect(io.BytesIO(forgery), names=True))) < 1 << 24
     except VlaeError as error:
         assert str(error).isprintable()
+
+
+def fields_of(data):
+    """How many fields an archive claims to hold: a few bytes may claim many, and those take their time."""
+    file = io.BytesIO(data)
+    places = archive.read_contents(file).places
+    heads = [head for place in places for head, _ in [read_head(file, place)] if head]
+    return sum(head.fields for head in heads)
+
+
+def read_head(file, place):
+    try:
+        return archive.read_head(file, place)
+    except FormatError:
+        return None, 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -565,8 +577,10 @@ def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
 )
 def test_random_bytes_never_do_worse_than_a_clean_error(tiny, body, marker, start):
     header = forged(tiny, files_form(1)) if start == "header" else write_start(Kind.ARCHIVE, tiny.identity)
+    forgery = (header if start else b"") + checked(marker + body)
     try:
-        images((header if start else b"") + checked(marker + body), tiny)
+        if fields_of(forgery) < 20:
+            images(forgery, tiny)
     except VlaeError as error:
         assert "\n" not in str(error)
 
@@ -725,7 +739,7 @@ def test_damage_is_told_and_the_rest_is_restored(run, folder):
     for command in ("list", "test"):
         assert "Error: cut.vlz: the index is damaged" in run(command, "cut.vlz", expect=1).stderr
     assert "index" in run("info", "cut.vlz").stdout
-    Path("short.vlz").write_bytes(data[:20])
+    Path("short.vlz").write_bytes(data[:9])
     for command in ("list", "test", "info", "unpack"):
         assert run(command, "short.vlz", expect=1).stderr.startswith("Error: ")
 

@@ -6,7 +6,6 @@ import math
 import zlib
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,11 +33,11 @@ def all_inside(fields):
     return np.ones(fields.shape, bool)
 
 
-def check_chain(model, fields, inside=None):
+def check_chain(model, fields, inside=None, samples=1):
     """A chain undoes itself, and its tally is the truth about its bytes."""
     inside = all_inside(fields) if inside is None else inside
-    pushed = chain.push(model, fields, inside)
-    assert np.array_equal(chain.pop(model, pushed.data, pushed.counted, inside), fields)
+    pushed = chain.push(model, fields, inside, samples=samples)
+    assert np.array_equal(chain.pop(model, pushed.data, pushed.counted, inside, samples=samples), fields)
     assert pushed.tally.total_bits() == pytest.approx(8 * len(pushed.data))
     assert pushed.data[-1] != 0
     coded = len(fields) - pushed.counted.blank - pushed.counted.raw
@@ -46,10 +45,10 @@ def check_chain(model, fields, inside=None):
     return pushed
 
 
-def check_set(model, fields, inside=WHOLE):
+def check_set(model, fields, inside=WHOLE, samples=1):
     """A set undoes itself, but for the order."""
-    pushed = chain.push_set(model, fields, inside)
-    found = chain.pop_set(model, pushed.data, len(fields), pushed.counted.start, inside)
+    pushed = chain.push_set(model, fields, inside, samples=samples)
+    found = chain.pop_set(model, pushed.data, len(fields), pushed.counted.start, inside, samples=samples)
     assert [field.tobytes() for field in found] == sorted(field.tobytes() for field in fields)
     assert pushed.tally.total_bits() == pytest.approx(8 * len(pushed.data))
     return pushed
@@ -219,9 +218,10 @@ def test_symbols_of_the_start_are_a_complete_code(tiny, name):
 # Chains
 
 
+@pytest.mark.parametrize("samples", [1, 2, 16])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
-def test_chains_round_trip(tiny, fields, count):
-    pushed = check_chain(tiny, fields[:count])
+def test_chains_round_trip(tiny, fields, count, samples):
+    pushed = check_chain(tiny, fields[:count], samples=samples)
     assert pushed.counted == Counted(min(1, count))
 
 
@@ -269,6 +269,14 @@ def test_sets_of_one_image_many_times(tiny, fields, field, count):
     one = {"digit": fields[3], "blank": np.zeros((28, 28), np.uint8), "noise": NOISE[0]}[field]
     pushed = check_set(tiny, np.stack([one] * count))
     assert pushed.tally.order_bits == pytest.approx(0, abs=0.1)
+
+
+def test_more_samples_cost_less_and_never_more_than_their_own_bound(fields):
+    """-log2 of the mean weight falls with the number of samples, from minus the ELBO towards -log2 p(x)."""
+    model = models.named(models.DEFAULT)
+    sizes = [len(check_chain(model, fields, samples=samples).data) for samples in (1, 8)]
+    assert sizes[1] < 0.995 * sizes[0]
+    check_set(model, fields[:20], samples=8)
 
 
 def test_a_set_saves_the_bits_of_its_order(tiny, fields):
@@ -352,8 +360,8 @@ def test_a_start_that_is_too_poor_is_lengthened():
 class Book:
     """A chain decoder written from FORMAT.md on the slow stack; the networks' counts are held to the reference elsewhere."""
 
-    def __init__(self, model, data):
-        self.model, self.stack = model, reference.Stack.read(data)
+    def __init__(self, model, data, samples):
+        self.model, self.stack, self.samples = model, reference.Stack.read(data), samples
 
     def pop(self, counted, inside):
         count, kinds = len(inside), [0] * len(inside)
@@ -362,8 +370,8 @@ class Book:
             kinds = [self.stack.pop([TOTAL - sum(shares), *shares]) for _ in range(count)]
         fields = np.zeros(inside.shape, np.uint8)
         coded = [i for i in range(count) if kinds[i] == 0]
-        for batch in self.batches(coded, counted.start):
-            fields[batch] = self.pop_batch(inside[batch])
+        for batch, few in self.batches(coded, counted.start):
+            fields[batch] = self.pop_batch(inside[batch], few)
         for i in reversed(coded[: counted.start]):
             fields[i] = self.pop_start(inside[i])
         for i in range(count):
@@ -375,8 +383,8 @@ class Book:
 
     def pop_set(self, count, start, inside):
         found = []
-        for batch in self.batches(range(count), start):
-            for field in reversed(self.pop_batch(np.stack([inside] * len(batch)))):
+        for batch, few in self.batches(range(count), start):
+            for field in reversed(self.pop_batch(np.stack([inside] * len(batch)), few)):
                 packed = np.packbits(field).tobytes()
                 insort(found, packed)
                 first = bisect_left(found, packed)
@@ -389,19 +397,57 @@ class Book:
         return fields
 
     def batches(self, coded, start):
-        ends = [start]
-        while ends[-1] < len(coded):
-            ends.append(min(ends[-1] + min(max(1, ends[-1] // 2), 128), len(coded)))
-        return [list(coded[a:b]) for a, b in pairwise(ends)][::-1]
+        """Places of the fields of each batch, and its samples, the last batch first."""
+        found, n = [], start
+        while n < len(coded):
+            few = max(few for few in (1, 2, 4, 8, 16, 32) if few == 1 or few <= min(self.samples, n // 2))
+            size = min(max(1, n // (2 * few)), 128)
+            found.append((list(coded[n : n + size]), few))
+            n += size
+        return found[::-1]
 
-    def pop_batch(self, inside):
-        k = self.pop_latents(len(inside))
+    def pop_batch(self, inside, few):
+        size = len(inside)
+        numbers = [self.stack.pop([TOTAL // few] * few) if few > 1 else 0 for _ in range(size)]
+        k = self.pop_latents(size)
         fields = self.pop_pixels(k, inside)
-        counts, lowest = posterior_counts(self.model, fields), self.model.prior.lowest
+        q = posterior_counts(self.model, fields)
+        others = [self.pop_with(q) for _ in range(few - 1)]
+        every = np.stack([*others, k])  # (N, B, D)
+        for b, number in enumerate(numbers):
+            every[:, b] = np.insert([other[b] for other in others], number, k[b], axis=0) if others else k[b]
+        if few > 1:
+            counts = self.weights(fields, inside, every, q)
+            for b in reversed(range(size)):
+                self.stack.push(numbers[b], counts[b])
+        for one in reversed(every):
+            self.push_with(q, one)
+        return fields
+
+    def weights(self, fields, inside, every, q):
+        """The weights of each field's samples, as counts."""
+        logs = [[0] * len(every) for _ in fields]
+        for n, k in enumerate(every):
+            logits = self.model.pixels.logits(fields, self.model.decoder(self.model.prior.values(k)))
+            ink, p = ink_counts(logits), self.model.prior.counts(k)
+            for b in range(len(k)):
+                bits, mask = fields[b].ravel(), inside[b].ravel()
+                pixels = np.where(bits == 1, ink[b], TOTAL - ink[b])[mask].tolist()
+                of_q = [int(q[i, b, v]) for i, v in enumerate(k[b] - self.model.prior.lowest)]
+                logs[b][n] = sum(map(reference.log2_16, pixels)) + (24 << 16) * int((~mask).sum())
+                logs[b][n] += sum(map(reference.log2_16, p[b].tolist())) - sum(map(reference.log2_16, of_q))
+        return [reference.weights(row) for row in logs]
+
+    def pop_with(self, q):
+        """Latents by the counts of q(z|x), latent by latent, for a latent field by field."""
+        symbols = [[self.stack.pop(row) for row in rows] for rows in q.tolist()]
+        return np.array(symbols).T + self.model.prior.lowest
+
+    def push_with(self, q, k):
+        """The inverse."""
         for i in reversed(range(k.shape[1])):
             for b in reversed(range(len(k))):
-                self.stack.push(int(k[b, i] - lowest[i]), counts[i, b].tolist())
-        return fields
+                self.stack.push(int(k[b, i] - self.model.prior.lowest[i]), q[i, b].tolist())
 
     def pop_latents(self, size):
         def choose(i, conditional):
@@ -437,19 +483,21 @@ class Book:
         assert self.stack.state == (1 << 31) + zlib.crc32(packed) % (1 << 31)
 
 
-def test_chains_are_what_the_format_says(tiny, fields):
+@pytest.mark.parametrize("samples", [1, 4])
+def test_chains_are_what_the_format_says(tiny, fields, samples):
     inside = np.stack([WHOLE] * 9 + [inside_of(28, 17)[0]] * 3)
     shown = np.concatenate([fields[:7], np.zeros((1, 28, 28), np.uint8), NOISE[:1], fields[7:9], NOISE[1:2]]) * inside
-    pushed = chain.push(tiny, shown, inside)
+    pushed = chain.push(tiny, shown, inside, samples=samples)
     assert pushed.counted == Counted(1, 1, 2)
-    assert np.array_equal(Book(tiny, pushed.data).pop(pushed.counted, inside), shown)
+    assert np.array_equal(Book(tiny, pushed.data, samples).pop(pushed.counted, inside), shown)
 
 
-def test_sets_are_what_the_format_says(tiny, fields):
+@pytest.mark.parametrize("samples", [1, 2])
+def test_sets_are_what_the_format_says(tiny, fields, samples):
     shown = np.concatenate([fields[:6], fields[2:5]])
-    pushed = chain.push_set(tiny, shown, WHOLE)
-    found = Book(tiny, pushed.data).pop_set(len(shown), pushed.counted.start, WHOLE)
-    assert np.array_equal(found, chain.pop_set(tiny, pushed.data, len(shown), pushed.counted.start, WHOLE))
+    pushed = chain.push_set(tiny, shown, WHOLE, samples=samples)
+    found = Book(tiny, pushed.data, samples).pop_set(len(shown), pushed.counted.start, WHOLE)
+    assert sorted(map(bytes, found)) == sorted(map(bytes, shown))
 
 
 @pytest.mark.parametrize("n", [1, 2, 1000, 1 << 15, (1 << 17) + 5, (1 << 30) - 1])
