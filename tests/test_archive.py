@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import HERE, TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from make_golden import content_of
 from PIL import Image
 from test_sources import HOSTILE_NAMES, same_pictures
 
@@ -28,13 +30,14 @@ from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
 from vlae_codec.latents import varint
 from vlae_codec.manifest import ArrayForm, FilesForm
-from vlae_codec.pixels import Drawing, Look, png_bytes, to_drawing, to_picture
+from vlae_codec.pixels import Drawing, Look, png_bytes, to_drawing, to_fields, to_picture
 from vlae_codec.restore import Restorer
 from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 
 NOISE = np.random.default_rng(2).integers(0, 2, (28, 28), np.uint8)
 HUGE = 1 << 40
+GOLDEN = sorted((HERE / "golden").glob("*.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -238,6 +241,15 @@ def test_files_cost_their_fields_and_little_more(tiny, digits):
     assert len(data) - len(chain.push(tiny, fields, np.ones(fields.shape, bool)).data) < 300
 
 
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_archives_decode_to_their_content(tiny, path):
+    golden = json.loads(path.read_text(encoding="utf-8"))
+    model = tiny if path.stem == "tiny" else models.named(path.stem)
+    assert golden["archives"]
+    for case in golden["archives"]:
+        assert content_of(base64.b64decode(case["file"]), model) == case["content"], case["name"]
+
+
 # Damage
 
 
@@ -364,13 +376,17 @@ def forged(model, manifests, *chunks, rows=(), options=0, text=None):
     return header + b"".join(chunks) + index
 
 
-def chunk_of(model, drawing, first=0, names=(), count=1):
+def chunk_of(model, drawing, first=0, names=()):
+    return b"".join(map(checked, unchecked_chunk_of(model, drawing, first, names)))
+
+
+def unchecked_chunk_of(model, drawing, first=0, names=()):
+    """Head and payload of a chunk with one image of one field."""
     height, width = drawing.bits.shape
-    field, inside = np.zeros((2, 1, 28, 28), np.uint8)
-    field[0, :height, :width], inside[0, :height, :width] = drawing.bits, 1
-    pushed = chain.push(model, field, inside.astype(bool))
-    head = Head(first, names, ((Format(width, height, drawing.look), count),), pushed.counted, len(pushed.data))
-    return head.write() + checked(pushed.data)
+    field, inside = to_fields(drawing.bits)
+    pushed = chain.push(model, field, inside)
+    head = Head(first, names, ((Format(width, height, drawing.look), 1),), pushed.counted, len(pushed.data))
+    return head.write()[:-4], pushed.data
 
 
 def files_form(count):
@@ -537,15 +553,17 @@ def test_chunks_that_are_none_are_refused(tiny, head):
 @given(st.data())
 def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
     """An attacker can compute checksums: everything behind them must hold too."""
-    chunk = bytearray(chunk_of(tiny, Drawing(NOISE[:4, :4], Look((9,), (7,))), names=("a.png",)))
-    payload, head = bytes(chunk[-9:-4]), chunk[: chunk.index(b"\x05", 20) + 1] if b"\x05" in chunk[20:] else chunk[:40]
-    text = bytearray(deflate(json.dumps(files_form(1)).encode()))
-    for part in (head, text):
+    head, payload = unchecked_chunk_of(tiny, Drawing(NOISE[:4, :4], Look((9,), (7,))), names=("a.png",))
+    text = deflate(json.dumps(files_form(1)).encode(), DICTIONARY)
+    parts = [bytearray(part) for part in (head, payload, text)]
+    for part in parts:
         for _ in range(data.draw(st.integers(0, 3))):
             part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
-    whole = checked(bytes(head)) + checked(payload)
-    rows = data.draw(st.lists(st.tuples(st.integers(0, 1 << 35), st.integers(0, 9)), max_size=2))
-    forgery = forged(tiny, None, whole, text=bytes(text), rows=[*rows, (len(whole), 1)] if rows else ())
+    head, payload, text = map(bytes, parts)
+    whole = checked(head) + checked(payload)
+    others = data.draw(st.lists(st.tuples(st.integers(0, (1 << 35) - 1), st.integers(0, 9)), max_size=2))
+    rows = data.draw(st.sampled_from([[], [(len(whole), 1)], [*others, (len(whole), 1)]]))
+    forgery = forged(tiny, None, whole, text=text, rows=rows)
     try:
         if fields_of(forgery) < 20:
             images(forgery, tiny)
