@@ -4,8 +4,8 @@
     python benchmarks/reproduce.py --data DIR --only plain-vae
     python benchmarks/reproduce.py --report                  # RESULTS.md from results/*.json, nothing else
 
-Each experiment of `models/experiments` becomes a run in `runs/NAME` and figures in `results/evaluate-NAME.json`. The released
-models are trained and evaluated by hand (their cards say how) and only reported here.
+Each experiment of `models/experiments` becomes a run in `runs/NAME` and figures in `results/evaluate-NAME.json`. The
+released models are trained and evaluated by hand (their cards say how) and only reported here.
 """
 
 from __future__ import annotations

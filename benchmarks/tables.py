@@ -144,12 +144,7 @@ def ledger() -> str:
         ["−log₂ p(x\\|k)", row["negative_elbo_bits"] - row["kl_bits"], "pushed with p(x\\|k)", bits["pixel_bits"]],
         ["", None, "latents at the start of each chunk", bits["start_bits"]],
         ["", None, "checks inside the stacks, rounding", bits["bottom_bits"] + bits["rounding_bits"]],
-        [
-            "",
-            None,
-            "header, heads of chunks, index, checks",
-            bits["header_bits"] + bits["chunk_head_bits"] + bits["index_bits"],
-        ],
+        ["", None, "header, heads of chunks, index, checks", frame_bits],
         ["**−ELBO**", row["negative_elbo_bits"], "**file, 8 × bytes / images**", row["bits_per_image"]],
     ]
     shown = [
