@@ -51,6 +51,7 @@ def main(data_folder: Path, name: str, runs: int, quick: bool, out: Path | None)
     """Measures throughput, then sizes, then single files."""
     model = models.named(name)
     every = (data.load("mnist_static", ["test"], data_folder) > 0).astype(np.uint8)
+    every = data.shuffled_part(every, len(every), 0)
     images = every[:1_000] if quick else every
     table: Table = {"model": model.name, "sha256": model.digest.hex(), "cores": cores(), "images": len(images)}
     table["jobs"] = {jobs: there_and_back(images, name, jobs, runs) for jobs in JOBS}

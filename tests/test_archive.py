@@ -513,6 +513,13 @@ def test_unknown_options_are_refused(tiny, options):
         archive.read_contents(io.BytesIO(forged(tiny, files_form(1), options=options)))
 
 
+def test_an_archive_of_one_size_or_of_no_version_is_refused(tiny):
+    header = forged(tiny, files_form(1))[:-4]
+    for flags, message in ((0x1F, "width"), (0x2D, "version 2"), (0x11, "single image")):
+        with pytest.raises(FormatError, match=message):
+            archive.read_contents(io.BytesIO(checked(header[:1] + bytes([flags]) + header[2:])))
+
+
 def test_a_header_and_an_index_that_disagree_are_told(tiny):
     chunk = chunk_of(tiny, Drawing(NOISE), names=("a.png",))
     inner = forged(tiny, files_form(1), chunk, rows=[(len(chunk), 1)])

@@ -178,6 +178,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
     kind, model, at = read_start(data)
     if kind != Kind.ARCHIVE:
         raise FormatError("this is a single image, not an archive: use decompress")
+    if data[1] & 2:
+        raise FormatError("an archive has no width and height of its own, and this one claims to: it is damaged")
     if len(data) <= at:
         raise TruncatedError("the archive ends within its header")
     options = data[at]
