@@ -24,7 +24,7 @@ import vlae_codec
 from vlae_codec import archive, chain, codec, pack
 from vlae_codec import model as models
 from vlae_codec.archive import CHUNK_MARKER, DICTIONARY, INDEX_MARKER, Format, Head, Header, checked, deflate
-from vlae_codec.chain import Counted
+from vlae_codec.bitsback import Counted
 from vlae_codec.chunks import Settings
 from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError

@@ -13,9 +13,9 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlae_codec import chain, latents
+from vlae_codec import bitsback, chain, latents
 from vlae_codec import model as models
-from vlae_codec.chain import Counted, Kind
+from vlae_codec.bitsback import Counted, Kind
 from vlae_codec.entropy import Stack
 from vlae_codec.errors import FormatError
 from vlae_codec.fixed import NORMAL_LIMIT, code_length_bits, ink_counts, normal_table
@@ -520,7 +520,7 @@ def test_sets_are_what_the_format_says(tiny, fields, samples):
 
 @pytest.mark.parametrize("n", [1, 2, 1000, 1 << 15, (1 << 17) + 5, (1 << 30) - 1])
 def test_any_number_can_stand_at_the_start(tiny, n):
-    coder = chain._Coder(tiny, Stack(5), chain.Tally())
+    coder = bitsback.Coder(tiny, Stack(5), bitsback.Tally())
     prefix = PrefixCode(tiny.octave_lengths)
     for code in (Number(n), Lattice((1,) * tiny.prior.latents)):
         coder._push_code(prefix, code)

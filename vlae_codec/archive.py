@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from . import manifest
-from .chain import Counted
+from .bitsback import Counted
 from .container import Kind, read_look, read_start, write_look, write_start
 from .errors import FormatError, TruncatedError
 from .latents import read_varint, varint

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import archive, chain, latents, pixels
 from .archive import MOST_SAMPLES, Format, Head, Header, Place
-from .chain import Counted, Tally
+from .bitsback import Counted, Inside, Tally
 from .errors import FormatError, ImageError, VlaeError
 from .jobs import Done
 from .latents import PrefixCode
@@ -204,7 +204,7 @@ def _joined(fields: Bits, forms: list[Format]) -> list[Drawing]:
 
 
 def _push_codes(
-    model: Model, fields: Bits, inside: chain.Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
+    model: Model, fields: Bits, inside: Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
 ) -> tuple[bytes, Counted, Ledger]:
     """The payload of a chunk of a lossy archive: the latent section of a single file."""
     prefix, last = PrefixCode(model.octave_lengths), 0
@@ -224,7 +224,7 @@ def _push_codes(
 
 
 def _pop_codes(
-    model: Model, sampling: Sampling, head: Head, forms: list[Format], payload: bytes, inside: chain.Inside
+    model: Model, sampling: Sampling, head: Head, forms: list[Format], payload: bytes, inside: Inside
 ) -> Bits:
     """The inverse of `_push_codes`, with pixels drawn as a single file's are."""
     section = latents.read(payload, 0, head.fields, PrefixCode(model.octave_lengths))
@@ -273,10 +273,10 @@ def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
         raise FormatError("a chunk counts fields of a kind that archives like this do not have: the file is damaged")
 
 
-def _only_field(head: Head, inside: chain.Inside) -> chain.Inside:
+def _only_field(head: Head, inside: Inside) -> Inside:
     if len(head.runs) != 1 or head.fields != head.images:
         raise FormatError("a set without order claims images of several sizes: the file is damaged")
-    only: chain.Inside = inside[0]
+    only: Inside = inside[0]
     return only
 
 
