@@ -36,10 +36,7 @@ def _need_torch() -> None:
 @_DATA
 @_DEVICE
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
-@click.option("--from", "initial", type=_FOLDER, help="Start from the averaged weights of this run.")
-def train(
-    experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None, initial: Path | None
-) -> None:
+def train(experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None) -> None:
     """Train the EXPERIMENT, a TOML file or the name of one that ships; resumes if its run has begun."""
     _need_torch()
     from vlae_codec.models import config
@@ -47,7 +44,7 @@ def train(
 
     loaded = config.load(config.locate(experiment))
     run = run or Path("runs") / experiment.stem
-    training.train(loaded, run, data_folder, device, threads, report=click.echo, initial=initial)
+    training.train(loaded, run, data_folder, device, threads, report=click.echo)
 
 
 @click.command()

@@ -20,6 +20,7 @@ else:
     import tomli as tomllib
 
 
+_SHIPPED = Path(__file__).parent / "experiments"
 _CHOICES = {
     "decoder": ("pixelcnn", "factorised"),
     "posterior": ("gaussian", "iaf"),
@@ -69,8 +70,10 @@ class TrainConfig:
     """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero.
 
     Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
+    initial: the run, in the folder beside, whose averaged weights a new run starts from.
     """
 
+    initial: str = ""
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.002
@@ -107,13 +110,16 @@ def locate(experiment: Path) -> Path:
     Raises:
         ConfigError: there is neither.
     """
-    shipped = Path(__file__).parent / "experiments"
     if experiment.is_file():
         return experiment
-    if (named := shipped / f"{experiment.name}.toml").is_file():
+    if (named := _SHIPPED / f"{experiment.name}.toml").is_file():
         return named
-    known = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
-    raise ConfigError(f"no experiment {experiment}: give a TOML file or one of {known}")
+    raise ConfigError(f"no experiment {experiment}: give a TOML file or one of {', '.join(shipped())}")
+
+
+def shipped() -> list[str]:
+    """The names of the experiments that ship."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.toml"))
 
 
 def load(path: Path) -> Config:

@@ -137,9 +137,10 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
         "",
         f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained on "
         f"{config.data.name} ({' + '.join(config.data.parts)}) for {config.train.epochs} epochs: "
-        f"{trained.step} steps of {config.train.batch_size} images in {trained.seconds / 3600:.2f} hours on two CPU cores.",
+        f"{trained.step} steps of {config.train.batch_size} images in {trained.seconds / 3600:.2f} hours on two CPU cores."
+        + "".join(f" It began with the weights of {first}." for first in _lineage(experiment)[-2:-1]),
         "",
-        f"    vlae-codec train {experiment} --data DIR",
+        *(f"    vlae-codec train {first} --data DIR" for first in _lineage(experiment)),
         f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images {paired} -o results/evaluate-{name}.json",
         f"    vlae-codec export runs/{experiment} -o {name} --step {step} --data DIR",
         f"    vlae-codec card runs/{experiment} {name} results/evaluate-{name}.json",
@@ -154,6 +155,14 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
             what = what.format(**figures)
             lines.append(f"| {what} | {text} | {figures[f'{key}_bits']:.2f} | {figures[f'{key}_bpd']:.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def _lineage(experiment: str) -> list[str]:
+    """The experiments whose weights led to this one, in order, and itself; only those that ship say what came before."""
+    if experiment not in configs.shipped():
+        return [experiment]
+    initial = configs.load(configs.locate(Path(experiment))).train.initial
+    return [*(_lineage(initial) if initial else []), experiment]
 
 
 _FIGURES = {

@@ -55,16 +55,16 @@ def train(
     device: str = "cpu",
     threads: int | None = None,
     report: Callable[[str], None] = print,
-    initial: Path | None = None,
 ) -> Run:
     """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run.
 
-    A new run starts from the averaged weights of the run `initial`, if given, else from noise.
+    A new run starts from the averaged weights of the run `config.train.initial` beside it, if given, else from noise.
     """
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
     trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
+    initial = folder.parent / config.train.initial if config.train.initial else None
     run = _resume(config, folder, device) or _start(config, images, device, initial)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")

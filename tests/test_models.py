@@ -194,6 +194,60 @@ def test_a_stopped_run_resumes_to_the_same_weights(data_folder, tmp_path, monkey
     assert train.load_average(tmp_path / "parts").config == schedule()
 
 
+def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
+    first = train.train(schedule(), tmp_path / "first", data_folder, report=lambda _: None)
+    config = schedule(epochs=0, initial="first")
+    second = train.train(config, tmp_path / "second", data_folder, report=lambda _: None)
+    for one, other in zip(first.average.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ConfigError, match="checkpoint"):
+        train.train(schedule(initial="nowhere"), tmp_path / "third", data_folder, report=lambda _: None)
+    wider = dataclasses.replace(config, model=dataclasses.replace(SMALL, channels=8))
+    with pytest.raises(ConfigError, match="another shape"):
+        train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
+
+
+def test_dropout_is_for_training_only(fields):
+    model = VLAE(dataclasses.replace(SMALL, dropout=0.5))
+    x, noise = torch.from_numpy(fields[:10, None].astype(np.float32)), torch.randn(10, 7)
+    assert not torch.equal(model(x, noise)[0], model(x, noise)[0])
+    model.eval()
+    assert torch.equal(model(x, noise)[0], model(x, noise)[0])
+
+
+SYSTEMS = {
+    "factorised": {"decoder": "factorised", "prior": "flow"},
+    "iaf": {"decoder": "factorised", "posterior": "iaf", "prior": "normal"},
+    "unconditional": {"latents": 0, "prior": "normal"},
+    "dilated": {"dilation": 2},
+    "narrow": {"masked_layers": 1},
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_has_a_bound_that_more_samples_tighten(system, fields):
+    model = VLAE(dataclasses.replace(SMALL, **SYSTEMS[system]))
+    x = torch.from_numpy(fields[:40, None].astype(np.float32))
+    with initialise_from(model):
+        model(x, torch.randn(40, model.latents))
+    evaluator = Evaluator(model)
+    few, many = (evaluator.estimates(x, samples, 0) for samples in (1, 32))
+    assert (many[2] <= -many[0] + 1e-4).all(), "NLL is at most -ELBO of the same samples"
+    if model.latents:
+        assert many[2].mean() < few[2].mean()
+    else:
+        assert not many[1].any()
+        assert np.allclose(few[2], many[2])
+
+
+def test_an_iaf_posterior_has_the_density_that_it_says():
+    """Volume-preserving: the Jacobian of the flow has determinant 1, and its order is undone by an even number of steps."""
+    model = VLAE(dataclasses.replace(SMALL, posterior="iaf"))
+    h, z = torch.randn(1, SMALL.dense), torch.randn(7)
+    jacobian = torch.autograd.functional.jacobian(lambda one: model.flow(one[None], h)[0], z)
+    assert torch.linalg.det(jacobian).item() == pytest.approx(1.0, rel=1e-4)
+
+
 def test_configs_round_trip_and_refuse_typos(tmp_path):
     config = schedule()
     assert configs.from_dict(configs.to_dict(config)) == config
@@ -201,6 +255,7 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
     for text, message in (
         ("[train]\nepoch = 3", "unknown key train.epoch"),
         ("[model]\nlatents = 'many'", "model.latents must be int"),
+        ("[model]\nprior = 'none'", "model.prior must be one of"),
         ("[model\n", "cannot read the experiment"),
     ):
         path.write_text(text)
