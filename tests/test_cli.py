@@ -218,7 +218,7 @@ def test_model_folder(run, image):
 
 def test_models_lists_the_released(run):
     rows = json.loads(run("models", "--json").stdout)
-    assert [(row["name"], row["number"]) for row in rows] == [("mnist", 1)]
+    assert [(row["name"], row["number"]) for row in rows] == [("mnist", 2)]
     assert "mnist" in run("models").stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,12 +56,12 @@ def test_few_doors_per_library(library, doors):
 
 def test_registered_numbers_are_unique_and_permanent():
     numbers = {models.named(folder.name).number: folder.name for folder in models.released()}
-    assert numbers == {1: "mnist"}
-    assert sorted(models.REGISTERED) == sorted(numbers), "a number that has shipped is never taken back"
+    assert numbers == {2: "mnist"}
+    assert [*models.REGISTERED] == [1, 2], "a number that was given is never taken back"
     assert all(models.named(folder.name).name == folder.name for folder in models.released())
     specification = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
     for number, digest in models.REGISTERED.items():
-        assert f"| {number} | {numbers[number]} | `{digest}` |" in specification
+        assert re.search(rf"\| {number} \| {numbers.get(number, '.*')} \| `{digest}` \|", specification)
     assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 10e6
 
 
