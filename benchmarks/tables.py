@@ -153,6 +153,23 @@ def ledger() -> str:
     return markdown(["theory", "bits an image", "file", "bits an image"], shown)
 
 
+def archive_speed() -> str:
+    """Throughput of whole processes, from `benchmarks/archives.py`."""
+    a = result("archives")
+    rows = []
+    for jobs, row in a["jobs"].items():
+        rates = [f"{row[what]['images_per_second']:.0f} images/s" for what in ("pack", "unpack")]
+        rows.append([f"{a['images']:,} images, {jobs} process{'es' * (jobs != '1')}", *rates, _peak(row)])
+    for size, row in a["sizes"].items():
+        spent = [f"{row[what]['milliseconds_per_image']:.2f} ms an image" for what in ("pack", "unpack")]
+        rows.append([f"{int(size):,} images, {a['cores']} processes", *spent, _peak(row)])
+    return markdown(["lossless archives", "pack", "unpack", "largest process"], rows)
+
+
+def _peak(row: Table) -> str:
+    return f"{max(row[what]['peak_bytes'] for what in ('pack', 'unpack')) / 1e6:.0f} MB"
+
+
 def rivals() -> str:
     """Other codecs on the same images, from `vlae-codec measure`."""
     m = result("measure")
@@ -182,6 +199,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "quality": quality,
     "archives": archives,
     "ledger": ledger,
+    "archive_speed": archive_speed,
     "rivals": rivals,
     "speed": speed,
 }
