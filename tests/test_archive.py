@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import subprocess
 import sys
 import tracemalloc
 from collections import Counter
@@ -799,6 +800,28 @@ def test_a_folder_that_is_read_only(run, folder):
     assert run("pack", folder, "-o", "digits/x.vlz", expect=1).stderr.startswith("Error: ")
     assert run("unpack", "digits.vlz", "-o", "digits", expect=1).stderr.startswith("Error: ")
     folder.chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.parametrize(
+    "command", [("pack", "digits", "-o", "x.vlz", "--chunk", "1"), ("unpack", "digits.vlz", "-o", "out")]
+)
+def test_a_disk_that_is_full(run, folder, command):
+    """As if the disk ended: no file may grow beyond a few bytes."""
+    run("pack", folder)
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
+        "from vlae_codec.cli.main import main; sys.exit(main())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", limited, *command.split()], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if not line.endswith("...")]
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: cannot write")
+    left = [path for path in Path().rglob("*") if path.is_file() and "digits" not in path.parts[0]]
+    assert left == []
 
 
 def test_a_model_that_is_not_here(run, folder):
