@@ -46,8 +46,9 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrs
 @click.option("--model", "name", default=models.DEFAULT, show_default=True)
 @click.option("--runs", default=3, show_default=True, help="Medians of so many.")
 @click.option("--quick", is_flag=True, help="A tenth of the images, and no more than 3,000.")
+@click.option("--largest", default=SIZES[-1], show_default=True, help="The most images.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(data_folder: Path, name: str, runs: int, quick: bool, out: Path | None) -> None:
+def main(data_folder: Path, name: str, runs: int, quick: bool, largest: int, out: Path | None) -> None:
     """Measures throughput, then sizes, then single files."""
     model = models.named(name)
     every = (data.load("mnist_static", ["test"], data_folder) > 0).astype(np.uint8)
@@ -55,8 +56,8 @@ def main(data_folder: Path, name: str, runs: int, quick: bool, out: Path | None)
     images = every[:1_000] if quick else every
     table: Table = {"model": model.name, "sha256": model.digest.hex(), "cores": cores(), "images": len(images)}
     table["jobs"] = {jobs: there_and_back(images, name, jobs, runs) for jobs in JOBS}
-    sizes = [size for size in SIZES if not quick or size <= 3_000]
-    table["sizes"] = {size: there_and_back(np.resize(every, (size, 28, 28)), name, cores(), 1) for size in sizes}
+    sizes = [size for size in SIZES if size <= (3_000 if quick else largest)]
+    table["sizes"] = {size: there_and_back(np.resize(every, (size, 28, 28)), name, None, 1) for size in sizes}
     table["one_by_one"] = one_by_one(images[: 20 if quick else 100], model, runs)
     table["ratios"] = {
         "pack": table["jobs"][1]["pack"]["images_per_second"] / table["one_by_one"]["compress_images_per_second"],
@@ -69,12 +70,12 @@ def main(data_folder: Path, name: str, runs: int, quick: bool, out: Path | None)
     click.echo(json.dumps(table, indent=2))
 
 
-def there_and_back(images: npt.NDArray[np.uint8], name: str, jobs: int, runs: int) -> Table:
+def there_and_back(images: npt.NDArray[np.uint8], name: str, jobs: int | None, runs: int) -> Table:
     """Packs (n, 28, 28) and unpacks again; refuses to time what does not come back."""
     with tempfile.TemporaryDirectory() as folder:
         array, file, back = (Path(folder) / part for part in ("images.npy", "images.vlz", "back"))
         np.save(array, images)
-        shared = ["-f", "-q", "--model", name, "--jobs", str(jobs)]
+        shared = ["-f", "-q", "--model", name, *(["--jobs", str(jobs)] if jobs else [])]
         commands = {
             "pack": [*TOOL, "pack", str(array), "-o", str(file), *shared],
             "unpack": [*TOOL, "unpack", str(file), "-o", str(back), *shared],
@@ -83,7 +84,7 @@ def there_and_back(images: npt.NDArray[np.uint8], name: str, jobs: int, runs: in
         if not np.array_equal(np.load(back / array.name), images):
             raise click.ClickException("the images did not come back as they were")
         table["bytes_per_image"] = file.stat().st_size / len(images)
-        click.echo(f"{len(images)} images, {jobs} jobs: {json.dumps(table)}", err=True)
+        click.echo(f"{len(images)} images, {jobs or 'default'} jobs: {json.dumps(table)}", err=True)
         return table
 
 

@@ -21,14 +21,16 @@ from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
-from vlae_codec.threads import cores
+from vlae_codec.threads import at_most, cores
 
 from .files import ProgressLine, opened
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
-_JOBS = click.option("--jobs", type=click.IntRange(1, 256), help="Processes.  [default: one a core]")
+_JOBS = click.option(
+    "--jobs", type=click.IntRange(1, 256), help="Processes of one thread each.  [default: all cores are used]"
+)
 _FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 _QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
@@ -78,13 +80,15 @@ def pack(
         for note in gathered.notes:
             click.echo(f"note: {note}", err=True)
         settings = Settings(lossless, not unordered, effort, chunk)
-        with _opened_for_writing(target, force) as file:
+        images = sum(source.count for source in gathered.sources)
+        pieces = 1 if unordered else -(-images // chunk)
+        with _opened_for_writing(target, force) as file, at_most(1 if jobs == 1 else None):
             ledger = packing.pack(
                 gathered.sources,
                 file,
                 model,
                 settings,
-                jobs=jobs or _default_jobs(unordered),
+                jobs=_workers(jobs, pieces),
                 progress=ProgressLine(quiet),
             )
     if as_json:
@@ -142,9 +146,18 @@ def unpack(
             written = [_take(stream, contents, name, sampling, model, folder, force) for name in only]
         else:
             model = models.find(contents.header.model, model)  # before there is a folder
-            with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
+            with (
+                at_most(1 if jobs == 1 else None),
+                Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer,
+            ):
                 restored = packing.restore(
-                    stream, contents, restorer, sampling, model=model, jobs=jobs or cores(), progress=progress
+                    stream,
+                    contents,
+                    restorer,
+                    sampling,
+                    model=model,
+                    jobs=_workers(jobs, len(contents.places)),
+                    progress=progress,
                 )
             written = restored.written
             problems += restored.lost
@@ -223,8 +236,9 @@ def _default_name(sources: tuple[str, ...]) -> str:
     return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
 
 
-def _default_jobs(unordered: bool) -> int:
-    return 1 if unordered else cores()
+def _workers(jobs: int | None, pieces: int) -> int:
+    """Processes for so many pieces of work. One alone, unless it was asked for, uses all cores by threads."""
+    return max(1, min(jobs or cores(), pieces))
 
 
 @contextlib.contextmanager

@@ -803,9 +803,7 @@ def test_a_folder_that_is_read_only(run, folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
-@pytest.mark.parametrize(
-    "command", [("pack", "digits", "-o", "x.vlz", "--chunk", "1"), ("unpack", "digits.vlz", "-o", "out")]
-)
+@pytest.mark.parametrize("command", ["pack digits -o x.vlz --chunk 1", "unpack digits.vlz -o out"])
 def test_a_disk_that_is_full(run, folder, command):
     """As if the disk ended: no file may grow beyond a few bytes."""
     run("pack", folder)

@@ -33,7 +33,7 @@ def mean(encoded, key):
 
 def test_lossy_files_cost_their_kl_and_a_little(model, digits, theory):
     kl_bits, distortion = theory
-    encoded = codec.encode(digits, model, effort=4)
+    encoded = codec.encode(digits, model)
     coded_bits = mean(encoded, "coded_bits")
     assert abs(coded_bits - kl_bits) < 2.5
     assert coded_bits + mean(encoded, "distortion_bits") - kl_bits - distortion < 3.0
@@ -43,7 +43,7 @@ def test_lossy_files_cost_their_kl_and_a_little(model, digits, theory):
 
 
 def test_lossless_files_cost_minus_the_elbo_and_a_little(model, digits, theory):
-    encoded = codec.encode(digits, model, effort=4, lossless=True)
+    encoded = codec.encode(digits, model, lossless=True)
     assert mean(encoded, "coded_bits") < sum(theory) + 4.5
     assert mean(encoded, "total_bytes") <= 23
     for digit, result in zip(digits, codec.decode([result.data for result in encoded]), strict=True):

@@ -30,6 +30,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def at_most(threads: int | None) -> Iterator[None]:
+    """Within the context this process uses so many threads; None leaves that as it is."""
+    before = os.environ.get(THREADS)
+    if threads is not None:
+        os.environ[THREADS] = str(threads)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[THREADS] = before
+        elif threads is not None:
+            del os.environ[THREADS]
+
+
 def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Array:
     """function(*arrays), called on pieces of `size` along the first axis, results concatenated."""
     count = len(arrays[0])
