@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import fields as entries
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +28,16 @@ from .errors import FormatError
 from .fixed import COUNT_BITS, LATENT_BITS, Integers, choice_counts, code_length_bits, ink_counts, log2_counts
 from .latents import BLANK, LATTICE, Blank, Lattice, Number, PrefixCode
 from .model import Model
-from .network import SIDE, WAVEFRONT, Bits
+from .network import Bits, in_coding_order
 from .posterior import posterior_counts
 from .prior import Conditional
 from .search import choose
-from .texture import PIECE
-from .threads import in_pieces
+from .texture import known_ink
 
 _START_EFFORT = 0
 _HALF = 1 << COUNT_BITS - 1
 Inside = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-_Value = TypeVar("_Value", bound=np.generic)
 
 
 class Kind(enum.IntEnum):
@@ -255,20 +252,16 @@ class Coder:
 
     def _ink(self, fields: Bits, k: Latents) -> Counts:
         """Counts of ink of all pixels of fields given their latents: (B, 784)."""
-
-        def piece(bits: Bits, z: Integers) -> Counts:
-            return ink_counts(self.model.pixels.logits(bits, self.model.decoder(z)))
-
-        return in_pieces(PIECE, piece, fields, self.model.prior.values(k))
+        return known_ink(self.model, fields, self.model.prior.values(k))
 
     def _push_pixels(self, fields: Bits, inside: Inside, ink: Counts) -> None:
         """Pixels of fields given their counts of ink (B, 784), in coding order, field by field at each pixel."""
-        mask = _in_coding_order(inside)
-        self.stack.push_bits(_in_coding_order(fields)[mask], _in_coding_order(ink)[mask])
+        mask = in_coding_order(inside)
+        self.stack.push_bits(in_coding_order(fields)[mask], in_coding_order(ink)[mask])
 
     def _pop_pixels(self, k: Latents, inside: Inside) -> Bits:
         """The inverse of `_push_pixels`."""
-        mask = _in_coding_order(inside)
+        mask = in_coding_order(inside)
 
         def decide(step: slice, logits: Integers) -> Bits:
             drawn = np.zeros(logits.shape, np.uint8)
@@ -325,11 +318,6 @@ def _with_picked(others: list[Latents], k: Latents, chosen: npt.NDArray[np.int64
     place = number - (number > chosen)  # (N, B); of the chosen one it is not used
     behind = np.stack([*others, k])[np.minimum(place, len(others)), np.arange(len(k))]
     return [*np.where((number == chosen)[..., None], k, behind)]
-
-
-def _in_coding_order(fields: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
-    """Pixels in the order of the wavefront: (B, 28, 28) or (B, 784) -> (784, B)."""
-    return fields.reshape(len(fields), SIDE * SIDE)[:, WAVEFRONT].T
 
 
 def _distortion_bits(fields: Bits, inside: Inside, ink: Counts) -> Floats:

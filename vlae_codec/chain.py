@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ BATCH = 128
 """Most fields of a batch; part of the format."""
 Done = Callable[[int], None]
 """Told how many fields were coded since it was last told."""
+Take = Callable[[int], tuple[Bits, Inside]]
+"""The next so many fields, and which of their pixels are inside."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,7 @@ def pop(
     kinds = coder.pop_kinds(len(inside), counted)
     fields = np.zeros(inside.shape, np.uint8)
     at = coded = np.flatnonzero(kinds == Kind.CODED)
-    if not min(1, len(coded)) <= counted.start <= len(coded):
-        raise FormatError("the archive claims more fields at the start of a chain than it has: it is damaged")
+    _check_start(counted.start, len(coded))
     for size, few in reversed(schedule(len(coded), counted.start, samples)):
         at, batch = at[:-size], at[-size:]
         fields[batch] = coder.pop_batch(inside[batch], few)
@@ -122,19 +124,16 @@ def push_set(model: Model, fields: Bits, inside: Inside, done: Done | None = Non
     start = 1
     while True:
         remaining = Remaining([bits.tobytes() for bits in np.packbits(fields.reshape(len(fields), -1), axis=1)])
-        coder = Coder(model, Stack(_checksum(remaining.fields())), Tally())
-        coder.tally.bottom_bits = coder.stack.bits
+        coder = _begin(model, remaining.fields())
         first = unpacked([remaining.last() for _ in range(min(start, len(fields)))])
-        parts = [coder.push_first(field, inside) for field in first]
-        for size, few in schedule(len(fields), len(first), samples):
+
+        def take(size: int, coder: Coder = coder, remaining: Remaining = remaining) -> tuple[Bits, Inside]:
             with coder.tally.counting("order_bits", coder.stack):
                 batch = unpacked([remaining.pick(coder.stack) for _ in range(size)])
-            parts.append(coder.push_batch(batch, np.broadcast_to(inside, batch.shape), few))
-            if coder.stack.exhausted:
-                break
-            if done:
-                done(size)
-        else:
+            return batch, np.broadcast_to(inside, batch.shape)
+
+        parts = _push_fields(coder, len(fields), first, np.broadcast_to(inside, first.shape), take, done, samples)
+        if parts is not None:
             return _finish(coder, Counted(len(first)), parts, np.full(len(fields), Kind.CODED, np.int64))
         start *= 2
 
@@ -147,8 +146,7 @@ def pop_set(
     Raises:
         FormatError: the bytes are not a chain of such fields.
     """
-    if not min(1, count) <= start <= count:
-        raise FormatError("the archive claims more fields at the start of a chain than it has: it is damaged")
+    _check_start(start, count)
     coder, remaining = Coder(model, Stack.read(data), Tally()), Remaining([])
     for size, few in reversed(schedule(count, start, samples)):
         batch = coder.pop_batch(np.broadcast_to(inside, (size, SIDE, SIDE)), few)
@@ -170,23 +168,47 @@ def _push_kinds(
     coded, raw = np.flatnonzero(kinds == Kind.CODED), kinds == Kind.RAW
     start = 1
     while True:
-        coder = Coder(model, Stack(_checksum(fields)), Tally())
-        coder.tally.bottom_bits = coder.stack.bits
+        coder = _begin(model, fields)
         coder.push_raw(fields[raw], inside[raw])
-        first, rest = coded[:start], coded[start:]
-        parts = [coder.push_first(fields[place], inside[place]) for place in first]
-        for size, few in schedule(len(coded), len(first), samples):
-            batch, rest = rest[:size], rest[size:]
-            parts.append(coder.push_batch(fields[batch], inside[batch], few))
-            if coder.stack.exhausted:
-                break
-            if done:
-                done(size)
-        else:
+        first, rest = coded[:start], iter(coded[start:])
+
+        def take(size: int, rest: Iterator[np.intp] = rest) -> tuple[Bits, Inside]:
+            batch = list(itertools.islice(rest, size))
+            return fields[batch], inside[batch]
+
+        parts = _push_fields(coder, len(coded), fields[first], inside[first], take, done, samples)
+        if parts is not None:
             counted = Counted(len(first), int((kinds == Kind.BLANK).sum()), int(raw.sum()))
             coder.push_kinds(kinds, counted)
             return _finish(coder, counted, parts, kinds)
         start *= 2
+
+
+def _begin(model: Model, fields: Bits) -> Coder:
+    """A coder on a stack that begins with the checksum of the fields."""
+    coder = Coder(model, Stack(_checksum(fields)), Tally())
+    coder.tally.bottom_bits = coder.stack.bits
+    return coder
+
+
+def _push_fields(
+    coder: Coder, count: int, first: Bits, inside: Inside, take: Take, done: Done | None, samples: int
+) -> list[Costs] | None:
+    """The first fields without popping, then all others of `count` by `take`; None if a batch popped more than there is."""
+    parts = [coder.push_first(*one) for one in zip(first, inside, strict=True)]
+    for size, few in schedule(count, len(first), samples):
+        parts.append(coder.push_batch(*take(size), few))
+        if coder.stack.exhausted:
+            return None
+        if done:
+            done(size)
+    return parts
+
+
+def _check_start(start: int, count: int) -> None:
+    """Refuses a number of fields at the start that no chain of `count` coded fields has."""
+    if not min(1, count) <= start <= count:
+        raise FormatError("the archive claims more fields at the start of a chain than it has: it is damaged")
 
 
 def _finish(coder: Coder, counted: Counted, parts: list[Costs], kinds: npt.NDArray[np.int64]) -> Pushed:

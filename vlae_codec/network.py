@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ _PIECE = 8  # fields whose activations fit a core's cache
 LOG_SIGMAS = -7, 2
 """The log sigma of the posterior saturates at these."""
 
+_Value = TypeVar("_Value", bound=np.generic)
 Bits = npt.NDArray[np.uint8]
 """Fields of pixels, 1 = ink: (B, 28, 28) uint8."""
 
@@ -38,6 +40,11 @@ def _wavefront() -> npt.NDArray[np.intp]:
 
 WAVEFRONT = _wavefront()
 """The coding order: raster indices (784,), sorted by t = col + 2 row, then by row."""
+
+
+def in_coding_order(fields: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+    """Pixels in the order of the wavefront: (B, 28, 28) or (B, 784) -> (784, B)."""
+    return fields.reshape(len(fields), SIDE * SIDE)[:, WAVEFRONT].T
 
 
 @dataclass(frozen=True)

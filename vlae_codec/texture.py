@@ -18,7 +18,7 @@ from .entropy import Decoder, Encoder, PrefixDecoder
 from .fixed import Integers, ink_counts
 from .latents import Blank, Code
 from .model import Model
-from .network import SIDE, WAVEFRONT, Bits
+from .network import SIDE, Bits, in_coding_order
 from .threads import in_pieces
 from .words import SEED_LIMIT, pixel_words
 
@@ -66,7 +66,7 @@ def sample_fields(
     model: Model, sampling: Sampling, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]
 ) -> Bits:
     """Fields drawn given z (B, D), with words (B, 784); pixels outside the picture are paper: (B, 28, 28)."""
-    ordered, mask = words[:, WAVEFRONT].T, inside.reshape(len(z), -1)[:, WAVEFRONT].T
+    ordered, mask = in_coding_order(words), in_coding_order(inside)
 
     def decide(step: slice, logits: Integers) -> Bits:
         return ((ordered[step] < sampling.ink_counts(logits)) & mask[step]).astype(np.uint8)
@@ -124,7 +124,7 @@ def read_fields(
     inside: npt.NDArray[np.bool_],
 ) -> Bits:
     """As `sample_fields`, with what the readers have stored; `owner` (B,) is each field's reader."""
-    ordered, mask = words[:, WAVEFRONT].T, inside.reshape(len(z), -1)[:, WAVEFRONT].T
+    ordered, mask = in_coding_order(words), in_coding_order(inside)
     columns = [np.flatnonzero(owner == n) for n in range(len(readers))]
 
     def decide(step: slice, logits: Integers) -> Bits:
@@ -140,12 +140,17 @@ def read_fields(
     return model.pixels.draw(model.decoder(z), decide)
 
 
+def known_ink(model: Model, fields: Bits, z: Integers) -> npt.NDArray[np.int64]:
+    """Counts of ink of all pixels of known fields given z (B, D): (B, 784) in raster order."""
+
+    def piece(some: Bits, given: Integers) -> npt.NDArray[np.int64]:
+        return ink_counts(model.pixels.logits(some, model.decoder(given)))
+
+    return in_pieces(PIECE, piece, fields, z)
+
+
 def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.NDArray[np.bool_]) -> bytes:
     """Range-codes the pixels of all fields given their latents, as `read_fields` reads them."""
-
-    def ink_of(bits: Bits, z: Integers) -> npt.NDArray[np.int64]:
-        return ink_counts(model.pixels.logits(bits, model.decoder(z)))
-
     encoder = Encoder()
     for start in range(0, len(codes), GROUP):
         coded = [code for code in codes[start : start + GROUP] if not isinstance(code, Blank)]
@@ -153,8 +158,6 @@ def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.
             continue
         inked = [start + i for i, code in enumerate(codes[start : start + GROUP]) if not isinstance(code, Blank)]
         z = model.prior.values(latents.coordinates(coded, model.prior))
-        ink = in_pieces(PIECE, ink_of, fields[inked], z)[:, WAVEFRONT].T
-        mask = inside[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
-        bits = fields[inked].reshape(len(inked), -1)[:, WAVEFRONT].T
-        encoder.put_bits(bits[mask], ink[mask])
+        ink, mask = in_coding_order(known_ink(model, fields[inked], z)), in_coding_order(inside[inked])
+        encoder.put_bits(in_coding_order(fields[inked])[mask], ink[mask])
     return encoder.finish()
