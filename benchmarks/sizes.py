@@ -64,7 +64,7 @@ def main(data_folder: Path, name: str, images: int | None, out: Path | None) -> 
 
 def packed(model: models.Model, drawings: list[pixels.Drawing], settings: Settings) -> Table:
     """One archive: bytes, the ledger, theory, and images a second each way."""
-    jobs = min(cores(), -(-len(drawings) // settings.chunk)) if settings.ordered else 1
+    jobs = cores()
     file, began = io.BytesIO(), time.perf_counter()
     ledger = pack.pack([Memory(drawings)], file, model, settings, jobs=jobs)
     packed_at, contents = time.perf_counter(), archive.read_contents(file)

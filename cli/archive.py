@@ -24,16 +24,12 @@ from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
 from .files import ProgressLine, opened
+from .options import FORCE, JSON, MODEL, QUIET
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 _JOBS = click.option(
     "--jobs", type=click.IntRange(1, 256), help="Processes of one thread each.  [default: all cores are used]"
 )
-_FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-_QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 
 
 @click.command()
@@ -48,10 +44,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
               f"the search.  [default: {DEFAULT_EFFORT}]")  # fmt: skip
 @click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
 @_JOBS
-@_MODEL
-@_FORCE
-@_QUIET
-@_JSON
+@MODEL
+@FORCE
+@QUIET
+@JSON
 def pack(
     sources: tuple[str, ...],
     out: str | None,
@@ -80,15 +76,13 @@ def pack(
         for note in gathered.notes:
             click.echo(f"note: {note}", err=True)
         settings = Settings(lossless, not unordered, effort, chunk)
-        images = sum(source.count for source in gathered.sources)
-        pieces = 1 if unordered else -(-images // chunk)
         with _opened_for_writing(target, force) as file, at_most(1 if jobs == 1 else None):
             ledger = packing.pack(
                 gathered.sources,
                 file,
                 model,
                 settings,
-                jobs=_workers(jobs, pieces),
+                jobs=jobs or cores(),
                 progress=ProgressLine(quiet),
             )
     if as_json:
@@ -119,10 +113,10 @@ def pack(
     "--temperature", type=click.FloatRange(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
 )
 @_JOBS
-@_MODEL
-@_FORCE
-@_QUIET
-@_JSON
+@MODEL
+@FORCE
+@QUIET
+@JSON
 def unpack(
     file: Path,
     out: Path | None,
@@ -156,7 +150,7 @@ def unpack(
                     restorer,
                     sampling,
                     model=model,
-                    jobs=_workers(jobs, len(contents.places)),
+                    jobs=jobs or cores(),
                     progress=progress,
                 )
             written = restored.written
@@ -184,7 +178,7 @@ def _take(
 @click.command(name="list")
 @click.argument("file", type=_ARCHIVE)
 @click.option("--names", is_flag=True, help="The name of every image.")
-@_JSON
+@JSON
 def list_images(file: Path, names: bool, as_json: bool) -> None:
     """Say what the archive FILE holds, without decoding it."""
     with opened(file) as stream:
@@ -234,11 +228,6 @@ def _default_name(sources: tuple[str, ...]) -> str:
     if len(sources) > 1 or path.name in ("", ".."):
         raise click.UsageError("several sources, and folders without a name, need one for the archive: -o FILE")
     return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
-
-
-def _workers(jobs: int | None, pieces: int) -> int:
-    """Processes for so many pieces of work. One alone, unless it was asked for, uses all cores by threads."""
-    return max(1, min(jobs or cores(), pieces))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from vlae_codec.texture import Sampling
 from vlae_codec.threads import cores
 
 from .files import ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
+from .options import FORCE, JSON, MODEL, QUIET
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
 _RESAMPLED = (
@@ -30,10 +31,10 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every command which writes files has."""
     options = [
         click.option("-o", "--output", "out", metavar="PATH", help="File or folder to write; - is stdout."),
-        click.option("-f", "--force", is_flag=True, help="Overwrite existing files."),
-        click.option("-q", "--quiet", is_flag=True, help="Only errors."),
-        click.option("--json", "as_json", is_flag=True, help="Report as JSON."),
-        click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder."),
+        FORCE,
+        QUIET,
+        JSON,
+        MODEL,
     ]
     for option in reversed(options):
         command = option(command)
@@ -207,8 +208,8 @@ def _decode(
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
-@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+@QUIET
+@MODEL
 def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
     """Check the integrity of FILES, images and archives, without writing anything."""
     model = models.named(model_name) if model_name else None
@@ -232,8 +233,8 @@ def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
 
 @click.command()
 @click.argument("file", type=_INPUT)
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+@JSON
+@MODEL
 def info(file: Path, as_json: bool, model_name: str | None) -> None:
     """Say what FILE holds, an image or an archive."""
     model = models.named(model_name) if model_name else None
@@ -253,7 +254,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
 
 
 @click.command(name="models")
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@JSON
 def list_models(as_json: bool) -> None:
     """List the released models."""
     rows = []
@@ -274,8 +275,8 @@ def list_models(as_json: bool) -> None:
 
 @click.command()
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), default=Path("vlae-demo"), show_default=True)
-@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@FORCE
+@QUIET
 def demo(out: Path, force: bool, quiet: bool) -> None:
     """Compress 100 MNIST test digits: prints a table, writes the files and a sheet of originals beside re-samplings."""
     digits = pixels.demo_digits()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .files import check_free, write
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
 
@@ -21,20 +21,11 @@ def data() -> None:
 @click.argument("name")
 @click.option("--from", "first", type=_FILE, metavar="FILES...", required=True, multiple=True, help="The originals.")
 @click.argument("others", nargs=-1, type=_FILE, metavar="")
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=_FOLDER,
-    envvar="VLAE_DATA",
-    default=Path("data"),
-    show_default=True,
-    help="Folder of the data sets.",
-)
+@options.data_folder("-o", "--output")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the archive.")
 @click.option("--unverified", is_flag=True, help="Accept other content than the published one.")
 def prepare(
-    name: str, first: tuple[Path, ...], others: tuple[Path, ...], folder: Path, force: bool, unverified: bool
+    name: str, first: tuple[Path, ...], others: tuple[Path, ...], data_folder: Path, force: bool, unverified: bool
 ) -> None:
     """Make the archive of the data set NAME from its public originals; `data list` says which, and where they are.
 
@@ -45,7 +36,7 @@ def prepare(
     from vlae_codec.models import prepare as preparing
 
     preparing.find(name)  # before a name becomes part of a path
-    path = folder / f"{name}.npz"
+    path = data_folder / f"{name}.npz"
     check_free(path, force)
     prepared = preparing.prepare(name, [*first, *others], unverified)
     write(path, prepared.archive(), force)
@@ -56,22 +47,14 @@ def prepare(
 
 
 @data.command("list")
-@click.option(
-    "--data",
-    "folder",
-    type=_FOLDER,
-    envvar="VLAE_DATA",
-    default=Path("data"),
-    show_default=True,
-    help="Folder of the data sets.",
-)
-def list_sets(folder: Path) -> None:
+@options.data_folder("--data")
+def list_sets(data_folder: Path) -> None:
     """List the data sets: what they are, where their originals come from, and whether they are in the folder."""
     from vlae_codec.models import prepare as preparing
 
     for name, known in preparing.SETS.items():
         click.echo(f"{name}: {known.what}")
-        click.echo(f"  archive    {folder / f'{name}.npz'}: {preparing.status(name, folder)}")
+        click.echo(f"  archive    {data_folder / f'{name}.npz'}: {preparing.status(name, data_folder)}")
         click.echo(f"  originals  {', '.join(known.files)}")
         click.echo(f"  source     {known.source}")
 

@@ -11,8 +11,10 @@ from vlae_codec import files, measure, page, plots, report
 from vlae_codec import model as models
 from vlae_codec.files import OutputError
 from vlae_codec.search import DEFAULT_EFFORT
+from vlae_codec.threads import cores
 
 from .files import ProgressLine
+from .options import FORCE, JSON, MODEL
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -24,7 +26,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
               help="Size of the search.")  # fmt: skip
 @click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
 @click.option("--no-rivals", is_flag=True, help="Only this codec, not PNG and the others.")
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@JSON
 @click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write a line for each image.")
 @click.option(
     "--plot", "plot_file", type=_OUT, metavar="FILE", help="Draw costs, and file against theory: PNG, SVG, PDF."
@@ -38,8 +40,8 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--classifier", type=click.Path(path_type=Path, dir_okay=False), default=measure.CLASSIFIER,
               show_default=True, help="Reads digits, before and after, if classes are known.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes, for archives.  [default: one a core]")
-@click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+@MODEL
+@FORCE
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def measure_images(
     sources: tuple[str, ...],
@@ -66,7 +68,7 @@ def measure_images(
     if plot_file:
         plots.check(plot_file)
     model = models.named(model_name or models.DEFAULT)
-    settled = measure.Settled(effort, jobs or 0, not no_rivals, classifier)
+    settled = measure.Settled(effort, jobs or cores(), not no_rivals, classifier)
     images = measure.sample(sources, count, threshold, labels)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement

@@ -10,18 +10,10 @@ import click
 
 from vlae_codec.errors import ConfigError
 
+from . import options
 from .files import ProgressLine, check_free, read_bytes, write
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_DATA = click.option(
-    "--data",
-    "data_folder",
-    type=_FOLDER,
-    envvar="VLAE_DATA",
-    default=Path("data"),
-    show_default=True,
-    help="Folder of the data sets.",
-)
+_DATA = options.data_folder("--data")
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="Torch device, such as cuda.")
 
 
@@ -32,7 +24,7 @@ def _need_torch() -> None:
 
 @click.command()
 @click.argument("experiment", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "run", type=_FOLDER, help="Folder of the run.  [default: runs/NAME]")
+@click.option("-o", "--output", "run", type=options.FOLDER, help="Folder of the run.  [default: runs/NAME]")
 @_DATA
 @_DEVICE
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
@@ -48,7 +40,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 
 
 @click.command()
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=options.FOLDER)
 @_DATA
 @_DEVICE
 @click.option("--part", default="test", show_default=True, help="Part of the data set.")
@@ -62,7 +54,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
     "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file."
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@options.JSON
 def evaluate(
     run: Path,
     data_folder: Path,
@@ -115,8 +107,8 @@ def evaluate(
 
 
 @click.command()
-@click.argument("run", type=_FOLDER)
-@click.option("-o", "--output", "folder", type=_FOLDER, required=True, help="Folder of the integer model.")
+@click.argument("run", type=options.FOLDER)
+@click.option("-o", "--output", "folder", type=options.FOLDER, required=True, help="Folder of the integer model.")
 @click.option("--name", help="Its name.  [default: the folder's]")
 @click.option("--step", type=float, default=0.5, show_default=True, help="Lattice step over the posterior's deviation.")
 @_DATA
@@ -139,8 +131,8 @@ def export(
 
 
 @click.command()
-@click.argument("run", type=_FOLDER)
-@click.argument("folder", type=_FOLDER)
+@click.argument("run", type=options.FOLDER)
+@click.argument("folder", type=options.FOLDER)
 @click.argument("figures", type=click.Path(path_type=Path))
 def card(run: Path, folder: Path, figures: Path) -> None:
     """Write the FIGURES that `evaluate -o` measured of RUN onto the card of the exported model in FOLDER."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ class Settled:
     """How to measure: size of the search, processes, whether rivals are measured too, and where the classifier is."""
 
     effort: int = DEFAULT_EFFORT
-    jobs: int = 0
+    jobs: int = field(default_factory=cores)
     rivals: bool = True
     classifier: Path = CLASSIFIER
 
@@ -265,12 +265,11 @@ def _archive(
     kind, order = "lossless" if settings.lossless else "lossy", "kept" if settings.ordered else "given up"
     what = f"{kind} archive, {settings.chunk:,} images together, order {order}, {settings.samples} samples an image"
     told = _staged(progress, what)
-    workers = min(jobs or cores(), -(-len(drawings) // settings.chunk))
     out = io.BytesIO()
-    ledger = packing.pack([Memory(drawings)], out, model, settings, jobs=workers, progress=told)
+    ledger = packing.pack([Memory(drawings)], out, model, settings, jobs=jobs, progress=told)
     total_bits = 8 * len(out.getvalue())
     assert abs(sum(ledger.bits.values()) - total_bits) < 1e-3
-    restored = _unpacked(model, out, workers, told)
+    restored = _unpacked(model, out, jobs, told)
     _check(_as_promised(restored, drawings, settings), f"the {kind} archive of {settings.chunk} images together")
     entry = {
         "kind": kind,
@@ -285,9 +284,9 @@ def _archive(
     return entry, own_bits + (total_bits - own_bits.sum()) / len(drawings)
 
 
-def _unpacked(model: Model, out: io.BytesIO, workers: int, progress: Progress | None) -> list[Drawing]:
+def _unpacked(model: Model, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:
     contents = archive.read_contents(out)
-    pieces = packing.unpack(out, contents.header, contents.places, model=model, jobs=workers, progress=progress)
+    pieces = packing.unpack(out, contents.header, contents.places, model=model, jobs=jobs, progress=progress)
     return [drawing for piece in pieces for drawing in piece.drawings]
 
 

@@ -1,6 +1,7 @@
 """Archives, the two directions: images -> chunks of fields -> chains or codes -> file, and back.
 
-Chunks are independent, so `jobs` of them are worked on at once, each in a process of its own with one thread. What a
+Chunks are independent, so `jobs` of them are worked on at once, each in a process of its own with one thread; a single one
+uses all cores by threads. What a
 chunk is coded to depends neither on that nor on its neighbours. Memory holds a few chunks at a time, never the archive.
 """
 
@@ -60,7 +61,8 @@ def pack(
     out.write(header)
     ledger, rows = Ledger(total_bytes=len(header)), []
     ledger.book(header_bits=8 * len(header))
-    report = Report("packing", sum(source.count for source in sources), progress)
+    total = sum(source.count for source in sources)
+    report, jobs = Report("packing", total, progress), max(1, min(jobs, -(-total // _chunk_size(settings))))
     for made in spread(chunks.make, _cut(sources, settings), (model, settings), jobs, report):
         out.write(made.data)
         rows.append((len(made.data), made.images))
@@ -267,9 +269,14 @@ def _forms(sources: Sequence[Source], settings: Settings) -> tuple[Form, ...]:
     return (FilesForm(sum(form.count for form in forms)),)
 
 
+def _chunk_size(settings: Settings) -> int:
+    """The most images of a chunk."""
+    return min(settings.chunk, LARGEST_CHUNK) if settings.ordered else LARGEST_CHUNK
+
+
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
     """All images, chunk by chunk; a set without order is one chunk as far as it may be."""
-    size = min(settings.chunk, LARGEST_CHUNK) if settings.ordered else LARGEST_CHUNK
+    size = _chunk_size(settings)
     first, names, drawings, held = 0, list[str](), list[Drawing](), 0
     for source in sources:
         loose = isinstance(source.form, FilesForm)
