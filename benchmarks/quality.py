@@ -40,7 +40,7 @@ def main(
     data_folder: Path, part: str, images: int, efforts: str, name: str, judge_path: Path, out: Path | None
 ) -> None:
     """Measures lossy files at several efforts, and lossless ones at the default."""
-    judge = classifier.trained(judge_path, data_folder, lambda line: click.echo(line, err=True))
+    judge = classifier.digits(judge_path, data_folder, lambda line: click.echo(line, err=True))
     every = data.load("mnist_static", [part], data_folder)
     chosen = np.random.default_rng(0).permutation(len(every))[:images]
     fields = (every[chosen] > 0).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""An independent judge: which digit does a picture show?
+"""An independent judge: which digit, or which character, does a picture show?
 
-A small convolutional network, trained on dynamically binarised MNIST with labels and never on a picture of ours. It says
-what share of decompressed digits still reads as the original's class, beside its accuracy on the originals.
+A small convolutional network, trained on binarised images with labels and never on a picture of ours. It says what share of
+decompressed pictures still reads as the original's class, beside its accuracy on the originals.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from . import data
 from .layers import placed
 
 EPOCHS = 8
+CHARACTER_EPOCHS = 30
 _BATCH = 128
 
 
 class Classifier(nn.Module):
-    """Logits of ten classes: (B, 1, 28, 28) in {0, 1} -> (B, 10)."""
+    """Logits of the classes: (B, 1, 28, 28) in {0, 1} -> (B, classes)."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 10, width: int = 128) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding=1),
@@ -41,10 +42,10 @@ class Classifier(nn.Module):
             nn.ReLU(),
             nn.Flatten(),
             nn.Dropout(0.3),
-            nn.Linear(64 * 49, 128),
+            nn.Linear(64 * 49, width),
             nn.ReLU(),
             nn.Dropout(0.3),
-            nn.Linear(128, 10),
+            nn.Linear(width, classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,21 +53,32 @@ class Classifier(nn.Module):
         return logits
 
 
-def train(data_folder: Path | None = None, report: Callable[[str], None] = print, seed: int = 0) -> Classifier:
-    """Trains on all 60,000 training digits, binarised anew each epoch; some minutes on a CPU."""
-    torch.manual_seed(seed)
-    images = data.load("mnist_gray", ["train", "valid"], data_folder)
-    labels = data.labels("train", data_folder)
-    model = placed(Classifier(), "cpu")
+def train(
+    images: data.Images,
+    labels: npt.NDArray[np.integer],
+    model: Classifier,
+    epochs: int = EPOCHS,
+    shift: int = 0,
+    report: Callable[[str], None] = print,
+    seed: int = 0,
+) -> Classifier:
+    """Trains the model on images (N, 28, 28) of ink probability, binarised anew each epoch, and labels (N,).
+
+    shift: each batch is moved by up to so many pixels, for sets with few images of a class.
+    """
+    model = placed(model, "cpu").train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
     steps = len(images) // _BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, total_steps=EPOCHS * steps)
-    for epoch in range(EPOCHS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, total_steps=epochs * steps)
+    for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
         order, correct = rng.permutation(len(images)), 0
         for step in range(steps):
             chosen = order[step * _BATCH : (step + 1) * _BATCH]
-            x = torch.from_numpy(data.binarise(images[chosen], rng)).contiguous(memory_format=torch.channels_last)
+            drawn = data.binarise(images[chosen], rng)
+            if shift:
+                drawn = _shifted(drawn, *rng.integers(-shift, shift + 1, 2).tolist())
+            x = torch.from_numpy(drawn).contiguous(memory_format=torch.channels_last)
             y = torch.from_numpy(labels[chosen].astype(np.int64))
             logits = model(x)
             optimizer.zero_grad()
@@ -74,17 +86,47 @@ def train(data_folder: Path | None = None, report: Callable[[str], None] = print
             optimizer.step()
             schedule.step()
             correct += int((logits.argmax(1) == y).sum())
-        report(f"classifier, epoch {epoch + 1}/{EPOCHS}: {correct / steps / _BATCH:.2%} right in training")
+        report(f"classifier, epoch {epoch + 1}/{epochs}: {correct / steps / _BATCH:.2%} right in training")
     return model.eval()
 
 
-def trained(path: Path, data_folder: Path | None = None, report: Callable[[str], None] = print) -> Classifier:
-    """The classifier kept at `path`, trained first if it is not there."""
+def _shifted(x: npt.NDArray[np.float32], down: int, right: int) -> npt.NDArray[np.float32]:
+    """Fields (B, 1, 28, 28) moved by so many pixels; what leaves one side is lost, what enters is paper."""
+    edge = max(abs(down), abs(right))
+    padded = np.pad(x, ((0, 0), (0, 0), (edge, edge), (edge, edge)))
+    return padded[:, :, edge - down : edge - down + x.shape[2], edge - right : edge - right + x.shape[3]]
+
+
+def digits(path: Path, data_folder: Path | None = None, report: Callable[[str], None] = print) -> Classifier:
+    """The classifier of digits kept at `path`; if it is not there, trained on the 60,000 training digits, in minutes."""
+
+    def new() -> Classifier:
+        images = data.load("mnist_gray", ["train", "valid"], data_folder)
+        return train(images, data.labels("train", data_folder), Classifier(), report=report)
+
+    return _kept(path, Classifier, new)
+
+
+def characters(path: Path, data_folder: Path | None = None, report: Callable[[str], None] = print) -> Classifier:
+    """As `digits`, of the characters of OMNIGLOT, from the 15 training drawings of each."""
+
+    def untrained() -> Classifier:
+        return Classifier(data.CHARACTERS, width=512)
+
+    def new() -> Classifier:
+        images = data.load("omniglot28", ["train"], data_folder)
+        return train(images, data.characters("train"), untrained(), CHARACTER_EPOCHS, shift=2, report=report)
+
+    return _kept(path, untrained, new)
+
+
+def _kept(path: Path, untrained: Callable[[], Classifier], new: Callable[[], Classifier]) -> Classifier:
     if path.exists():
-        model = Classifier()
+        model = untrained()
         model.load_state_dict(torch.load(path, weights_only=True))
         return model.eval()
-    model = train(data_folder, report)
+    torch.manual_seed(0)
+    model = new()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     torch.save(model.state_dict(), temporary)

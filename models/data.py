@@ -24,6 +24,8 @@ _SETS = {
     "omniglot28": ("omniglot28.npz", {"train": "train", "test": "test"}),
     "caltech101": ("caltech101.npz", {"train": "train", "valid": "valid", "test": "test"}),
 }
+CHARACTERS = 1623
+"""Classes of `omniglot28`."""
 _GRAY_TRAIN = 50_000  # the first 50,000 of MNIST's 60,000 are `train`, the rest `valid`
 
 
@@ -85,3 +87,8 @@ def labels(part: str, folder: Path | None = None) -> npt.NDArray[np.uint8]:
 def static_test_labels(folder: Path | None = None) -> npt.NDArray[np.uint8]:
     """Classes of the test part of `mnist_static`, which is sorted by class."""
     return np.sort(labels("test", folder))
+
+
+def characters(part: str) -> npt.NDArray[np.int64]:
+    """Classes of `omniglot28`'s parts, in their order: each of 1,623 characters by drawers 1-15 (train) or 16-20 (test)."""
+    return np.arange(CHARACTERS).repeat({"train": 15, "test": 5}[part])

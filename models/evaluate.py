@@ -116,6 +116,17 @@ class Evaluator:
                 report(min(start + per_batch, len(x)), len(x))
         return found
 
+    @torch.no_grad()
+    def latent_kl_nats(self, images: data.Images) -> Floats:
+        """The mean KL of each latent dimension over the images (N, 28, 28), one sample each: (D,) nats."""
+        x = torch.from_numpy(data.binarise(images, np.random.default_rng(0)))
+        generator, total = torch.Generator().manual_seed(0), np.zeros(self._model.latents)
+        for part in x.split(500):
+            noise = torch.randn(len(part), 1, self._model.latents, generator=generator).to(self._device)
+            kl = self._model.kl(*self._model.posterior(part.to(self._device), noise))
+            total += kl[:, 0].double().sum(0).cpu().numpy()
+        return total / len(x)
+
     def figures(
         self,
         images: data.Images,
@@ -144,16 +155,16 @@ class Evaluator:
         return Figures(
             images=len(x),
             elbo_nats=float(elbo.mean()),
-            elbo_nats_se=_standard_error(elbo),
+            elbo_nats_se=standard_error(elbo),
             kl_nats=float(kl.mean()),
             distortion_nats=float((-elbo - kl).mean()),
             nll_nats=float(nll.mean()),
-            nll_nats_se=_standard_error(nll),
+            nll_nats_se=standard_error(nll),
             samples=samples,
             paired_images=len(chosen),
             paired_samples=paired_samples if len(chosen) else 0,
             paired_difference_nats=float(difference.mean()) if len(chosen) else 0.0,
-            paired_difference_nats_se=_standard_error(difference),
+            paired_difference_nats_se=standard_error(difference),
         )
 
 
@@ -184,5 +195,6 @@ def _nll(log_weights: Tensor) -> Floats:
     return nll
 
 
-def _standard_error(values: Floats) -> float:
+def standard_error(values: Floats) -> float:
+    """Of the mean of independent values (N,)."""
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -87,6 +87,10 @@ class Prior(nn.Module, ABC):
     def log_prob(self, z: Tensor) -> Tensor:
         """log p of each dimension given those before it, nats: (B, D) -> (B, D)."""
 
+    @abstractmethod
+    def sample(self, count: int, active: Tensor, generator: torch.Generator) -> Tensor:
+        """z ~ p(z), (count, D), with 0 where `active` (D,) is 0: dimensions that were switched off."""
+
 
 class MixturePrior(Prior):
     """p(z) = prod_i sum_m w_m Logistic(z_i; mu_m, s_m), with (w, mu, s) a function of z_<i."""
@@ -106,6 +110,15 @@ class MixturePrior(Prior):
         log_pdf = -a - 2.0 * F.softplus(-a) - log_s
         return torch.logsumexp(F.log_softmax(logits, dim=-1) + log_pdf, dim=-1)
 
+    def sample(self, count: int, active: Tensor, generator: torch.Generator) -> Tensor:
+        z = torch.zeros(count, len(active))
+        for i in torch.nonzero(active)[:, 0].tolist():
+            logits, mu, log_s = self.made(z)[:, i].view(count, 3, self.mixtures).unbind(1)
+            chosen = torch.multinomial(logits.softmax(1), 1, generator=generator)
+            uniform = torch.rand(count, 1, generator=generator).clamp(1e-6, 1 - 1e-6)
+            z[:, i] = (mu.gather(1, chosen) + log_s.gather(1, chosen).exp() * uniform.logit())[:, 0]
+        return z
+
 
 class FlowPrior(Prior):
     """epsilon = f_4(...f_1(z)), each step epsilon_i = z_i - m_i(z_<i); volume-preserving, so log p(z) = log N(epsilon)."""
@@ -121,12 +134,24 @@ class FlowPrior(Prior):
             z = (z - step(z)[..., 0]).flip(1)
         return normal_log_prob(z)
 
+    def sample(self, count: int, active: Tensor, generator: torch.Generator) -> Tensor:
+        assert bool(active.all()), "a flow prior is of all dimensions or none"
+        z = torch.randn(count, len(active), generator=generator)
+        for step in reversed(self.steps):
+            epsilon, z = z.flip(1), torch.zeros_like(z)
+            for i in range(len(active)):
+                z[:, i] = epsilon[:, i] + step(z)[:, i, 0]
+        return z
+
 
 class NormalPrior(Prior):
     """p(z) = N(0, 1) in each dimension."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         return normal_log_prob(z)
+
+    def sample(self, count: int, active: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.randn(count, len(active), generator=generator) * active
 
 
 class InverseFlow(nn.Module):

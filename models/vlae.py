@@ -91,6 +91,8 @@ class PixelCNN(nn.Module):
             )
         )
         self.output = Conv(n, 1, kernel=1)
+        self.reach = c.masked_layers * c.dilation
+        """How many rows above a pixel its window has."""
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         logits: Tensor = self.output(elu(self.blocks(context + self.input(x))))
@@ -99,6 +101,8 @@ class PixelCNN(nn.Module):
 
 class Factorised(nn.Module):
     """p(x|z) = prod p(x_i | context_i), the decoder of a plain VAE: logits (B, 1, 28, 28)."""
+
+    reach = 0
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
@@ -160,10 +164,16 @@ class VLAE(nn.Module):
             log_p = self.prior.log_prob(z.flatten(0, 1)).view_as(z)
             return (log_q - log_p) * self.active
 
+    def context(self, z: Tensor) -> Tensor:
+        """What the PixelCNN is told of the latents (B, D): (B, pixel_channels, 28, 28); nothing, if there are none."""
+        context: Tensor = (
+            self.decoder(z) if self.latents else z.new_zeros(len(z), self.config.pixel_channels, SIDE, SIDE)
+        )
+        return context
+
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, (B,)."""
-        context = self.decoder(z) if self.latents else x.new_zeros(len(x), self.config.pixel_channels, SIDE, SIDE)
-        logits = self.pixels(x, context).float()
+        logits = self.pixels(x, self.context(z)).float()
         return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
 from vlae_codec.models import config as configs
-from vlae_codec.models import data, evaluate, export, train
+from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.layers import depth_to_space, elu, initialise_from, space_to_depth
@@ -117,6 +117,28 @@ def test_priors_integrate_to_one(kind):
     with torch.no_grad():
         total = prior.log_prob(z).sum(1).exp().sum().item() * 0.1**2
     assert total == pytest.approx(1.0, abs=5e-3)
+
+
+@pytest.mark.parametrize("kind", [MixturePrior, FlowPrior, NormalPrior])
+def test_samples_of_priors_have_their_density(kind):
+    prior = kind() if kind is NormalPrior else kind(dataclasses.replace(SMALL, latents=2), 2)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.mul_(1.5)  # far from independent latents
+        grid = torch.linspace(-12, 12, 241)
+        cells = torch.cartesian_prod(grid, grid)
+        density = prior.log_prob(cells).sum(1).exp() * 0.1**2
+        drawn = prior.sample(20_000, torch.ones(2), torch.Generator().manual_seed(0))
+    for inside in (lambda z: z[:, 0] > 0.25, lambda z: z[:, 1] > 0.25, lambda z: z.sum(1) > 0.45):
+        assert inside(drawn).float().mean().item() == pytest.approx(density[inside(cells)].sum().item(), abs=0.015)
+
+
+def test_latents_that_were_switched_off_are_sampled_as_zero():
+    active = torch.tensor([1.0, 0, 1, 1, 0, 1, 1])
+    for prior in (MixturePrior(SMALL, 7), NormalPrior()):
+        z = prior.sample(5, active, torch.Generator().manual_seed(0))
+        assert z.shape == (5, 7)
+        assert torch.equal((z != 0).float(), active.expand(5, 7))
 
 
 def test_importance_sampling_tightens_the_bound(model, fields):
@@ -238,6 +260,30 @@ def test_every_system_has_a_bound_that_more_samples_tighten(system, fields):
     else:
         assert not many[1].any()
         assert np.allclose(few[2], many[2])
+    assert evaluator.latent_kl_nats(fields * np.uint8(255)).shape == (model.latents,)
+
+
+def test_the_kl_of_the_latents_adds_up(model, fields):
+    images, evaluator = fields * np.uint8(255), Evaluator(model)
+    each, whole = evaluator.latent_kl_nats(images), evaluator.figures(images, samples=64).kl_nats
+    assert each.sum() == pytest.approx(whole, rel=0.15)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_drawing_by_rows_equals_drawing_from_whole_images(system, fields):
+    model = VLAE(dataclasses.replace(SMALL, **SYSTEMS[system]))
+    with initialise_from(model):
+        model(torch.from_numpy(fields[:40, None].astype(np.float32)), torch.randn(40, model.latents))
+    z, whole = torch.randn(3, model.latents), torch.zeros(3, 1, 28, 28)
+    drawn = drawing._pixels(model, z, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for place in range(784):
+            logits = model.pixels(whole, model.context(z)).flatten(1)[:, place]
+            whole.view(3, 784)[:, place] = torch.bernoulli(torch.sigmoid(logits), generator=generator)
+    assert np.array_equal(drawn, whole[:, 0].numpy())
+    assert drawing.samples(model, 2, seed=0).shape == (2, 28, 28)
+    assert drawing.resamplings(model, fields[:2], seed=0).shape == (2, 28, 28)
 
 
 def test_an_iaf_posterior_has_the_density_that_it_says():

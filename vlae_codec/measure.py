@@ -335,7 +335,7 @@ def _judge(images: Sample, path: Path, notes: list[str]) -> Judge | None:
     from .models import classifier
 
     try:
-        trained = classifier.trained(path)
+        trained = classifier.digits(path)
     except Exception as error:  # torch fails in many ways on what is no file of its own
         raise VlaeError(f"{path} is no classifier of ours, or a damaged one") from error
     return lambda fields: classifier.classify(trained, fields)

@@ -1,0 +1,179 @@
+"""The systems of Chen et al. 2016 (arXiv 1611.02731) that are trained here, and what was measured of each.
+
+`reproduce.py` trains them and writes `results/systems/NAME.json`; `results_page.py` makes RESULTS.md of those files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "results" / "systems"
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class System:
+    """One row: an experiment of `models/experiments`, what it is, and the paper's NLL in nats, if it has one.
+
+    headline: measured with 4096 importance samples too. resampled: shown as a sheet of originals beside re-samplings.
+    """
+
+    experiment: str
+    what: str
+    paper_nats: float | None = None
+    headline: bool = False
+    resampled: bool = False
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A section of the report: its systems, and what was published of others, (name, NLL in nats or a bound on it)."""
+
+    title: str
+    note: str
+    systems: tuple[System, ...]
+    published: tuple[tuple[str, str], ...] = ()
+
+
+DATA_SETS = (
+    DataSet(
+        "Statically binarised MNIST",
+        "",
+        (
+            System("mnist-2", "2. VLAE, the codec's prior: the released model", 79.03, headline=True, resampled=True),
+            System("vlae-flow", "1. VLAE, autoregressive-flow prior", 79.03, headline=True),
+            System("vlae-mixture", "2. VLAE, the codec's prior", 79.03, headline=True),
+            System("af-vae", "3. factorised decoder, autoregressive-flow prior", 79.30),
+            System("iaf-vae", "4. factorised decoder, inverse-autoregressive-flow posterior", 79.88),
+            System("plain-vae", "5. factorised decoder, Gaussian posterior, normal prior", resampled=True),
+            System("vlae-normal", "6. VLAE, standard-normal prior"),
+            System("unconditional", "7. the PixelCNN alone, without latents", headline=True),
+            System("window-1", "8. VLAE, window of one masked layer", resampled=True),
+            System("window-2", "8. VLAE, window of two", resampled=True),
+            System("window-4", "8. VLAE, window of four", resampled=True),
+            System("window-dilated", "8. VLAE, six layers that see every second pixel", resampled=True),
+        ),
+        (
+            ("Normalizing flows (Rezende & Mohamed 2015)", "85.10"),
+            ("DRAW (Gregor et al. 2015)", "< 80.97"),
+            ("Discrete VAE (Rolfe 2016)", "81.01"),
+            ("PixelRNN (van den Oord et al. 2016)", "79.20"),
+        ),
+    ),
+    DataSet(
+        "Dynamically binarised MNIST",
+        "",
+        (
+            System("mnist-dynamic", "2. VLAE, the codec's prior: released", 78.53, headline=True, resampled=True),
+            System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, headline=True),
+            System("dynamic-mixture", "2. VLAE, the codec's prior", 78.53, headline=True),
+            System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
+        ),
+        (
+            ("Convolutional VAE + HVI (Salimans et al. 2014)", "81.94"),
+            ("DLGM 2hl + IWAE (Burda et al. 2015)", "82.90"),
+            ("Discrete VAE (Rolfe 2016)", "80.04"),
+            ("LVAE (Sønderby et al. 2016)", "81.74"),
+            ("DRAW + VGP (Tran et al. 2015)", "< 79.88"),
+            ("IAF VAE (Kingma et al. 2016)", "79.10"),
+        ),
+    ),
+    DataSet(
+        "OMNIGLOT, derived",
+        "Averaged down from the original drawings, not the file of Burda et al. that the paper used: these figures "
+        "compare with each other only, and published ones, which are of that file, with none of ours.",
+        (
+            System("omniglot-flow", "1. VLAE, autoregressive-flow prior", headline=True),
+            System("omniglot-mixture", "2. VLAE, the codec's prior", headline=True, resampled=True),
+            System("omniglot-unconditional", "7. the PixelCNN alone, without latents", headline=True),
+            System("omniglot-window-2", "9. VLAE, window of two masked layers", resampled=True),
+        ),
+        (
+            ("VLAE, on Burda's file", "90.98"),
+            ("the same, tuned", "89.83"),
+            ("Unconditional Decoder, on Burda's file", "95.02"),
+            ("VAE (Burda et al. 2015)", "106.31"),
+            ("IWAE (Burda et al. 2015)", "103.38"),
+            ("RBM, 500 hidden units (Burda et al. 2015)", "100.46"),
+            ("DRAW (Gregor et al. 2015)", "< 96.50"),
+            ("Conv DRAW (Gregor et al. 2016)", "< 91.00"),
+        ),
+    ),
+    DataSet(
+        "Caltech-101 Silhouettes",
+        "",
+        (
+            System("caltech101-flow", "1. VLAE, autoregressive-flow prior", 77.36, headline=True),
+            System("caltech101-mixture", "2. VLAE, the codec's prior", 77.36, headline=True, resampled=True),
+            System("caltech101-unconditional", "7. the PixelCNN alone, without latents", 89.26, headline=True),
+        ),
+        (
+            ("RWS SBN (Bornschein & Bengio 2014)", "113.3"),
+            ("RBM (Cho et al. 2011)", "107.8"),
+            ("NAIS NADE (Du et al. 2015)", "100.0"),
+            ("Discrete VAE (Rolfe 2016)", "97.6"),
+            ("SpARN (Goessling & Amit 2015)", "88.48"),
+        ),
+    ),
+)
+SYSTEMS = {system.experiment: system for data_set in DATA_SETS for system in data_set.systems}
+
+CLAIMS = (
+    ("AF VAE < IAF VAE", "af-vae", "iaf-vae"),
+    ("VLAE < AF VAE", "vlae-flow", "af-vae"),
+    ("VLAE < Unconditional Decoder, static MNIST", "vlae-flow", "unconditional"),
+    ("VLAE < Unconditional Decoder, dynamic MNIST", "dynamic-flow", "dynamic-unconditional"),
+    ("VLAE < Unconditional Decoder, OMNIGLOT", "omniglot-flow", "omniglot-unconditional"),
+    ("VLAE < Unconditional Decoder, Caltech-101", "caltech101-flow", "caltech101-unconditional"),
+    ("AF prior < standard-normal prior", "vlae-flow", "vlae-normal"),
+    ("the codec's prior < AF prior (not the paper's)", "vlae-mixture", "vlae-flow"),
+)
+"""What the paper's figures say: of each two systems on the same images, the first has the lower NLL."""
+WINDOWS = (
+    ("window-1", "1"),
+    ("window-2", "2"),
+    ("window-4", "4"),
+    ("vlae-mixture", "6"),
+    ("window-dilated", "6, dilated"),
+)
+"""VLAEs that differ in nothing but the PixelCNN's window, and how many masked layers each has."""
+
+
+def read(name: str) -> Table | None:
+    """What was measured of a system, if it was."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def packed(array: npt.NDArray[Any]) -> str:
+    """An array's bytes as text."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def pack_fields(fields: npt.NDArray[np.uint8]) -> str:
+    """Fields (n, 28, 28) of bits, as text."""
+    return packed(np.packbits(fields.reshape(-1, 784), axis=1))
+
+
+def unpack_fields(text: str) -> npt.NDArray[np.uint8]:
+    """The inverse of `pack_fields`."""
+    rows = np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, 98)
+    return np.unpackbits(rows, axis=1)[:, :784].reshape(-1, 28, 28)
+
+
+def pack_nats(nats: npt.NDArray[np.float64]) -> str:
+    """Figures of single images, to 1/100 nat, as text."""
+    return packed(np.floor(nats * 100 + 0.5).astype("<u2"))
+
+
+def unpack_nats(text: str) -> npt.NDArray[np.float64]:
+    """The inverse of `pack_nats`."""
+    return np.frombuffer(base64.b64decode(text), "<u2") / 100.0
