@@ -70,7 +70,8 @@ class TrainConfig:
     """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero.
 
     Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
-    initial: the run, in the folder beside, whose averaged weights a new run starts from.
+    initial: the run, in the folder beside, whose averaged weights a new run starts from. importance_samples: of more than
+    one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
     """
 
     initial: str = ""
@@ -80,6 +81,7 @@ class TrainConfig:
     decay_from: float = 0.5
     polyak: float = 0.998
     free_nats: float = 0.01
+    importance_samples: int = 1
     seed: int = 1
     sort_epoch: int = 3
     keep_latents: int = 32

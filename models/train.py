@@ -29,7 +29,7 @@ from vlae_codec.errors import ConfigError
 
 from . import config as configs
 from . import data
-from .config import Config
+from .config import Config, TrainConfig
 from .layers import initialise_from, placed
 from .vlae import VLAE, Terms
 
@@ -116,16 +116,16 @@ class _Trainer:
         c = self.config.train
         rng = np.random.default_rng([c.seed, epoch, index])
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
-        x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
-        noise = torch.from_numpy(rng.standard_normal((len(batch), run.model.latents), dtype=np.float32))
+        drawn = data.binarise(batch, rng).repeat(c.importance_samples, axis=0)
+        x = torch.from_numpy(drawn).to(self.device, memory_format=torch.channels_last)
+        noise = torch.from_numpy(rng.standard_normal((len(x), run.model.latents), dtype=np.float32))
         torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         with torch.autocast(self.device, torch.bfloat16):
             terms = Terms(*compiled(x, noise.to(self.device)))
-        rate_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()  # free bits, per latent dimension
         for group in run.optimizer.param_groups:
             group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * self.steps_per_epoch), c.decay_from)
         run.optimizer.zero_grad()
-        (rate_nats - terms.log_likelihood_nats.mean()).backward()
+        _loss(terms, c).backward()
         run.optimizer.step()
         run.step += 1
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
@@ -153,6 +153,15 @@ class _Trainer:
             f"epoch {epoch + 1}/{c.epochs}: ELBO {line.get('valid_elbo_nats', elbo_nats):.2f} nats, "
             f"KL {kl_nats:.2f} nats, {run.step * c.batch_size / run.seconds:.0f} images/s, {left / 60:.0f} min left"
         )
+
+
+def _loss(terms: Terms, c: TrainConfig) -> Tensor:
+    """What is minimised, nats: KL, at least `free_nats` per latent dimension, plus distortion; or with several importance
+    samples of each image, which follow each other, -log of their mean weight (Burda et al. 2016, Eq. 8)."""
+    if c.importance_samples == 1:
+        return terms.kl_nats.mean(0).clamp_min(c.free_nats).sum() - terms.log_likelihood_nats.mean()
+    log_weights = terms.elbo_nats().view(-1, c.importance_samples)
+    return math.log(c.importance_samples) - torch.logsumexp(log_weights, dim=1).mean()
 
 
 def _decay(done: float, decay_from: float) -> float:

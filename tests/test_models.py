@@ -229,6 +229,24 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
 
 
+def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
+    """One sample is the ELBO; more of the same samples give a lower loss, and each image keeps to its own samples."""
+    losses = []
+    loss = train._loss
+
+    def spied(terms, c):
+        found = loss(terms, c)
+        rows = terms.elbo_nats().detach().view(-1, c.importance_samples).numpy().astype(np.float64)
+        assert found.item() == pytest.approx(-np.log(np.exp(rows).mean(1)).mean(), rel=1e-4)
+        losses.append((found.item(), -rows.mean()))
+        return found
+
+    monkeypatch.setattr(train, "_loss", spied)
+    config = schedule(epochs=1, importance_samples=3, sort_epoch=-1)
+    train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    assert all(found < negative_elbo for found, negative_elbo in losses)
+
+
 def test_dropout_is_for_training_only(fields):
     model = VLAE(dataclasses.replace(SMALL, dropout=0.5))
     x, noise = torch.from_numpy(fields[:10, None].astype(np.float32)), torch.randn(10, 7)
