@@ -70,6 +70,7 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
     shown = x[order[:SHOWN], 0].astype(np.uint8)
     return {
         "data": name,
+        "part": "test",
         "epochs": config.train.epochs,
         "hours": round(trained.seconds / 3600, 2),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -78,9 +79,11 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
         "curve": curve(run),
-        "originals": pack_fields(shown),
-        "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
-        "samples": pack_fields(drawing.samples(trained.model, SHOWN, seed=0)),
+        "sheet": {
+            "originals": pack_fields(shown),
+            "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
+            "samples": pack_fields(drawing.samples(trained.model, SHOWN, seed=0)),
+        },
         "image_nll": pack_nats(nll_nats),
     }
 

@@ -77,7 +77,7 @@ def section(data_set: DataSet) -> str:
     known = [table for system in data_set.systems if (table := read(system.experiment)) and table["reading"]]
     right = f"Originals read right: {known[0]['reading']['originals_right']:.1%}." if known else ""
     notes = " ".join(filter(None, (data_set.note, right)))
-    return f"## {data_set.title}\n\n{notes}\n\n{markdown(header, rows)}\n"
+    return "\n\n".join(filter(None, (f"## {data_set.title}", notes, markdown(header, rows)))) + "\n"
 
 
 def row(system: System) -> list[str]:
@@ -174,14 +174,15 @@ def figures() -> Iterator[tuple[str, bytes]]:
 
 
 def _resampled(table: Table) -> bytes:
-    columns = [_drawings(table["originals"]), *map(_drawings, table["resamplings"])]
+    sheet = table["sheet"]
+    columns = [_drawings(sheet["originals"]), *map(_drawings, sheet["resamplings"])]
     groups = list(zip(*columns, strict=True))[: _ACROSS * _SHEET_ROWS]
     rows = [[one for group in groups[i : i + _ACROSS] for one in group] for i in range(0, len(groups), _ACROSS)]
     return png_bytes(contact_sheet(rows, scale=1, group=len(columns)))
 
 
 def _samples(table: Table) -> bytes:
-    drawn = _drawings(table["samples"])
+    drawn = _drawings(table["sheet"]["samples"])
     return png_bytes(contact_sheet([drawn[i : i + 20] for i in range(0, len(drawn), 20)], scale=1))
 
 

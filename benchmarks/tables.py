@@ -51,8 +51,8 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def model() -> str:
-    """The float model, from `vlae-codec evaluate`."""
-    e = result("evaluate-mnist")
+    """The float model, from `benchmarks/reproduce.py`."""
+    e = result("systems/mnist-2")
     better = e["nll_nats"] + e["paired_difference_nats"]
     rows = [
         [

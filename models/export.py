@@ -121,9 +121,16 @@ def export_run(
 
 
 def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:
-    """Writes what `evaluate` measured into an exported model's `model.json` and `card.md`; its weights stay as they are."""
+    """Writes what `evaluate` measured into an exported model's `model.json` and `card.md`; its weights stay as they are.
+
+    Raises:
+        KeyError: a figure is missing.
+    """
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    about["figures"] = dict(figures)
+    figures = {
+        key: value for key, value in figures.items() if key in ("data", "part") or isinstance(value, (int, float))
+    }
+    about["figures"] = figures
     (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
     (folder / "card.md").write_text(card(about["name"], run.name, load_average(run), about["step"], figures))
 
@@ -151,9 +158,9 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
         + "".join(f" It began with the weights of {first}." for first in _lineage(experiment)[-2:-1]),
         "",
         *(f"    vlae-codec train {first} --data DIR" for first in _lineage(experiment)),
-        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images {paired} -o results/evaluate-{name}.json",
+        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images {paired} -o figures.json",
         f"    vlae-codec export runs/{experiment} -o {name} --step {step} --data DIR",
-        f"    vlae-codec card runs/{experiment} {name} results/evaluate-{name}.json",
+        f"    vlae-codec card runs/{experiment} {name} figures.json",
         "",
     ]
     if figures:
@@ -248,7 +255,7 @@ def _encoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
     _residual(arrays, "encoder.top", encoder.top)
     _conv(arrays, "encoder.down", encoder.down)
     _residual(arrays, "encoder.bottom", encoder.bottom)
-    weight = _grid_last(encoder.dense.weight().T, model.config.bottom_channels, axis=0)
+    weight = _grid_last(encoder.dense.weight().T, model.config.of_encoder().bottom_channels, axis=0)
     _affine(arrays, "encoder.dense", weight, encoder.dense.b)
     rows = torch.cat([active, model.latents + active])
     head = encoder.posterior

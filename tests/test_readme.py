@@ -9,6 +9,7 @@ from conftest import HERE
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_python_blocks_run(monkeypatch, tmp_path):
@@ -27,8 +28,19 @@ def test_tables_are_those_of_the_results(monkeypatch):
     assert "tables" in sys.modules
 
 
+def test_results_page_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import results_page
+
+    assert results_page.page() == RESULTS, "run python benchmarks/results_page.py"
+    drawn = dict(results_page.figures())
+    assert drawn.keys() == {path.name for path in (ROOT / "docs" / "figures").iterdir()}
+    shown = re.findall(r"docs/figures/([\w.-]+)", RESULTS)
+    assert drawn.keys() == set(shown), "every figure is shown"
+
+
 def test_named_files_exist():
     for folder, name in re.findall(r"`((?:vlae_codec|models|cli|docs)/)([\w./]+\.(?:py|toml|md))", README):
         assert (ROOT / folder / name).exists(), folder + name
-    for link in re.findall(r"\]\(([\w./]+)\)", README):
+    for link in re.findall(r"\]\(([\w./-]+)\)", README + RESULTS):
         assert (ROOT / link).exists(), link
