@@ -31,7 +31,7 @@ from .model import Model
 from .network import Bits, in_coding_order
 from .posterior import posterior_counts
 from .prior import Conditional
-from .search import choose
+from .search import Search
 from .texture import known_ink
 
 _START_EFFORT = 0
@@ -148,8 +148,12 @@ class Coder:
 
     def push_first(self, field: Bits, inside: Inside) -> Costs:
         """One field (28, 28) with the code of a single file; one without ink, as only sets have here, with a lattice's."""
-        prefix, one, prior = PrefixCode(self.model.octave_lengths), (field[None], inside[None]), self.model.prior
-        code = choose(self.model, prefix, *one, np.zeros(1, np.int64), _START_EFFORT, False, None)[0].code
+        search, one, prior = (
+            Search(self.model, _START_EFFORT, lossy=False),
+            (field[None], inside[None]),
+            self.model.prior,
+        )
+        code = search.choices(*one, np.zeros(1, np.int64))[0].code
         posterior, before = Posterior.of(self.model, field[None]), self.stack.bits
         if isinstance(code, Blank):
             code = Lattice(tuple(prior.nearest(posterior.mu * 2.0**LATENT_BITS)[0].tolist()))
@@ -157,7 +161,7 @@ class Coder:
             ink = self._ink(field[None], latents.coordinates([code], prior))
             self._push_pixels(*one, ink)
         with self.tally.counting("start_bits", self.stack):
-            self._push_code(prefix, code)
+            self._push_code(search.prefix, code)
         return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(self.model), _distortion_bits(*one, ink))
 
     def pop_first(self, inside: Inside) -> Bits:

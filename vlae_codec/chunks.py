@@ -23,7 +23,7 @@ from .manifest import ArrayForm, FilesForm
 from .model import Model
 from .network import Bits
 from .pixels import Drawing
-from .search import DEFAULT_EFFORT, choose_all
+from .search import DEFAULT_EFFORT, Search
 from .texture import Sampling, draw_codes
 
 CHUNK = 1000
@@ -207,15 +207,15 @@ def _push_codes(
     model: Model, fields: Bits, inside: Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
 ) -> tuple[bytes, Counted, Ledger]:
     """The payload of a chunk of a lossy archive: the latent section of a single file."""
-    prefix, last = PrefixCode(model.octave_lengths), 0
+    search, last = Search(model, effort, lossy=True), 0
 
     def progress(_what: str, now: int, _total: int) -> None:
         nonlocal last
         told(max(0, now - last))
         last = now
 
-    choices = choose_all(model, prefix, fields, inside, index, effort, True, progress)
-    payload = latents.write([choice.code for choice in choices], prefix, model.prior)
+    choices = search.choices(fields, inside, index, progress)
+    payload = latents.write([choice.code for choice in choices], search.prefix, model.prior)
     code_bits = sum(choice.code_bits for choice in choices)
     by_image = _by_image(np.array([choice.code_bits for choice in choices]), index)
     ledger = Ledger(kl_bits=sum(choice.kl_bits for choice in choices), image_bits=by_image)

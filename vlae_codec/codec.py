@@ -22,7 +22,7 @@ from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
-from .search import DEFAULT_EFFORT, EFFORTS, Choice, choose_all
+from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
 from .texture import DRAW_PIECE, GROUP, PixelReader, Sampling, field_words, read_fields, sample_fields, write_pixels
 from .threads import in_pieces
 
@@ -116,13 +116,13 @@ def encode(
     if not drawings:
         return []
     fields, inside, index = pixels.cut(drawings)
-    prefix = PrefixCode(model.octave_lengths)
-    choices = choose_all(model, prefix, fields, inside, index, effort, not lossless, progress)
+    search = Search(model, effort, lossy=not lossless)
+    choices = search.choices(fields, inside, index, progress)
     files, at = [], 0
     for drawing in drawings:
         rows, cols = pixels.grid(*drawing.bits.shape)
         own = slice(at, at := at + rows * cols)
-        files.append(_file(model, prefix, drawing, fields[own], inside[own], choices[own], lossless))
+        files.append(_file(model, search.prefix, drawing, fields[own], inside[own], choices[own], lossless))
     return files
 
 

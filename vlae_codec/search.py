@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -67,68 +67,79 @@ class Choice:
     differing: int = 0
 
 
-def choose_all(
-    model: Model,
-    prefix: PrefixCode,
-    fields: Bits,
-    inside: npt.NDArray[np.bool_],
-    index: npt.NDArray[np.int64],
-    effort: int,
-    lossy: bool,
-    progress: Progress | None,
-) -> list[Choice]:
-    """As `choose`, for any number of fields: group by group, so that memory stays small."""
-    choices: list[Choice] = []
-    for start in range(0, len(fields), GROUP):
-        group = slice(start, start + GROUP)
-        choices += choose(model, prefix, fields[group], inside[group], index[group], effort, lossy, progress)
-        if progress and len(fields) > GROUP:
-            progress("compressing", len(choices), len(fields))
-    return choices
+@dataclass(frozen=True)
+class Search:
+    """A way to choose codes: of which model, at which effort, 0 to 9, and whether for a lossy file."""
 
+    model: Model
+    effort: int
+    lossy: bool
 
-def choose(
-    model: Model,
-    prefix: PrefixCode,
-    fields: Bits,
-    inside: npt.NDArray[np.bool_],
-    index: npt.NDArray[np.int64],
-    effort: int,
-    lossy: bool,
-    progress: Progress | None,
-) -> list[Choice]:
-    """The codes of a group of fields (B, 28, 28); `index` is each field's place in its picture."""
-    choices = [Choice(Blank(), prefix.lengths[latents.BLANK], 0.0, 0.0)] * len(fields)
-    inked = np.flatnonzero(fields.any(axis=(1, 2)))
-    if not len(inked):
-        return choices
-    fields, inside = fields[inked], inside[inked]
-    posterior = Posterior.of(model, fields)
-    size, best, slack_bits = EFFORTS[effort]
-    numbers = rank(model, prefix, posterior, size, best, progress)
-    lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
-    k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
-    code_bits = np.concatenate([prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1)
-    distortion = _distortions(model, fields, inside, k, code_bits)
-    total = code_bits + distortion
+    @cached_property
+    def prefix(self) -> PrefixCode:
+        """The model's prefix code."""
+        return PrefixCode(self.model.octave_lengths)
 
-    def code(row: int, column: int) -> Number | Lattice:
-        return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
+    def choices(
+        self,
+        fields: Bits,
+        inside: npt.NDArray[np.bool_],
+        index: npt.NDArray[np.int64],
+        progress: Progress | None = None,
+    ) -> list[Choice]:
+        """The codes of fields (n, 28, 28); `index` is each field's place in its picture.
 
-    chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
-    if lossy:
-        close = total <= total.min(axis=1, keepdims=True) + slack_bits
-        chosen, differing = _closest(model, code, k, close, fields, inside, index[inked])
-    kl_bits = posterior.rate_bits(model)
-    for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
-        choices[place] = Choice(
-            code(row, column),
-            float(code_bits[row, column]),
-            float(distortion[row, column]),
-            float(kl_bits[row]),
-            int(differing[row]),
+        They are searched for group by group, so that memory stays small.
+        """
+        found: list[Choice] = []
+        for start in range(0, len(fields), GROUP):
+            group = slice(start, start + GROUP)
+            found += self._group(fields[group], inside[group], index[group], progress)
+            if progress and len(fields) > GROUP:
+                progress("compressing", len(found), len(fields))
+        return found
+
+    def _group(
+        self,
+        fields: Bits,
+        inside: npt.NDArray[np.bool_],
+        index: npt.NDArray[np.int64],
+        progress: Progress | None,
+    ) -> list[Choice]:
+        model, prefix = self.model, self.prefix
+        choices = [Choice(Blank(), prefix.lengths[latents.BLANK], 0.0, 0.0)] * len(fields)
+        inked = np.flatnonzero(fields.any(axis=(1, 2)))
+        if not len(inked):
+            return choices
+        fields, inside = fields[inked], inside[inked]
+        posterior = Posterior.of(model, fields)
+        size, best, slack_bits = EFFORTS[self.effort]
+        numbers = rank(model, prefix, posterior, size, best, progress)
+        lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
+        k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
+        code_bits = np.concatenate(
+            [prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1
         )
-    return choices
+        distortion = _distortions(model, fields, inside, k, code_bits)
+        total = code_bits + distortion
+
+        def code(row: int, column: int) -> Number | Lattice:
+            return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
+
+        chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
+        if self.lossy:
+            close = total <= total.min(axis=1, keepdims=True) + slack_bits
+            chosen, differing = _closest(model, code, k, close, fields, inside, index[inked])
+        kl_bits = posterior.rate_bits(model)
+        for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
+            choices[place] = Choice(
+                code(row, column),
+                float(code_bits[row, column]),
+                float(distortion[row, column]),
+                float(kl_bits[row]),
+                int(differing[row]),
+            )
+        return choices
 
 
 def _distortions(
