@@ -35,7 +35,7 @@ class ModelConfig:
     latents: 0 leaves z away, and the PixelCNN alone (the paper's Unconditional Decoder). posterior: `gaussian`, or `iaf`
     (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`. decoder: `pixelcnn`, or
     `factorised`, pixels independent given z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual
-    blocks of encoder and decoder, in training only. encoder_*: the encoder's sizes, where they are not the decoder's.
+    blocks of encoder and decoder, in training only.
 
     Raises:
         ConfigError: a choice is none of these.
@@ -58,22 +58,6 @@ class ModelConfig:
     mixtures: int = 8
     flow_steps: int = 4
     dropout: float = 0.0
-    encoder_channels: int = 0
-    encoder_bottom_channels: int = 0
-    encoder_blocks: int = 0
-    encoder_bottom_blocks: int = 0
-    encoder_dense: int = 0
-
-    def of_encoder(self) -> ModelConfig:
-        """The same with the encoder's sizes."""
-        return dataclasses.replace(
-            self,
-            channels=self.encoder_channels or self.channels,
-            bottom_channels=self.encoder_bottom_channels or self.bottom_channels,
-            blocks=self.encoder_blocks or self.blocks,
-            bottom_blocks=self.encoder_bottom_blocks or self.bottom_blocks,
-            dense=self.encoder_dense or self.dense,
-        )
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -87,8 +71,7 @@ class TrainConfig:
 
     Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
     initial: the run, in the folder beside, whose averaged weights a new run starts from. importance_samples: of more than
-    one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits. encoder_epochs: so many epochs at first
-    train only the encoder.
+    one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
     """
 
     initial: str = ""
@@ -99,7 +82,6 @@ class TrainConfig:
     polyak: float = 0.998
     free_nats: float = 0.01
     importance_samples: int = 1
-    encoder_epochs: int = 0
     seed: int = 1
     sort_epoch: int = 3
     keep_latents: int = 32

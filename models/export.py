@@ -255,7 +255,7 @@ def _encoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
     _residual(arrays, "encoder.top", encoder.top)
     _conv(arrays, "encoder.down", encoder.down)
     _residual(arrays, "encoder.bottom", encoder.bottom)
-    weight = _grid_last(encoder.dense.weight().T, model.config.of_encoder().bottom_channels, axis=0)
+    weight = _grid_last(encoder.dense.weight().T, model.config.bottom_channels, axis=0)
     _affine(arrays, "encoder.dense", weight, encoder.dense.b)
     rows = torch.cat([active, model.latents + active])
     head = encoder.posterior

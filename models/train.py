@@ -71,7 +71,6 @@ def train(
     while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
         if run.step % trainer.steps_per_epoch == 0:
             _adjust_latents(run, config, images, epoch, device)
-        _choose_trained(run, epoch < config.train.encoder_epochs)
         trainer.log(run, epoch, *trainer.epoch(run, epoch))
         save(run, config, folder)
     return run
@@ -188,36 +187,28 @@ def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
 
 
 def _start(config: Config, images: data.Images, device: str, initial: Path | None) -> Run:
-    before = load_average(initial).model if initial else None
+    if initial:
+        model = placed(_warm(config, initial), device)
+        return Run(model, _averaged(model), _adamax(model, config))
     torch.manual_seed(config.train.seed)
-    model = VLAE(config.model, before.latents if before else None)
+    model = VLAE(config.model)
     rng = np.random.default_rng(config.train.seed)
     batch = torch.from_numpy(data.binarise(images[rng.permutation(len(images))[:512]], rng))
     with initialise_from(model):
         model(batch, torch.randn(len(batch), model.latents))
-    if before and not _take_over(model, before):
-        raise ConfigError(f"the model of {initial} has another shape than the experiment's")
     model = placed(model, device)
     return Run(model, _averaged(model), _adamax(model, config))
 
 
-def _take_over(model: VLAE, before: VLAE) -> bool:
-    """Copies the weights of another model; an encoder of another size starts anew. False if more than that differs."""
-    old, new = before.state_dict(), model.state_dict()
-    differing = [
-        name for name in {**old, **new} if name not in old or name not in new or old[name].shape != new[name].shape
-    ]
-    if not all(name.startswith("encoder.") for name in differing):
-        return False
-    model.load_state_dict({name: new[name] if differing and name.startswith("encoder.") else old[name] for name in new})
-    return True
-
-
-def _choose_trained(run: Run, only_encoder: bool) -> None:
-    """Whether all weights are trained, or the encoder's alone, for a decoder that is as it will be used: no dropout."""
-    for name, parameter in run.model.named_parameters():
-        parameter.requires_grad_(not only_encoder or name.startswith("encoder."))
-    run.model.decoder.train(not only_encoder)
+def _warm(config: Config, initial: Path) -> VLAE:
+    """The averaged model of another run, in the shape that `config` asks for."""
+    weights = load_average(initial).model
+    model = VLAE(config.model, weights.latents)
+    try:
+        model.load_state_dict(weights.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"the model of {initial} has another shape than the experiment's") from error
+    return model
 
 
 def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, device: str) -> None:

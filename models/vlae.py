@@ -137,11 +137,11 @@ class VLAE(nn.Module):
         super().__init__()
         self.config = config
         self.latents = latents or config.latents
-        self.encoder = Encoder(config.of_encoder(), self.latents)
+        self.encoder = Encoder(config, self.latents)
         self.decoder = Decoder(config, self.latents)
         self.pixels = PixelCNN(config) if config.decoder == "pixelcnn" else Factorised(config)
         self.prior = build_prior(config, self.latents)
-        self.flow = InverseFlow(config.of_encoder(), self.latents) if config.posterior == "iaf" else None
+        self.flow = InverseFlow(config, self.latents) if config.posterior == "iaf" else None
         self.register_buffer("active", torch.ones(self.latents))
 
     def posterior(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -229,22 +229,6 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
 
 
-def test_an_encoder_of_another_size_starts_anew_and_learns_alone_at_first(data_folder, tmp_path):
-    first = train.train(schedule(), tmp_path / "first", data_folder, report=lambda _: None).average
-    larger = dataclasses.replace(SMALL, encoder_channels=8, encoder_blocks=2, encoder_dense=24)
-    config = schedule(epochs=2, initial="first", encoder_epochs=1, sort_epoch=-1, prune_epoch=-1)
-    config = dataclasses.replace(config, model=larger)
-    alone = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=1))
-    second = train.train(alone, tmp_path / "second", data_folder, report=lambda _: None).model
-    for part in ("decoder", "pixels", "prior"):
-        before, after = (getattr(model, part).state_dict() for model in (first, second))
-        assert all(torch.equal(before[name], after[name]) for name in before), part
-    third = train.train(config, tmp_path / "second", data_folder, report=lambda _: None).model
-    assert not torch.equal(third.decoder.dense.v, first.decoder.dense.v), "later all learn"
-    arrays = export.export(third, np.full(int(third.active.sum()), 100, np.int64), 1, list(export.TYPICAL_LENGTHS))
-    assert arrays["encoder.dense.weight"].shape == (8 * 49, 24)
-
-
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
     """One sample is the ELBO; more of the same samples give a lower loss, and each image keeps to its own samples."""
     losses = []
