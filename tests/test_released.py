@@ -10,6 +10,7 @@ import pytest
 from vlae_codec import codec
 from vlae_codec import model as models
 from vlae_codec.codebook import Posterior
+from vlae_codec.posterior import posterior_counts
 from vlae_codec.search import distortion_bits
 
 
@@ -25,6 +26,15 @@ def theory(model, fields):
     inside = np.ones(fields.shape, bool)
     drawn = [distortion_bits(model, fields, inside, posterior.sample(model, rng)).mean() for _ in range(4)]
     return float(posterior.rate_bits(model, 16).mean()), float(np.mean(drawn))
+
+
+def test_the_posterior_has_the_entropy_of_its_cells(model, fields):
+    counts = posterior_counts(model, fields)
+    p = counts / counts.sum(axis=2, keepdims=True)
+    exact_bits = -(p * np.log2(p)).sum(axis=(0, 2))
+    found_bits = Posterior.of(model, fields).entropy_bits(model)
+    assert np.abs(found_bits - exact_bits).max() < 0.1
+    assert abs((found_bits - exact_bits).mean()) < 0.02
 
 
 def mean(encoded, key):
