@@ -62,7 +62,7 @@ def model() -> str:
             "",
         ],
         [
-            f"{e['paired_samples']} samples less {e['samples']}, paired, on {e['paired_images']} images",
+            f"{e['paired_samples']} samples less {e['samples']}, paired, on {e['paired_images']:,} images",
             f"{e['paired_difference_nats']:.3f} ± {e['paired_difference_nats_se']:.3f}",
             f"{e['paired_difference_bits']:.2f}",
             "",
