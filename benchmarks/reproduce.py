@@ -22,7 +22,7 @@ from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
 from vlae_codec.models.config import Config
-from vlae_codec.models.evaluate import Evaluator, standard_error
+from vlae_codec.models.evaluate import Evaluator, binarised, standard_error
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000
@@ -61,11 +61,7 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
     store = run / f"evaluation-step{trained.step}-test-{len(images)}"
     evaluator = Evaluator(trained.model)
     found = evaluator.figures(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
-    samples = 128 if trained.model.latents else 1
-    x = data.binarise(images, np.random.default_rng(0))  # as `figures` has it
-    nll_nats = evaluator.estimates(
-        torch.from_numpy(x), samples, 0, store=store.with_name(f"{store.name}-{samples}.npz")
-    )[2]
+    x = binarised(images)
     order = np.random.default_rng(0).permutation(len(images))
     shown = x[order[:SHOWN], 0].astype(np.uint8)
     return {
@@ -84,7 +80,7 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
             "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
             "samples": pack_fields(drawing.samples(trained.model, SHOWN, seed=0)),
         },
-        "image_nll": pack_nats(nll_nats),
+        "image_nll": pack_nats(evaluator.of_each(images, store=store)[2]),
     }
 
 
@@ -104,13 +100,12 @@ def reading(
     judge, labels = found
     truth, before = labels[chosen], classifier.classify(judge, fields)
     after = classifier.classify(judge, drawing.resamplings(model, fields, seed=0))
-    same = after == before
     return {
         "images": len(fields),
         "originals_right": float((before == truth).mean()),
         "resampled_right": float((after == truth).mean()),
         "resampled_right_se": standard_error((after == truth).astype(np.float64)),
-        "read_alike": float(same.mean()),
+        "read_alike": float((after == before).mean()),
     }
 
 

@@ -119,13 +119,26 @@ class Evaluator:
     @torch.no_grad()
     def latent_kl_nats(self, images: data.Images) -> Floats:
         """The mean KL of each latent dimension over the images (N, 28, 28), one sample each: (D,) nats."""
-        x = torch.from_numpy(data.binarise(images, np.random.default_rng(0)))
+        x = torch.from_numpy(binarised(images))
         generator, total = torch.Generator().manual_seed(0), np.zeros(self._model.latents)
         for part in x.split(500):
             noise = torch.randn(len(part), 1, self._model.latents, generator=generator).to(self._device)
             kl = self._model.kl(*self._model.posterior(part.to(self._device), noise))
             total += kl[:, 0].double().sum(0).cpu().numpy()
         return total / len(x)
+
+    def of_each(
+        self, images: data.Images, samples: int = 128, store: Path | None = None, report: Report | None = None
+    ) -> Floats:
+        """ELBO, KL and NLL of each image of a test set (N, 28, 28): (3, N) nats. Arguments as in `figures`."""
+        samples = self._samples(samples)
+        return self.estimates(
+            torch.from_numpy(binarised(images)), samples, 0, False, _named(store, f"{samples}"), report
+        )
+
+    def _samples(self, samples: int) -> int:
+        """As many as are asked for; without latents there is nothing to sample, and one evaluation is exact."""
+        return samples if self._model.latents else 1
 
     def figures(
         self,
@@ -142,10 +155,10 @@ class Evaluator:
             store: where unfinished work is kept, as the beginning of a path; see `estimates`.
             samples: importance samples; a model without latents takes 1, which is exact.
         """
-        x = torch.from_numpy(data.binarise(images, np.random.default_rng(0)))
-        if not self._model.latents:  # nothing to sample: one evaluation is exact
-            samples, paired_images = 1, 0
-        elbo, kl, nll = self.estimates(x, samples, 0, False, _named(store, f"{samples}"), report)
+        x = torch.from_numpy(binarised(images))
+        if not self._model.latents:
+            paired_images = 0
+        elbo, kl, nll = self.of_each(images, samples, store, report)
         chosen = np.random.default_rng(0).permutation(len(x))[:paired_images]
         few, many = (
             self.estimates(x[chosen], count, 10**6, True, _named(store, f"paired-{count}"), report)[2]
@@ -160,12 +173,17 @@ class Evaluator:
             distortion_nats=float((-elbo - kl).mean()),
             nll_nats=float(nll.mean()),
             nll_nats_se=standard_error(nll),
-            samples=samples,
+            samples=self._samples(samples),
             paired_images=len(chosen),
             paired_samples=paired_samples if len(chosen) else 0,
             paired_difference_nats=float(difference.mean()) if len(chosen) else 0.0,
             paired_difference_nats_se=standard_error(difference),
         )
+
+
+def binarised(images: data.Images) -> npt.NDArray[np.float32]:
+    """A test set (N, 28, 28) as it is evaluated, the same each time: (N, 1, 28, 28)."""
+    return data.binarise(images, np.random.default_rng(0))
 
 
 def _named(store: Path | None, suffix: str) -> Path | None:
