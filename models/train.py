@@ -71,7 +71,9 @@ def train(
     while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
         if run.step % trainer.steps_per_epoch == 0:
             _adjust_latents(run, config, images, epoch, device)
-        trainer.log(run, epoch, *trainer.epoch(run, epoch))
+        steps, seconds = run.step, run.seconds
+        elbo_nats, kl_nats = trainer.epoch(run, epoch)
+        trainer.log(run, epoch, elbo_nats, kl_nats, (run.seconds - seconds) / (run.step - steps))
         save(run, config, folder)
     return run
 
@@ -131,8 +133,8 @@ class _Trainer:
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
         return terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
 
-    def log(self, run: Run, epoch: int, elbo_nats: float, kl_nats: float) -> None:
-        """Appends one line to log.jsonl and reports it."""
+    def log(self, run: Run, epoch: int, elbo_nats: float, kl_nats: float, step_seconds: float) -> None:
+        """Appends one line to log.jsonl and reports it, with the throughput of late: a run may have been slower before."""
         c = self.config.train
         line: dict[str, Any] = {
             "epoch": epoch + 1,
@@ -148,10 +150,10 @@ class _Trainer:
             line["valid_kl_nats"] = round(float(valid.kl_nats.sum(1).mean()), 4)
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
-        left = run.seconds / (epoch + 1) * (c.epochs - epoch - 1)
+        left = step_seconds * self.steps_per_epoch * (c.epochs - epoch - 1)
         self.report(
             f"epoch {epoch + 1}/{c.epochs}: ELBO {line.get('valid_elbo_nats', elbo_nats):.2f} nats, "
-            f"KL {kl_nats:.2f} nats, {run.step * c.batch_size / run.seconds:.0f} images/s, {left / 60:.0f} min left"
+            f"KL {kl_nats:.2f} nats, {c.batch_size / step_seconds:.0f} images/s, {left / 60:.0f} min left"
         )
 
 
