@@ -24,7 +24,7 @@ from .model import Model
 from .network import Bits
 from .pixels import Drawing
 from .search import DEFAULT_EFFORT, Search
-from .texture import Sampling, draw_codes
+from .texture import Sampling, decode_fields
 
 CHUNK = 1000
 """Images of a chunk, unless asked otherwise."""
@@ -231,7 +231,7 @@ def _pop_codes(
     if section.end != len(payload):
         raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
     index = np.concatenate([np.arange(form.fields) for form in forms])
-    return draw_codes(model, sampling, section.codes(model.prior), index, inside)
+    return decode_fields(model, sampling, section.codes(model.prior), index, inside)
 
 
 def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial as bind
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,7 @@ from .model import Model, find, load_default
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
 from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
-from .texture import DRAW_PIECE, GROUP, PixelReader, Sampling, field_words, read_fields, sample_fields, write_pixels
-from .threads import in_pieces
+from .texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels
 
 _BATCH = 512  # fields that are drawn together, of several files
 
@@ -155,7 +153,7 @@ def decode(
     drawn: dict[int, list[Bits]] = {id(file): [] for file in parsed}
     done = 0
     for batch in _batches(jobs):
-        for job, bits in zip(batch, _draw(batch, sampling), strict=True):
+        for job, bits in zip(batch, _fields(batch, sampling), strict=True):
             drawn[id(job.file)].append(bits)
         done += len(batch)
         if progress and len(jobs) > 1:
@@ -308,27 +306,18 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
         yield batch
 
 
-def _draw(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
+def _fields(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
     """The fields of each job, stored pixels read and others drawn: a list of (B, 28, 28)."""
-    places = [(n, i) for n, job in enumerate(batch) for i, code in enumerate(job.codes) if not isinstance(code, Blank)]
-    fields = [np.zeros((len(job.codes), SIDE, SIDE), np.uint8) for job in batch]
-    if not places:
-        return fields
     model = batch[0].file.model
     assert model is not None  # only raw files have none, and they have no codes
-    codes = [code for job in batch for code in job.codes if not isinstance(code, Blank)]
-    z = model.prior.values(latents.coordinates(codes, model.prior))
-    index = [batch[n].start + i for n, i in places]
-    words = np.stack([field_words(sampling, code, place) for code, place in zip(codes, index, strict=True)])
-    inside = np.stack([batch[n].file.inside(place) for (n, _), place in zip(places, index, strict=True)])
-    if all(job.reader.empty for job in batch):
-        drawn = in_pieces(DRAW_PIECE, bind(sample_fields, model, sampling), z, words, inside)
-    else:
-        owner = np.array([n for n, _ in places])
-        drawn = read_fields(model, sampling, [job.reader for job in batch], owner, z, words, inside)
-    for (n, i), bits in zip(places, drawn, strict=True):
-        fields[n][i] = bits
-    return fields
+    codes = [code for job in batch for code in job.codes]
+    owner = np.repeat(np.arange(len(batch)), [len(job.codes) for job in batch])
+    index = np.concatenate([job.start + np.arange(len(job.codes)) for job in batch])
+    inside = np.stack([batch[n].file.inside(i) for n, i in zip(owner.tolist(), index.tolist(), strict=True)])
+    lossy = all(job.reader.empty for job in batch)
+    stored = None if lossy else Stored([job.reader for job in batch], owner)
+    fields = decode_fields(model, sampling, codes, index, inside, stored)
+    return [fields[owner == n] for n in range(len(batch))]
 
 
 def _finish(file: File, reader: PixelReader, fields: list[Bits]) -> Decoded:

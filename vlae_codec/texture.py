@@ -74,24 +74,6 @@ def sample_fields(
     return model.pixels.draw(model.decoder(z), decide)
 
 
-def draw_codes(
-    model: Model,
-    sampling: Sampling,
-    codes: Sequence[Code],
-    index: npt.NDArray[np.int64],
-    inside: npt.NDArray[np.bool_],
-) -> Bits:
-    """The fields of codes, all pixels drawn; `index` is the place of each in its picture: (B, 28, 28)."""
-    fields = np.zeros((len(codes), SIDE, SIDE), np.uint8)
-    inked = {i: code for i, code in enumerate(codes) if not isinstance(code, Blank)}
-    if inked:
-        words = np.stack([field_words(sampling, code, int(index[i])) for i, code in inked.items()])
-        z = model.prior.values(latents.coordinates([*inked.values()], model.prior))
-        inked_at = list(inked)
-        fields[inked_at] = in_pieces(DRAW_PIECE, partial(sample_fields, model, sampling), z, words, inside[inked_at])
-    return fields
-
-
 class PixelReader:
     """Hands out a file's stored pixels in coding order; `exact` counts them.
 
@@ -114,23 +96,56 @@ class PixelReader:
         return np.concatenate([known, drawn[len(known) :]])
 
 
-def read_fields(
+@dataclass(frozen=True)
+class Stored:
+    """Where the pixels of fields are stored: `owner` (B,) is the place of each field's reader."""
+
+    readers: Sequence[PixelReader]
+    owner: npt.NDArray[np.intp]
+
+
+def decode_fields(
     model: Model,
     sampling: Sampling,
-    readers: Sequence[PixelReader],
-    owner: npt.NDArray[np.intp],
+    codes: Sequence[Code],
+    index: npt.NDArray[np.int64],
+    inside: npt.NDArray[np.bool_],
+    stored: Stored | None = None,
+) -> Bits:
+    """The fields of codes, pixels that are `stored` read and all others drawn: (B, 28, 28).
+
+    `index` is the place of each field in its picture, `inside` which of its pixels lie in it.
+    """
+    fields = np.zeros((len(codes), SIDE, SIDE), np.uint8)
+    inked = np.array([not isinstance(code, Blank) for code in codes], np.bool_)
+    if not inked.any():
+        return fields
+    coded, inside = [code for code in codes if not isinstance(code, Blank)], inside[inked]
+    words = np.stack([field_words(sampling, *at) for at in zip(coded, index[inked].tolist(), strict=True)])
+    z = model.prior.values(latents.coordinates(coded, model.prior))
+    if stored is None:
+        fields[inked] = in_pieces(DRAW_PIECE, partial(sample_fields, model, sampling), z, words, inside)
+    else:
+        fields[inked] = _read_fields(model, sampling, Stored(stored.readers, stored.owner[inked]), z, words, inside)
+    return fields
+
+
+def _read_fields(
+    model: Model,
+    sampling: Sampling,
+    stored: Stored,
     z: Integers,
     words: npt.NDArray[np.int64],
     inside: npt.NDArray[np.bool_],
 ) -> Bits:
-    """As `sample_fields`, with what the readers have stored; `owner` (B,) is each field's reader."""
+    """As `sample_fields`, with what the readers have stored."""
     ordered, mask = in_coding_order(words), in_coding_order(inside)
-    columns = [np.flatnonzero(owner == n) for n in range(len(readers))]
+    columns = [np.flatnonzero(stored.owner == n) for n in range(len(stored.readers))]
 
     def decide(step: slice, logits: Integers) -> Bits:
         bits = np.zeros(logits.shape, np.uint8)
         ink, drawn = ink_counts(logits), (ordered[step] < sampling.ink_counts(logits)).astype(np.uint8)
-        for reader, own in zip(readers, columns, strict=True):
+        for reader, own in zip(stored.readers, columns, strict=True):
             coded = mask[step][:, own]
             part = np.zeros(coded.shape, np.uint8)
             part[coded] = reader.read(ink[:, own][coded], drawn[:, own][coded])
@@ -150,7 +165,7 @@ def known_ink(model: Model, fields: Bits, z: Integers) -> npt.NDArray[np.int64]:
 
 
 def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.NDArray[np.bool_]) -> bytes:
-    """Range-codes the pixels of all fields given their latents, as `read_fields` reads them."""
+    """Range-codes the pixels of all fields given their latents, as `decode_fields` reads them."""
     encoder = Encoder()
     for start in range(0, len(codes), GROUP):
         coded = [code for code in codes[start : start + GROUP] if not isinstance(code, Blank)]
