@@ -22,7 +22,7 @@ from vlae_codec.fixed import NORMAL_LIMIT, code_length_bits, ink_counts, normal_
 from vlae_codec.latents import Lattice, Number, PrefixCode
 from vlae_codec.network import WAVEFRONT
 from vlae_codec.pixels import inside as inside_of
-from vlae_codec.posterior import posterior_counts
+from vlae_codec.posterior import Posterior
 
 TOTAL = 1 << 24
 WHOLE = np.ones((28, 28), bool)
@@ -222,7 +222,7 @@ def test_normal_table_is_the_normal_cdf():
 def test_posterior_equals_the_reference(tiny, fields):
     layers = reference.Layers(tiny.arrays)
     shown = np.stack([fields[0], fields[55], NOISE[0], np.zeros((28, 28), np.uint8)])
-    found = posterior_counts(tiny, shown)
+    found = Posterior.of(tiny, shown).counts()
     assert found.min() >= 1
     assert (found.sum(axis=2) == TOTAL).all()
     for i, field in enumerate(shown):
@@ -429,7 +429,7 @@ class Book:
         numbers = [self.stack.pop([TOTAL // few] * few) if few > 1 else 0 for _ in range(size)]
         k = self.pop_latents(size)
         fields = self.pop_pixels(k, inside)
-        q = posterior_counts(self.model, fields)
+        q = Posterior.of(self.model, fields).counts()
         others = [self.pop_with(q) for _ in range(few - 1)]
         every = np.stack([*others, k])  # (N, B, D)
         for b, number in enumerate(numbers):

@@ -22,14 +22,13 @@ import numpy.typing as npt
 
 from . import latents
 from .cells import Counts, Latents
-from .codebook import Posterior
 from .entropy import Stack
 from .errors import FormatError
-from .fixed import COUNT_BITS, LATENT_BITS, Integers, choice_counts, code_length_bits, ink_counts, log2_counts
+from .fixed import COUNT_BITS, Integers, choice_counts, code_length_bits, ink_counts, log2_counts
 from .latents import BLANK, LATTICE, Blank, Lattice, Number, PrefixCode
 from .model import Model
 from .network import Bits, in_coding_order
-from .posterior import posterior_counts
+from .posterior import Posterior
 from .prior import Conditional
 from .search import Search
 from .texture import known_ink
@@ -116,7 +115,7 @@ class Coder:
 
     def push_batch(self, fields: Bits, inside: Inside, samples: int = 1) -> Costs:
         """Fields (B, 28, 28), bits-back: what each costs. If the stack is exhausted half-way, all stops there."""
-        q = posterior_counts(self.model, fields)
+        q = Posterior.of(self.model, fields).counts()
         with self.tally.counting("popped_bits", self.stack):
             every = [self._pop_cells(q) for _ in range(samples)]
             if self.stack.exhausted:
@@ -138,7 +137,7 @@ class Coder:
         chosen = self._pop_number(len(inside), samples)
         k = self._pop_latents(len(inside))
         fields = self._pop_pixels(k, inside)
-        q = posterior_counts(self.model, fields)
+        q = Posterior.of(self.model, fields).counts()
         every = _with_picked([self._pop_cells(q) for _ in range(samples - 1)], k, chosen)
         if samples > 1:
             self.stack.push_symbols(chosen, self._trials(fields, inside, every, q).counts)
@@ -156,13 +155,13 @@ class Coder:
         code = search.choices(*one, np.zeros(1, np.int64))[0].code
         posterior, before = Posterior.of(self.model, field[None]), self.stack.bits
         if isinstance(code, Blank):
-            code = Lattice(tuple(prior.nearest(posterior.mu * 2.0**LATENT_BITS)[0].tolist()))
+            code = Lattice(tuple(posterior.nearest()[0].tolist()))
         with self.tally.counting("pixel_bits", self.stack):
             ink = self._ink(field[None], latents.coordinates([code], prior))
             self._push_pixels(*one, ink)
         with self.tally.counting("start_bits", self.stack):
             self._push_code(search.prefix, code)
-        return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(self.model), _distortion_bits(*one, ink))
+        return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(), _distortion_bits(*one, ink))
 
     def pop_first(self, inside: Inside) -> Bits:
         """The inverse of `push_first`."""

@@ -23,66 +23,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .cells import Latents
-from .fixed import LATENT_BITS, code_length_bits
+from .fixed import LATENT_BITS
 from .latents import PrefixCode
 from .model import Model
+from .posterior import Floats, Posterior
 from .threads import in_pieces
 from .words import BRANCHES, ROOTS, branch_words, root_words
 
-Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """(what, done, total): called as long work advances."""
 _BEAMS = 256  # roots that may get branches
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """q(z|x) = N(mu, sigma), diagonal, for a batch: both (B, D) in units of z."""
-
-    mu: Floats
-    sigma: Floats
-
-    @classmethod
-    def of(cls, model: Model, fields: npt.NDArray[np.uint8]) -> Posterior:
-        """The encoder's posterior of the fields (B, 28, 28)."""
-        stacked = in_pieces(8, lambda part: np.concatenate(model.encoder(part), axis=1), fields)
-        mu, log_sigma = np.split(stacked * 2.0**-LATENT_BITS, 2, axis=1)
-        return cls(mu, np.exp(log_sigma))
-
-    def sample(self, model: Model, rng: np.random.Generator) -> Latents:
-        """One draw, rounded to the lattice: (B, D)."""
-        z = self.mu + self.sigma * rng.standard_normal(self.mu.shape)
-        return model.prior.nearest(z * 2.0**LATENT_BITS)
-
-    def natural(self) -> npt.NDArray[np.float32]:
-        """What (z^2, z) is multiplied with for log2 q(z|x), up to a constant: (B, 2D)."""
-        inverse = 1.0 / self.sigma**2
-        parameters: Floats = np.concatenate([-0.5 * inverse, self.mu * inverse], axis=1) / np.log(2)
-        single: npt.NDArray[np.float32] = parameters.astype(np.float32)
-        return single
-
-    def rate_bits(self, model: Model, samples: int = 4) -> Floats:
-        """KL(q || p) on the lattice: (B,) bits. q's entropy in closed form, E_q[-log2 p] by (even) antithetic samples."""
-        rng, total = np.random.default_rng(0), np.zeros(len(self.mu))
-        for _ in range(samples // 2):
-            noise = self.sigma * rng.standard_normal(self.mu.shape)
-            for z in (self.mu + noise, self.mu - noise):
-                k = model.prior.nearest(z * 2.0**LATENT_BITS)
-                total += in_pieces(64, lambda part: code_length_bits(model.prior.counts(part)).sum(axis=1), k)
-        rate: Floats = total / (samples // 2 * 2) - self.entropy_bits(model)
-        return rate
-
-    def entropy_bits(self, model: Model) -> Floats:
-        """The entropy of the Gaussian rounded to the lattice: (B,) bits.
-
-        It is that of a Gaussian with the variance that rounding adds, step^2 / 12: to 0.003 bits a latent for steps of up
-        to 3 sigma.
-        """
-        steps = model.prior.steps * 2.0**-LATENT_BITS
-        variance = (self.sigma / steps) ** 2 + 1 / 12
-        bits: Floats = 0.5 * np.log2(2 * np.pi * np.e * variance).sum(axis=1)
-        return bits
 
 
 class Size(NamedTuple):
@@ -101,9 +51,10 @@ class _Roots:
 
 
 def rank(
-    model: Model, prefix: PrefixCode, posterior: Posterior, size: Size, best: int, progress: Progress | None = None
+    prefix: PrefixCode, posterior: Posterior, size: Size, best: int, progress: Progress | None = None
 ) -> npt.NDArray[np.int64]:
     """The numbers of the `best` codewords by estimated J, for each image: (B, best) int64."""
+    model = posterior.model
     roots = _roots(model, 1 << size.bits, progress)
     natural = posterior.natural()
     numbers = np.arange(len(roots.k))

@@ -24,13 +24,14 @@ import numpy.typing as npt
 from . import archive, chunks, codec, labels, pixels, rivals
 from . import pack as packing
 from .chunks import CHUNK, Settings
-from .codebook import Posterior, Progress
+from .codebook import Progress
 from .codec import Decoded, Encoded
 from .errors import VlaeError
 from .labels import Labels
 from .model import Model
 from .network import SIDE, Bits
 from .pixels import Drawing
+from .posterior import Posterior
 from .report import Archive, Column, Measurement
 from .search import DEFAULT_EFFORT, distortion_bits
 from .sheets import Sheet, extremes, resamplings
@@ -43,7 +44,7 @@ _CHUNKS = (100, 1000, 10_000)
 _MORE_EFFORT = 3  # of lossless archives that take several samples
 _SEED = 0
 _SAMPLES = 8  # of E_q D
-_KL_SAMPLES = 32
+_KL_SAMPLES = 8
 _PIECE = 50  # images between two reports of progress
 Judge = Callable[[Bits], npt.NDArray[np.int64]]
 """Fields (n, 28, 28) -> the classes read in them, (n,)."""
@@ -147,10 +148,10 @@ def theory_bits(
     fields, inside = fields[inked], inside[inked]
     posterior, rng = Posterior.of(model, fields), np.random.default_rng(1)
     for done in range(samples):
-        mean_bits[inked] += distortion_bits(model, fields, inside, posterior.sample(model, rng)) / samples
+        mean_bits[inked] += distortion_bits(model, fields, inside, posterior.sample(rng)) / samples
         if progress:
             progress("distortion", done + 1, samples)
-    kl_bits[inked] = posterior.rate_bits(model, _KL_SAMPLES)
+    kl_bits[inked] = posterior.rate_bits(_KL_SAMPLES)
     return kl_bits, mean_bits
 
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from . import latents
 from .cells import Latents as Coordinates
-from .codebook import Posterior, Progress, Size, rank
-from .fixed import COUNT_BITS, LATENT_BITS, Integers, code_length_bits, ink_counts
+from .codebook import Progress, Size, rank
+from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
 from .network import Bits
+from .posterior import Posterior
 from .texture import DRAW_PIECE, GROUP, PIECE, Sampling, field_words, sample_fields
 from .threads import in_pieces
 from .words import codeword_words
@@ -114,8 +115,8 @@ class Search:
         fields, inside = fields[inked], inside[inked]
         posterior = Posterior.of(model, fields)
         size, best, slack_bits = EFFORTS[self.effort]
-        numbers = rank(model, prefix, posterior, size, best, progress)
-        lattice = model.prior.nearest(posterior.mu * 2.0**LATENT_BITS)
+        numbers = rank(prefix, posterior, size, best, progress)
+        lattice = posterior.nearest()
         k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
         code_bits = np.concatenate(
             [prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1
@@ -129,8 +130,8 @@ class Search:
         chosen, differing = total.argmin(axis=1), np.zeros(len(fields), np.int64)
         if self.lossy:
             close = total <= total.min(axis=1, keepdims=True) + slack_bits
-            chosen, differing = _closest(model, posterior, code, k, close, fields, inside, index[inked])
-        kl_bits = posterior.rate_bits(model)
+            chosen, differing = _closest(posterior, code, k, close, fields, inside, index[inked])
+        kl_bits = posterior.rate_bits()
         for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
             choices[place] = Choice(
                 code(row, column),
@@ -196,7 +197,6 @@ def distortion_bits(
 
 
 def _closest(
-    model: Model,
     posterior: Posterior,
     code: Callable[[int, int], Number | Lattice],
     k: Coordinates,
@@ -209,7 +209,7 @@ def _closest(
 
     Closest as the encoder sees it: the picture's posterior mean is held against the field's own, in units of its sigma.
     """
-    rows, columns = np.nonzero(close)
+    model, (rows, columns) = posterior.model, np.nonzero(close)
     words = [
         field_words(Sampling(), code(row, column), int(index[row]))
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
