@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ from vlae_codec import model as models
 from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
 from vlae_codec.files import check_free, whole, write
+from vlae_codec.report import title_of
 from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
-from .files import ProgressLine, opened
+from .files import RESAMPLED, ProgressLine, opened
 from .options import FORCE, JSON, MODEL, QUIET
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
@@ -85,11 +87,14 @@ def pack(
                 jobs=jobs or cores(),
                 progress=ProgressLine(quiet),
             )
+    for note, images in ledger.notes.items():
+        click.echo(f"note: {note}: {images} of {ledger.images} images", err=True)
     if as_json:
-        totals = {key: value for key, value in dataclasses.asdict(ledger).items() if key != "image_bits"}
-        click.echo(json.dumps({"output": target, **totals}, indent=2), err=target == "-")
+        click.echo(json.dumps({"output": target, **dataclasses.asdict(ledger)}, indent=2), err=target == "-")
     elif not quiet:
         click.echo(_ledger_text(target, ledger), err=target == "-")
+        if not lossless:
+            click.echo(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
 
 
 @click.command()
@@ -161,6 +166,8 @@ def unpack(
         click.echo(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
     elif not quiet:
         click.echo(f"wrote {len(written)} files into {folder}")
+        if contents.header.lossy:
+            click.echo(f"note: {RESAMPLED}", err=True)
     if problems:
         raise SystemExit(1)
 
@@ -205,21 +212,21 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
 
 def _ledger_text(target: str, ledger: Ledger) -> str:
     """Theory on the left, bytes on the right."""
-    images = ledger.images
+    images, bits = ledger.images, dict(ledger.bits)
+    left, right = [("KL(q || p)", ledger.kl_bits)], list[tuple[str, float]]()
+    if ledger.negative_elbo_bits:
+        left += [("-log2 p(x|z)", ledger.negative_elbo_bits - ledger.kl_bits), ("-ELBO", ledger.negative_elbo_bits)]
+        pushed, popped = bits.pop("latent_bits", 0.0), bits.pop("popped_bits", 0.0)
+        right += [("latents, net", pushed + popped), ("  pushed with p(z)", pushed), ("  popped with q(z|x)", popped)]
+    right += [(title_of(name), value) for name, value in bits.items() if value]
+    right.append(("sum = 8 x bytes", 8.0 * ledger.total_bytes))
     lines = [
         f"{target}: {images} images, {ledger.total_bytes} bytes, {8 * ledger.total_bytes / images:.3f} bits an image"
     ]
-    theory = {"latents": ledger.kl_bits, "all": ledger.negative_elbo_bits}
-    lines.append(f"{'theory':34}{'bits an image':>14}   {'the file':34}{'bits an image':>14}")
-    left = [("KL(q || p)", theory["latents"])] + [("-ELBO", theory["all"])] * (theory["all"] > 0)
-    right = [(name.removesuffix("_bits").replace("_", " "), bits) for name, bits in ledger.bits.items() if bits]
-    right.append(("sum = 8 x bytes", sum(ledger.bits.values())))
-    for row in range(max(len(left), len(right))):
-        name, bits = left[row] if row < len(left) else ("", None)
-        lines.append(
-            f"{name:34}{'' if bits is None else format(bits / images, '14.3f'):>14}   "
-            f"{right[row][0]:34}{right[row][1] / images:14.3f}"
-        )
+    lines.append(f"{'theory':20}{'bits an image':>14}   {'the file':32}{'bits an image':>14}")
+    for theory, (name, value) in itertools.zip_longest(left, right, fillvalue=("", 0.0)):
+        shown = f"{theory[1] / images:.3f}" if theory[0] else ""
+        lines.append(f"{theory[0]:20}{shown:>14}   {name:32}{value / images:14.3f}")
     return "\n".join(lines)
 
 

@@ -18,13 +18,10 @@ from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import cores
 
-from .files import ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
+from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
 from .options import FORCE, JSON, MODEL, QUIET
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
-_RESAMPLED = (
-    "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"
-)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,7 +94,7 @@ def compress(
         for row in report:
             click.echo(_ledger_line(row, lossless), err=to_stdout)
         if not lossless and report:
-            click.echo(f"note: lossy, so on decompression {_RESAMPLED}", err=True)
+            click.echo(f"note: lossy, so on decompression {RESAMPLED}", err=True)
     failures.finish()
 
 
@@ -179,7 +176,7 @@ def decompress(
             how = f"{row['exact_pixels']} pixels exact, {row['sampled_pixels']} re-sampled"
             click.echo(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
         if any(row["sampled_pixels"] for row in report):
-            click.echo(f"note: {_RESAMPLED}", err=True)
+            click.echo(f"note: {RESAMPLED}", err=True)
     failures.finish()
 
 
@@ -304,7 +301,7 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
         values = [sum(getattr(ledger, key) for ledger in rows_of) / len(rows_of) for key in _DEMO_COLUMNS]
         click.echo("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
     click.echo(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all, and {sheet}: in each group of four")
-    click.echo(f"the original, then three decompressions with other seeds. Lossy: {_RESAMPLED}.")
+    click.echo(f"the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
 
 
 _DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")

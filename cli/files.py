@@ -18,6 +18,8 @@ from vlae_codec.errors import VlaeError
 from vlae_codec.files import OutputError
 
 LARGEST_BYTES = 1 << 30
+RESAMPLED = "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"
+"""What whoever looks at a lossy picture must know."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -143,25 +145,34 @@ def write(path: Path, data: bytes, force: bool) -> None:
     sys.stdout.buffer.flush()
 
 
+_LOG_SECONDS = 30.0
+
+
 class ProgressLine:
-    """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else one line per kind of work."""
+    """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else a line at first and twice a minute."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._what = ""
-        self._started = 0.0
+        self._started = self._told = 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """(what, done, total)."""
         if self._quiet:
             return
+        now = time.monotonic()
         if what != self._what:
-            self._what, self._started = what, time.monotonic()
+            self._what, self._started, self._told = what, now, now
             if not self._terminal:
                 click.echo(f"{what}...", err=True)
+        line = f"{what}: {min(done, total)}/{total}"
+        if done and now > self._started:
+            rate = done / (now - self._started)
+            line += f", {rate:.3g}/s, {max(total - done, 0) / rate:.0f} s left"
         if self._terminal:
-            spent = time.monotonic() - self._started
-            left = spent / max(done, 1) * max(total - done, 0)
             end = "\n" if done >= total else ""
-            click.echo(f"\r{what}: {min(done, total)}/{total}, {left:.0f} s left \033[K{end}", nl=False, err=True)
+            click.echo(f"\r{line} \033[K{end}", nl=False, err=True)
+        elif now - self._told > _LOG_SECONDS:
+            self._told = now
+            click.echo(line, err=True)

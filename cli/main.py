@@ -5,10 +5,14 @@ Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import click
 
@@ -40,7 +44,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _tidy_when_terminated():
+                return super().invoke(ctx)
         except VlaeError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
@@ -51,6 +56,23 @@ class _Group(click.Group):
             raise click.ClickException(f"{where}{error.strerror or error}") from error
         except MemoryError as error:
             raise click.ClickException("not enough memory for this") from error
+
+
+@contextlib.contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """Within the context SIGTERM unwinds the stack, so that nothing half done is left behind."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may have handlers
+        yield
+        return
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -680,6 +682,7 @@ def test_json_is_json(run, folder):
     report = json.loads(run("pack", folder, "--json").stdout)
     assert report["output"] == "digits.vlz"
     assert report["total_bytes"] == Path("digits.vlz").stat().st_size
+    assert len(report["image_bits"]) == report["images"] == 5
     assert "names" not in json.loads(run("list", "digits.vlz", "--json").stdout)
     about = json.loads(run("list", "digits.vlz", "--json", "--names").stdout)
     assert about["names"] == [f"digits/{i}.png" for i in range(5)]
@@ -704,9 +707,10 @@ def test_only_some(run, folder):
 
 
 def test_lossy_seeds_and_sets(run, folder):
-    run("pack", folder, "--lossy", "--effort", 0, "-o", "lossy.vlz")
+    assert "re-sampled" in run("pack", folder, "--lossy", "--effort", 0, "-o", "lossy.vlz").stderr
     for seed in (0, 1):
-        run("unpack", "lossy.vlz", "--seed", seed, "-o", f"seed{seed}", "--temperature", 0.9)
+        unpacked = run("unpack", "lossy.vlz", "--seed", seed, "-o", f"seed{seed}", "--temperature", 0.9)
+        assert "re-sampled" in unpacked.stderr
     assert Path("seed0/digits/3.png").read_bytes() != Path("seed1/digits/3.png").read_bytes()
     run("pack", folder, "--unordered", "-o", "set.vlz")
     assert "a set without order" in run("list", "set.vlz").stdout
@@ -740,11 +744,65 @@ def test_bad_sources_leave_no_half_archive(run, folder, source):
     assert listing() == ["bad", "digits", "empty"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_a_pack_that_is_terminated_leaves_nothing(tmp_path):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 2, (30_000, 28, 28), np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "vlae_codec",
+        "pack",
+        "noise.npy",
+        "--model",
+        TINY,
+        "--jobs",
+        "2",
+        "--chunk",
+        "100",
+    ]
+    process = subprocess.Popen([*command, "-o", "sets/set.vlz"], cwd=tmp_path, start_new_session=True)
+    while not any(path.stat().st_size for path in tmp_path.glob("sets/.vlae-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("sets/*")) == []
+    assert _ended(process.pid)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_processes_end_with_one_that_was_killed(tmp_path):
+    work = "import time\n\ndef work(shared, item, done):\n    print(item, flush=True)\n    time.sleep(1000)\n"
+    main = "from work import work\nfrom vlae_codec.jobs import spread\n\n"
+    main += (
+        "class Item:\n    images = 1\n\nif __name__ == '__main__':\n    list(spread(work, [Item()], None, 2, print))\n"
+    )
+    (tmp_path / "work.py").write_text(work)
+    (tmp_path / "run.py").write_text(main)
+    process = subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert _ended(process.pid)
+
+
+def _ended(group: int) -> bool:
+    """Whether all processes of a group end soon."""
+    for _ in range(600):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_gray_pictures_need_a_threshold_or_a_lossy_archive(run):
     Path("in").mkdir()
     Image.fromarray(np.linspace(0, 255, 784).reshape(28, 28).astype(np.uint8)).save("in/gray.png")
     assert "--threshold" in run("pack", "in", expect=1).stderr
-    run("pack", "in", "--threshold", 100)
+    assert "binarised at gray level 100: 1 of 1 images" in run("pack", "in", "--threshold", 100).stderr
     assert listing() == ["in", "in.vlz"]
 
 

@@ -6,6 +6,7 @@ A chunk knows nothing of its neighbours, so `pack` makes and opens several at on
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from dataclasses import fields as entries
@@ -37,7 +38,8 @@ class Ledger:
     Theory, summed over the fields that the model codes: kl_bits, KL(q || p) over the cells of the lattice; and
     negative_elbo_bits, with the pixels (0 for a lossy archive).
 
-    image_bits: what each image added to the payload, in order; none for a set without order.
+    image_bits: what each image added to the payload, in order; none for a set without order. notes: what was lost on the way
+    in, and of how many images.
     """
 
     images: int = 0
@@ -47,6 +49,7 @@ class Ledger:
     negative_elbo_bits: float = 0.0
     bits: dict[str, float] = field(default_factory=dict)
     image_bits: list[float] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def book(self, **bits: float) -> None:
         """Adds bits to entries."""
@@ -56,10 +59,11 @@ class Ledger:
     def merge(self, other: Ledger) -> None:
         """Adds all of another."""
         for entry in entries(Ledger):
-            if entry.name not in ("bits", "image_bits"):
+            if entry.name not in ("bits", "image_bits", "notes"):
                 setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
         self.book(**other.bits)
         self.image_bits += other.image_bits
+        self.notes += other.notes
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
     data = head.write() + archive.checked(payload)
     ledger.merge(Ledger(images.images, sum(drawing.bits.size for drawing in images.drawings), len(data)))
     name_bits = 8 * len(head.packed_names())
+    ledger.notes.update(drawing.note for drawing in images.drawings if drawing.note)
     ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(payload)) - name_bits)
     return Chunk(data, images.images, ledger)
 

@@ -153,11 +153,13 @@ def decode(
     drawn: dict[int, list[Bits]] = {id(file): [] for file in parsed}
     done = 0
     for batch in _batches(jobs):
+        if progress and len(jobs) > 1:
+            progress("decompressing", done, len(jobs))
         for job, bits in zip(batch, _fields(batch, sampling), strict=True):
             drawn[id(job.file)].append(bits)
         done += len(batch)
-        if progress and len(jobs) > 1:
-            progress("decompressing", done, len(jobs))
+    if progress and len(jobs) > 1:
+        progress("decompressing", done, len(jobs))
     return [_finish(file, reader, drawn[id(file)]) for file, reader in zip(parsed, readers, strict=True)]
 
 

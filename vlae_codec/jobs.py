@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -44,6 +45,7 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
         for item in items:
             yield work(shared, item, report)
         return
+    others = {*multiprocessing.active_children()}
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (shared,))
     try:
         waiting = deque[tuple[int, Future[Any]]]()
@@ -55,6 +57,10 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
             yield _taken(waiting, report)
     except BrokenProcessPool as error:
         raise VlaeError("a process died, perhaps for lack of memory: try fewer --jobs") from error
+    except BaseException:  # nobody waits for what is in work
+        for process in {*multiprocessing.active_children()} - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -70,13 +76,20 @@ _shared: Any = None
 
 
 def _begin(shared: Any) -> None:
-    """A process of ours begins: one thread, and what all of its work shares."""
+    """A process of ours begins: one thread for its work, what all of it shares, and no longer a life than its parent."""
     from threadpoolctl import threadpool_limits
 
     global _shared  # noqa: PLW0603
     _shared = shared
     os.environ[THREADS] = "1"
     threadpool_limits(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _work(work: Work, item: Any) -> Any:

@@ -94,10 +94,12 @@ class Search:
         """
         found: list[Choice] = []
         for start in range(0, len(fields), GROUP):
+            if progress and len(fields) > 1:
+                progress("compressing", len(found), len(fields))
             group = slice(start, start + GROUP)
             found += self._group(fields[group], inside[group], index[group], progress)
-            if progress and len(fields) > GROUP:
-                progress("compressing", len(found), len(fields))
+        if progress and len(fields) > 1:
+            progress("compressing", len(found), len(fields))
         return found
 
     def _group(
