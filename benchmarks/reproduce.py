@@ -56,7 +56,8 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
 
 def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
-    trained, name = train.load_average(run), config.data.name
+    history, name = train.rounds(run), config.data.name
+    trained = history[-1][1]
     images = data.load(name, ["test"], folder)
     store = run / f"evaluation-step{trained.step}-test-{len(images)}"
     evaluator = Evaluator(trained.model)
@@ -67,8 +68,8 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
     return {
         "data": name,
         "part": "test",
-        "epochs": config.train.epochs,
-        "hours": round(trained.seconds / 3600, 2),
+        "epochs": sum(one.config.train.epochs for _, one in history),
+        "hours": round(sum(one.seconds for _, one in history) / 3600, 2),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "active_latents": int(trained.model.active.sum()),
         **found.as_dict(),

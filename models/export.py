@@ -28,7 +28,7 @@ from . import config as configs
 from . import data
 from .layers import CausalConv, Conv, blocks_of
 from .priors import MixturePrior
-from .train import Trained, load_average
+from .train import Trained, rounds
 from .vlae import VLAE, PixelCNN
 
 Arrays = dict[str, Any]  # name -> numpy array
@@ -39,6 +39,8 @@ TYPICAL_LENGTHS = [14, 14, 13, 9, 8, 12, 9, 9, 5, 6, 6, 4, 4, 4, 4, 4, 4, 2, 3, 
 
 What is chosen depends on the lengths and they on what is chosen, so a fit that starts from equal ones stays spread out.
 """
+PARITY_NATS = 0.05
+"""Integer and float model agree on the mean ELBO to this."""
 SHARED_KL = 0.65
 """The share of the KL in the latents that the branches of a codebook root have in common.
 
@@ -94,15 +96,19 @@ def export_run(
 
     Returns:
         One line on how the integer model's ELBO compares with the float model's.
+
+    Raises:
+        ConfigError: they differ by more than PARITY_NATS, or the codec has no such model.
     """
-    trained = load_average(run)
+    history = rounds(run)
+    trained = history[-1][1]
     float_model, config = trained.model, trained.config
     images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
     fields = data.binarise(images, np.random.default_rng(config.train.seed))
     sigma, split = _posterior_statistics(float_model, fields)
     steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
     about = {
-        "training": {"steps": trained.step, "hours": round(trained.seconds / 3600, 2)},
+        "training": {"steps": sum(one.step for _, one in history), "hours": round(_hours(history), 2)},
         "step": step,
         "config": configs.to_dict(config),
     }
@@ -117,6 +123,8 @@ def export_run(
     tried(TYPICAL_LENGTHS if costs[0] <= costs[1] else fitted)
     describe(run, folder, {})
     integer_nats, float_nats = parity(float_model, released.load(folder), fields)
+    if abs(integer_nats - float_nats) > PARITY_NATS:
+        raise ConfigError(f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}")
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
 
 
@@ -132,7 +140,7 @@ def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:
     }
     about["figures"] = figures
     (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
-    (folder / "card.md").write_text(card(about["name"], run.name, load_average(run), about["step"], figures))
+    (folder / "card.md").write_text(card(about["name"], rounds(run), about["step"], figures))
 
 
 @torch.no_grad()
@@ -146,21 +154,23 @@ def _posterior_statistics(model: VLAE, fields: npt.NDArray[np.float32]) -> tuple
     return log_sigma[:, active].mean(0).exp().numpy(), min(split, len(kl_nats))
 
 
-def card(name: str, experiment: str, trained: Trained, step: float, figures: Mapping[str, Any]) -> str:
-    """A page for people: how the model was made, and what it gives."""
-    config, paired = trained.config, figures.get("paired_images", 1000)
+def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Mapping[str, Any]) -> str:
+    """A page for people: how the model was made, in which rounds, and what it gives."""
+    (run, trained), paired = history[-1], figures.get("paired_images", 1000)
+    config = trained.config
     lines = [
         f"# {name}",
         "",
         f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained on "
-        f"{config.data.name} ({' + '.join(config.data.parts)}) for {config.train.epochs} epochs: "
-        f"{trained.step} steps of {config.train.batch_size} images in {trained.seconds / 3600:.2f} hours on two CPU cores."
-        + "".join(f" It began with the weights of {first}." for first in _lineage(experiment)[-2:-1]),
+        f"{config.data.name} ({' + '.join(config.data.parts)}) in {_hours(history):.2f} hours on two CPU cores:",
         "",
-        *(f"    vlae-codec train {first} --data DIR" for first in _lineage(experiment)),
-        f"    vlae-codec evaluate runs/{experiment} --data DIR --paired-images {paired} -o figures.json",
-        f"    vlae-codec export runs/{experiment} -o {name} --step {step} --data DIR",
-        f"    vlae-codec card runs/{experiment} {name} figures.json",
+        *map(_round, *zip(*history, strict=True)),
+        "",
+        "Measured, exported and described by",
+        "",
+        f"    vlae-codec evaluate runs/{run} --data DIR --paired-images {paired} -o figures.json",
+        f"    vlae-codec export runs/{run} -o {name} --step {step} --data DIR",
+        f"    vlae-codec card runs/{run} {name} figures.json",
         "",
     ]
     if figures:
@@ -174,14 +184,6 @@ def card(name: str, experiment: str, trained: Trained, step: float, figures: Map
     return "\n".join(lines) + "\n"
 
 
-def _lineage(experiment: str) -> list[str]:
-    """The experiments whose weights led to this one, in order, and itself; only those that ship say what came before."""
-    if experiment not in configs.shipped():
-        return [experiment]
-    initial = configs.load(configs.locate(Path(experiment))).train.initial
-    return [*(_lineage(initial) if initial else []), experiment]
-
-
 _FIGURES = {
     "elbo": "ELBO",
     "kl": "rate (KL)",
@@ -189,6 +191,19 @@ _FIGURES = {
     "nll": "NLL, {samples} importance samples",
     "paired_difference": "NLL with {paired_samples} samples less that, on {paired_images} images",
 }
+
+
+def _hours(history: list[tuple[str, Trained]]) -> float:
+    return sum(trained.seconds for _, trained in history) / 3600
+
+
+def _round(run: str, trained: Trained) -> str:
+    c = trained.config.train
+    begun = f", from the weights of {c.initial}" if c.initial else ""
+    return (
+        f"- `vlae-codec train {run} --data DIR`: {c.epochs} epochs, {trained.step} steps of {c.batch_size} images, "
+        f"{trained.seconds / 3600:.2f} hours{begun}"
+    )
 
 
 @torch.no_grad()

@@ -304,3 +304,15 @@ def load_average(folder: Path) -> Trained:
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])
     return Trained(model.eval(), config, state["step"], state["seconds"])
+
+
+def rounds(folder: Path) -> list[tuple[str, Trained]]:
+    """The runs whose weights led to this one's, in order, and itself, by name; earlier ones as far as they are at hand.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+    """
+    trained = load_average(folder)
+    first = folder.parent / trained.config.train.initial
+    before = rounds(first) if trained.config.train.initial and (first / "checkpoint.pt").exists() else []
+    return [*before, (folder.name, trained)]
