@@ -7,17 +7,18 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import click
 
-from vlae_codec import archive, pixels
+from vlae_codec import archive
 from vlae_codec import model as models
 from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
-from vlae_codec.files import check_free, whole, write
+from vlae_codec.errors import FormatError, ImageError
+from vlae_codec.files import check_free, whole
 from vlae_codec.report import title_of
 from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
@@ -25,8 +26,8 @@ from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
-from .files import RESAMPLED, ProgressLine, opened
-from .options import FORCE, JSON, MODEL, QUIET
+from .files import RESAMPLED, ProgressLine, check_no_terminal, default_output, opened
+from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
 _JOBS = click.option(
@@ -103,20 +104,12 @@ def pack(
     "-o",
     "--output",
     "out",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="Folder to unpack into.  [default: FILE without .vlz]",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Only this image, as `list` names it; may be repeated.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 2),
-    default=0,
-    show_default=True,
-    help="Draws another texture, of a lossy archive.",
-)
-@click.option(
-    "--temperature", type=click.FloatRange(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
-)
+@SEED
+@TEMPERATURE
 @_JOBS
 @MODEL
 @FORCE
@@ -135,14 +128,16 @@ def unpack(
     as_json: bool,
 ) -> None:
     """Unpack the archive FILE into a folder. What is damaged is named, all else restored."""
-    folder = out or Path("unpacked" if str(file) == "-" else file.stem)
+    if str(out) == "-":
+        raise click.UsageError("an archive is unpacked into a folder, which stdout is none: name it with -o")
+    folder = out or (Path("unpacked") if str(file) == "-" else default_output(file, ""))
     model = models.named(model_name) if model_name else None
     sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
     with opened(file) as stream:
         contents = archive.read_contents(stream)
         problems = list(contents.damages)
         if only:
-            written = [_take(stream, contents, name, sampling, model, folder, force) for name in only]
+            written = _take(stream, contents, only, sampling, model, folder, force, problems)
         else:
             model = models.find(contents.header.model, model)  # before there is a folder
             with (
@@ -173,13 +168,16 @@ def unpack(
 
 
 def _take(
-    file: BinaryIO, contents: archive.Contents, name: str, sampling: Sampling, model: models.Model | None,
-    folder: Path, force: bool,
-) -> Path:  # fmt: skip
-    drawing = packing.take(file, contents, name, sampling, model)
-    path = folder / (Path(name).name if Path(name).suffix == ".png" else f"{Path(name).name}.png")
-    write(path, pixels.png_bytes(pixels.to_picture(drawing)), force)
-    return path
+    file: BinaryIO, contents: archive.Contents, names: Sequence[str], sampling: Sampling, model: models.Model | None,
+    folder: Path, force: bool, problems: list[str],
+) -> list[Path]:  # fmt: skip
+    with Restorer(folder, [], force) as restorer:
+        for name in names:
+            try:
+                restorer.put_picture(name, packing.take(file, contents, name, sampling, model))
+            except (FormatError, ImageError) as error:
+                problems.append(str(error))
+        return restorer.finish()
 
 
 @click.command(name="list")
@@ -219,6 +217,8 @@ def _ledger_text(target: str, ledger: Ledger) -> str:
         pushed, popped = bits.pop("latent_bits", 0.0), bits.pop("popped_bits", 0.0)
         right += [("latents, net", pushed + popped), ("  pushed with p(z)", pushed), ("  popped with q(z|x)", popped)]
     right += [(title_of(name), value) for name, value in bits.items() if value]
+    if raw_bits := bits.get("raw_bits"):
+        left.append(("raw pixels", raw_bits))
     right.append(("sum = 8 x bytes", 8.0 * ledger.total_bytes))
     lines = [
         f"{target}: {images} images, {ledger.total_bytes} bytes, {8 * ledger.total_bytes / images:.3f} bits an image"
@@ -240,6 +240,7 @@ def _default_name(sources: tuple[str, ...]) -> str:
 @contextlib.contextmanager
 def _opened_for_writing(target: str, force: bool) -> Iterator[IO[bytes]]:
     if target == "-":
+        check_no_terminal()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -14,14 +14,19 @@ import click
 from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
 from vlae_codec.errors import VlaeError
+from vlae_codec.files import OutputError
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import cores
+from vlae_codec.words import SEED_LIMIT
 
 from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
-from .options import FORCE, JSON, MODEL, QUIET
+from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
+
+
+_BATCH = 256  # images that are coded together; what is done is kept if a later one fails
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,37 +68,38 @@ def compress(
     model = models.named(model_name or models.DEFAULT)
     check_stdin_once(images)
     failures, targets = _Failures(), Targets(force)
-    drawings: dict[Path, tuple[Path, pixels.Drawing]] = {}
+    inputs: dict[Path, Path] = {}
     for image in images:
         with failures.of(image):
-            target = output_for(image, out, ".vlz", len(images) > 1)
-            drawing = pixels.to_drawing(pixels.open_picture(read_bytes(image), str(image)), threshold, exact=lossless)
-            drawings[image] = targets.claim(target), drawing
-    encoded = (
-        codec.encode(
-            [drawing for _, drawing in drawings.values()],
-            model,
-            lossless=lossless,
-            effort=effort,
-            progress=ProgressLine(quiet),
-        )
-        if drawings
-        else []
-    )
-    report = []
-    for (image, (target, drawing)), result in zip(drawings.items(), encoded, strict=True):
-        with failures.of(image):
-            if verify:
-                _verify(result, drawing, model)
-            write(target, result.data, force)
-            report.append({"input": str(image), "output": str(target), **dataclasses.asdict(result.ledger)})
+            inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
+    report, progress = list[dict[str, Any]](), ProgressLine(quiet)
+    for start in range(0, len(inputs), _BATCH):
+        drawings = {}
+        for image in [*inputs][start : start + _BATCH]:
+            with failures.of(image):
+                picture = pixels.open_picture(read_bytes(image), str(image))
+                drawings[image] = pixels.to_drawing(picture, threshold, exact=lossless)
+        told = progress.part(start, len(inputs)) if len(inputs) > _BATCH else progress
+        encoded = codec.encode([*drawings.values()], model, lossless=lossless, effort=effort, progress=told)
+        for (image, drawing), result in zip(drawings.items(), encoded, strict=True):
+            with failures.of(image):
+                if verify:
+                    _verify(result, drawing, model)
+                write(inputs[image], result.data, force)
+                report.append({"input": str(image), "output": str(inputs[image]), **dataclasses.asdict(result.ledger)})
     to_stdout = any(row["output"] == "-" for row in report)
     if as_json:
         click.echo(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
             click.echo(_ledger_line(row, lossless), err=to_stdout)
-        if not lossless and report:
+        if verify:
+            click.echo(f"verified: {len(report)} of {len(images)} files decode to what is said here", err=True)
+        if unlike := sum(row["unlike_fields"] for row in report):
+            every = sum(row["fields"] for row in report)
+            text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
+            click.echo(f"note: {text}: they cost more, and look stranger if lossy", err=True)
+        if any(row["differing_pixels"] for row in report):
             click.echo(f"note: lossy, so on decompression {RESAMPLED}", err=True)
     failures.finish()
 
@@ -122,9 +128,9 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
 @_common
-@click.option("--seed", type=click.IntRange(0, 2**63 - 2), default=0, show_default=True, help="Draws another texture.")
+@SEED
 @click.option("--samples", type=click.IntRange(1, 1024), help="Write a contact sheet of this many re-samplings.")
-@click.option("--temperature", type=click.FloatRange(0.0, 16.0), default=1.0, show_default=True, help="Of the texture.")
+@TEMPERATURE
 @click.option("--partial", is_flag=True, help="Decode a lossless file that is cut short: known pixels, others sampled.")
 def decompress(
     files: tuple[Path, ...],
@@ -141,6 +147,8 @@ def decompress(
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = models.named(model_name) if model_name else None
     check_stdin_once(files)
+    if seed + (samples or 1) > SEED_LIMIT:
+        raise click.UsageError(f"--samples {samples} from seed {seed} on are more than there are seeds")
     failures, targets = _Failures(), Targets(force)
     inputs: dict[Path, tuple[Path, bytes]] = {}
     for file in files:
@@ -157,7 +165,7 @@ def decompress(
         with failures.of(file):
             same = [one[file].drawing for one in rounds]
             picture = pixels.contact_sheet(pixels.square(same)) if samples else first.picture
-            write(target, pixels.png_bytes(picture), force)
+            write(target, pixels.png_bytes(picture) if samples else _as_named(first.drawing, target), force)
             report.append(
                 {
                     "input": str(file),
@@ -178,6 +186,18 @@ def decompress(
         if any(row["sampled_pixels"] for row in report):
             click.echo(f"note: {RESAMPLED}", err=True)
     failures.finish()
+
+
+def _as_named(drawing: pixels.Drawing, target: Path) -> bytes:
+    """The picture in the format that its file's name says, PNG if it says none.
+
+    Raises:
+        OutputError: that format would lose some of it.
+    """
+    data = pixels.picture_bytes(drawing, target.suffix or ".png")
+    if data is None:
+        raise OutputError(f"{target} is of a format that cannot hold the picture exactly: name it .png")
+    return data
 
 
 def _decode(
@@ -245,9 +265,10 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
             about = codec.inspect(start + read_rest(stream, file), model)
     if as_json:
         click.echo(json.dumps(about, indent=2))
-        return
-    for key, value in about.items():
+    for key, value in () if as_json else about.items():
         click.echo(f"{key.replace('_', ' '):16} {value}")
+    if about.get("damages"):
+        raise SystemExit(1)
 
 
 @click.command(name="models")
@@ -271,7 +292,9 @@ def list_models(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), default=Path("vlae-demo"), show_default=True)
+@click.option(
+    "-o", "--output", "out", type=FOLDER, default=Path("vlae-demo"), show_default=True, help="Folder to write."
+)
 @FORCE
 @QUIET
 def demo(out: Path, force: bool, quiet: bool) -> None:
@@ -296,12 +319,12 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     if quiet:
         return
     ledgers = [result.ledger for result in encoded]
-    click.echo("digit   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
+    click.echo("image   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
     for name, rows_of in [(f"{i:5}", ledgers[i : i + 1]) for i in range(0, 100, 10)] + [(" mean", ledgers)]:
         values = [sum(getattr(ledger, key) for ledger in rows_of) / len(rows_of) for key in _DEMO_COLUMNS]
         click.echo("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
-    click.echo(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all, and {sheet}: in each group of four")
-    click.echo(f"the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
+    click.echo(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all into {out}, and {sheet}:")
+    click.echo(f"in each group of four the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
 
 
 _DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")
@@ -330,7 +353,7 @@ class _Failures:
     def tell(self, text: str) -> None:
         """Reports an error about the path given last."""
         name = "" if str(self._path) in text else f"{self._path}: "
-        click.echo(f"Error: {name}{text}", err=True)
+        click.echo("Error: " + " ".join(f"{name}{text}".splitlines()), err=True)
         self.count += 1
 
     def finish(self) -> None:

@@ -7,14 +7,14 @@ import io
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from vlae_codec import files
-from vlae_codec.errors import VlaeError
+from vlae_codec.errors import FormatError, VlaeError
 from vlae_codec.files import OutputError
 
 LARGEST_BYTES = 1 << 30
@@ -56,7 +56,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise VlaeError(f"cannot read {path}: {error.strerror}") from error
     with file:
-        yield file
+        try:
+            yield file
+        except FormatError as error:
+            raise type(error)(f"{path}: {error}") from error
 
 
 def read_rest(file: BinaryIO, path: Path) -> bytes:
@@ -75,7 +78,25 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
     """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout.
 
     OUT is a folder if it is one, if it ends in a separator, or if there are many sources and it does not exist.
+
+    Raises:
+        VlaeError: the source is a folder, or the result would replace it.
+        UsageError: there are many sources, and OUT is or looks like one file.
     """
+    target = _output_for(source, out, suffix, many)
+    if str(target) != "-" and target.exists() and source.exists() and target.samefile(source):
+        raise VlaeError(f"{source} would be replaced by its own result: name another file with -o")
+    return target
+
+
+def default_output(source: Path, suffix: str) -> Path:
+    """Beside the source, with another suffix."""
+    named = source.parent / (source.stem + suffix)
+    return named if named != source else source.parent / f"{source.name}.out"
+
+
+def _output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
+
     if source.is_dir():
         raise VlaeError(f"{source} is a folder, not a file")
     if out is None:
@@ -85,11 +106,11 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
         if many:
             raise click.UsageError("several inputs cannot go to one stdout: give a folder with -o")
         return path
-    if path.is_dir() or out.endswith(("/", os.sep)) or (many and not path.exists()):
+    if path.is_dir() or out.endswith(("/", os.sep)) or (many and not path.exists() and path.suffix != suffix):
         stem = "stdin" if str(source) == "-" else source.stem
         return path / (stem + suffix)
     if many:
-        raise click.UsageError(f"several inputs need a folder, and {out} is a file")
+        raise click.UsageError(f"several inputs need a folder, and {out} is none: with a / at its end it is made")
     return path
 
 
@@ -101,6 +122,16 @@ def check_stdin_once(paths: Iterable[Path]) -> None:
     """
     if sum(str(path) == "-" for path in paths) > 1:
         raise click.UsageError("stdin (-) can be given only once")
+
+
+def check_no_terminal() -> None:
+    """Refuses to write files to a terminal.
+
+    Raises:
+        OutputError: stdout is one.
+    """
+    if sys.stdout.isatty():
+        raise OutputError("stdout is a terminal: give a file with -o, or a pipe")
 
 
 class Targets:
@@ -141,6 +172,7 @@ def write(path: Path, data: bytes, force: bool) -> None:
     if str(path) != "-":
         files.write(path, data, force)
         return
+    check_no_terminal()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
@@ -156,6 +188,10 @@ class ProgressLine:
         self._terminal = sys.stderr.isatty()
         self._what = ""
         self._started = self._told = 0.0
+
+    def part(self, before: int, total: int) -> Callable[[str, int, int], None]:
+        """Tells of a part of long work: of `total` pieces `before` are done already."""
+        return lambda what, done, _total: self(what, before + done, total)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """(what, done, total)."""

@@ -9,7 +9,6 @@ import click
 
 from vlae_codec import files, measure, page, plots, report
 from vlae_codec import model as models
-from vlae_codec.files import OutputError
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.threads import cores
 
@@ -72,28 +71,29 @@ def measure_images(
     images = measure.sample(sources, count, threshold, labels)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement
+    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
     if csv_file:
         files.write(csv_file, report.csv_text(found).encode(), force)
     if plot_file:
         plots.plot(found, plot_file, force)
     if page_file:
         files.write(page_file, page.html(found, measured.sheets).encode(), force)
-    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
 
 
 def _check_free(paths: list[Path | None], force: bool) -> None:
     """Refuses early what could not be written after all the work.
 
     Raises:
-        OutputError: a file exists and `force` is not set.
+        OutputError: a file exists and `force` is not set, or there can be none in that place.
         UsageError: two reports would be one file.
     """
     wanted = [path for path in paths if path]
+    if Path("-") in wanted:
+        raise click.UsageError("--csv, --plot and --report need files; --json goes to stdout")
     if len({path.resolve() for path in wanted}) < len(wanted):
         raise click.UsageError("--csv, --plot and --report need files of their own")
     for path in wanted:
-        if path.exists() and not force:
-            raise OutputError(f"{path} exists: -f overwrites it")
+        files.check_free(path, force)
 
 
 COMMANDS = (measure_images,)

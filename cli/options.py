@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,29 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class _Temperature(click.FloatRange):
+    """A float range that has no place for nan."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is no number.", param, ctx) if math.isnan(number) else number
+
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 2),
+    default=0,
+    show_default=True,
+    help="Draws another texture, where it is re-sampled.",
+)
+TEMPERATURE = click.option(
+    "--temperature", type=_Temperature(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 
 

@@ -72,6 +72,9 @@ class TrainConfig:
     Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
     initial: the run, in the folder beside, whose averaged weights a new run starts from. importance_samples: of more than
     one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
+
+    Raises:
+        ConfigError: a number is less than 1 where that makes no sense.
     """
 
     initial: str = ""
@@ -87,6 +90,11 @@ class TrainConfig:
     keep_latents: int = 32
     prune_epoch: int = 20
     prune_nats: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "importance_samples", "keep_latents"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,14 @@ def to_dict(config: Config) -> dict[str, Any]:
     return table
 
 
+def differing(one: Config, other: Config) -> list[str]:
+    """The keys in which two configurations differ, such as `train.epochs`."""
+    tables = to_dict(one), to_dict(other)
+    return [
+        f"{part}.{key}" for part in tables[0] for key in tables[0][part] if tables[0][part][key] != tables[1][part][key]
+    ]
+
+
 def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(cls)
     unknown = sorted(set(table) - set(hints))
@@ -159,8 +175,12 @@ def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
     for name, value in table.items():
         kind = hints[name]
         if dataclasses.is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{where}{name} must be a table, not {value!r}")
             value = _build(kind, value, f"{where}{name}.")
         elif isinstance(kind, types.GenericAlias):
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                raise ConfigError(f"{where}{name} must be a list of strings, not {value!r}")
             value = tuple(value)
         elif kind is float and type(value) is int:
             value = float(value)

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlae_codec.errors import ConfigError
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -160,7 +162,17 @@ def blocks_of(stack: nn.Sequential) -> list[ResidualBlock]:
 
 
 def placed(module: M, device: str) -> M:
-    """The module on a device, its convolutions channels-last (which is faster on CPUs)."""
+    """The module on a device, its convolutions channels-last (which is faster on CPUs).
+
+    Raises:
+        ConfigError: there is no such device.
+    """
     anything: Any = module
-    moved: M = anything.to(device, memory_format=torch.channels_last)
+    try:
+        moved: M = anything.to(device, memory_format=torch.channels_last)
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # torch's own: of a name it does not know, of one it was not built for
+        raise ConfigError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
     return moved

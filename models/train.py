@@ -14,6 +14,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
+    if len(images) < config.train.batch_size:
+        raise ConfigError(f"train.batch_size is {config.train.batch_size}, and there are only {len(images)} images")
     trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
     initial = folder.parent / config.train.initial if config.train.initial else None
     run = _resume(config, folder, device) or _start(config, images, device, initial)
@@ -269,10 +272,12 @@ def save(run: Run, config: Config, folder: Path) -> None:
 
 
 def _resume(config: Config, folder: Path, device: str) -> Run | None:
-    path = folder / "checkpoint.pt"
-    if not path.exists():
+    if not (folder / "checkpoint.pt").exists():
         return None
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = _read(folder, device)
+    if (begun := configs.from_dict(state["config"])) != config:
+        keys = ", ".join(configs.differing(begun, config))
+        raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
     model = placed(VLAE(config.model, state["latents"]), device)
     model.load_state_dict(state["model"])
     average = _averaged(model)
@@ -280,6 +285,17 @@ def _resume(config: Config, folder: Path, device: str) -> Run | None:
     optimizer = _adamax(model, config)
     optimizer.load_state_dict(state["optimizer"])
     return Run(model, average, optimizer, state["step"], state["seconds"])
+
+
+def _read(folder: Path, device: str) -> dict[str, Any]:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        raise ConfigError(f"{folder} holds no checkpoint of a run")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(f"{path} is damaged, or no checkpoint: {str(error).partition(chr(10))[0]}") from error
+    return state
 
 
 class Trained(NamedTuple):
@@ -295,11 +311,9 @@ def load_average(folder: Path) -> Trained:
     """The averaged model of a run.
 
     Raises:
-        ConfigError: the folder holds no checkpoint.
+        ConfigError: the folder holds no checkpoint, or what is none.
     """
-    if not (folder / "checkpoint.pt").exists():
-        raise ConfigError(f"{folder} holds no checkpoint of a run")
-    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    state = _read(folder, "cpu")
     config = configs.from_dict(state["config"])
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])

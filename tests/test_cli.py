@@ -38,6 +38,7 @@ def test_lossless_there_and_back_with_default_names(run, image, tmp_path):
 def test_lossy_says_that_texture_is_resampled(run, image):
     result = run("compress", image, "--verify", *FAST)
     assert "re-sampled" in result.stderr
+    assert "verified: 1 of 1 files" in result.stderr
     assert "KL" in result.stdout
     assert "re-sampled" in run("decompress", "img.vlz", "-o", "new.png").stderr
     assert pixels_of("new.png").shape == (28, 28)
@@ -154,8 +155,42 @@ def test_usage_errors_exit_2(run, image):
         ["compress", image, "--effort", "11"],
         ["nonsense"],
         ["compress", image, image, "-o", "-"],
+        ["compress", image, image, "-o", "one.vlz"],
+        ["decompress", image, "--temperature", "nan"],
+        ["decompress", image, "--seed", 2**63 - 2, "--samples", 2],
+        ["unpack", image, "-o", "-"],
+        ["measure", image, "--csv", "-"],
     ):
         run(*arguments, expect=2)
+
+
+def test_an_input_is_never_replaced_by_its_result(run, image):
+    before = image.read_bytes()
+    assert "own result" in run("compress", image, "-o", image, "-f", *FAST, expect=1).stderr
+    assert "own result" in run("decompress", image, expect=1).stderr
+    assert image.read_bytes() == before
+
+
+def test_the_name_of_a_picture_says_its_format(run, image):
+    run("compress", image, "--lossless", *FAST)
+    for suffix, kind in ((".gif", "GIF"), (".tif", "TIFF"), (".bmp", "BMP")):
+        run("decompress", "img.vlz", "-o", f"new{suffix}")
+        with Image.open(f"new{suffix}") as new:
+            assert new.format == kind
+            assert np.array_equal(np.asarray(new.convert("L")), pixels_of(image))
+    assert "name it .png" in run("decompress", "img.vlz", "-o", "new.jpg", expect=1).stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--lossless"]])
+def test_what_is_unlike_the_training_set_is_told_and_its_ledger_adds_up(run, options):
+    noise = np.random.default_rng(0).integers(0, 2, (56, 56), np.uint8) * np.uint8(255)
+    Image.fromarray(noise).save("noise.png")
+    result = run("compress", "noise.png", "--json", *options, *FAST)
+    (row,) = json.loads(result.stdout)
+    assert row["fields"] == row["unlike_fields"] == 4
+    assert 0 < row["container_bytes"] < 12
+    assert row["coded_bits"] + 8 * row["container_bytes"] == pytest.approx(8 * Path("noise.vlz").stat().st_size)
+    assert "4 of 4 fields" in run("compress", "noise.png", "-f", *options, *FAST).stderr
 
 
 def test_unwritable_output(run, image, tmp_path):

@@ -229,6 +229,22 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
 
 
+def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
+    def trained(config, device="cpu"):
+        train.train(config, tmp_path / "run", data_folder, device, report=lambda _: None)
+
+    with pytest.raises(ConfigError, match="only"):
+        trained(schedule(batch_size=10**6))
+    with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
+        trained(schedule(), "nonsense")
+    trained(schedule(epochs=1))
+    with pytest.raises(ConfigError, match=r"begun with another train\.epochs, train\.seed"):
+        trained(schedule(seed=9))
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ConfigError, match="damaged"):
+        trained(schedule())
+
+
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
     """One sample is the ELBO; more of the same samples give a lower loss, and each image keeps to its own samples."""
     losses = []
@@ -320,6 +336,9 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("[train]\nepoch = 3", "unknown key train.epoch"),
         ("[model]\nlatents = 'many'", "model.latents must be int"),
         ("[model]\nprior = 'none'", "model.prior must be one of"),
+        ("model = 3", "model must be a table"),
+        ("[data]\nparts = 'train'", "data.parts must be a list of strings"),
+        ("[train]\nbatch_size = 0", "train.batch_size must be at least 1"),
         ("[model\n", "cannot read the experiment"),
     ):
         path.write_text(text)

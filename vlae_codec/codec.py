@@ -34,7 +34,8 @@ class Ledger:
     kl_bits: KL(q(z|x) || p(z)), the theory. ideal_bits: the information in the codes chosen, and in the pixels given
     them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and
     rounding.
-    `differing_pixels`: pixels of the decoded picture that differ from the (two-level) original.
+    differing_pixels: pixels of the decoded picture that differ from the (two-level) original. unlike_fields: how many of
+    the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel.
     """
 
     width: int
@@ -47,6 +48,8 @@ class Ledger:
     total_bytes: int
     bits_per_pixel: float
     differing_pixels: int
+    fields: int
+    unlike_fields: int
     note: str | None
 
 
@@ -178,9 +181,13 @@ def _file(
     section = latents.write(codes, prefix, model.prior)
     head = header.write()
     data = head + section + container.check(head + section)
-    code_bits = sum(choice.code_bits for choice in choices)
     distortion = sum(choice.distortion_bits for choice in choices)
-    ideal_bits, coded_bits = code_bits, code_bits
+    ideal_bits = sum(choice.code_bits for choice in choices)
+    coded_bits = latents.coded_bits(section, codes, prefix)
+    raw_bits = inside.sum(axis=(1, 2)).tolist()
+    unlike = sum(
+        choice.code_bits + choice.distortion_bits > bits for choice, bits in zip(choices, raw_bits, strict=True)
+    )
     if lossless:
         stored = write_pixels(model, codes, fields, inside)
         data += container.check(stored) + stored
@@ -200,6 +207,8 @@ def _file(
         total_bytes=len(data),
         bits_per_pixel=8 * len(data) / drawing.bits.size,
         differing_pixels=differing,
+        fields=len(codes),
+        unlike_fields=unlike,
         note=drawing.note,
     )
     return Encoded(data, ledger)

@@ -43,10 +43,15 @@ def check_free(path: Path, force: bool) -> None:
     """Refuses early what `write` would refuse later.
 
     Raises:
-        OutputError: the file exists and `force` is not set.
+        OutputError: the file exists and `force` is not set, or there can be none in that place.
     """
-    if not force and path.exists():
+    if not force and path.is_file():
         raise OutputError(f"{path} exists: -f overwrites it, -o names another")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: name a file")
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: {folder} is no folder that can be written to")
 
 
 def write(path: Path, data: bytes, force: bool) -> None:

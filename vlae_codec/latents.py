@@ -160,6 +160,13 @@ def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior) -> bytes:
     return section
 
 
+def coded_bits(section: bytes, codes: Sequence[Code], prefix: PrefixCode) -> int:
+    """What a latent section holds without its padding: the symbols, the bits behind them, and the lattice stream."""
+    symbols = [_symbol(code) for code in codes]
+    symbol_bits = sum(prefix.lengths[symbol] + (symbol if symbol < OCTAVES else 0) for symbol in symbols)
+    return symbol_bits + 8 * (len(section) - -(-symbol_bits // 8))
+
+
 @dataclass(frozen=True)
 class Section:
     """A latent section as read: None stands for a lattice field, whose coordinates are still coded in `lattice`."""

@@ -212,7 +212,7 @@ def _find(file: BinaryIO, contents: Contents, name: str) -> tuple[Place, int]:
             for index, found in enumerate(image_names(contents.header, piece), place.first):
                 if found == name:
                     return place, index
-    raise ImageError(f"the archive has no image named {name}: `list` says what it has")
+    raise ImageError(f"the archive has no image named {name}: `list --names` says what it has")
 
 
 def image_names(header: Header, piece: Piece) -> Iterator[str | None]:

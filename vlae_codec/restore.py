@@ -110,12 +110,21 @@ class Restorer:
         if len(names) != len(drawings):
             raise FormatError(f"there are {len(names)} names for {len(drawings)} loose pictures")
         for name, drawing in zip(names, drawings, strict=True):
-            final, data = self._named(manifest.check_name(name), drawing)
-            place = self._place(final)
-            check_free(place, self._force)
-            write(place, data, self._force)
-            self._claimed.add(final)
-            self._written.append(place)
+            self.put_picture(name, drawing)
+
+    def put_picture(self, name: str, drawing: Drawing) -> None:
+        """Writes one picture, in the format that its name says if that loses nothing.
+
+        Raises:
+            FormatError: the name leads out of the folder, or is none.
+            OutputError: the file exists and may not be overwritten, or cannot be written.
+        """
+        final, data = self._named(manifest.check_name(name), drawing)
+        place = self._place(final)
+        check_free(place, self._force)
+        write(place, data, self._force)
+        self._claimed.add(final)
+        self._written.append(place)
 
     def _named(self, name: str, drawing: Drawing) -> tuple[str, bytes]:
         """The picture's file, and its name: one that no other file of this archive has."""

@@ -125,6 +125,7 @@ class Search:
         )
         distortion = _distortions(model, fields, inside, k, code_bits)
         total = code_bits + distortion
+        total[:, best] += _LATTICE_OVERHEAD_BITS
 
         def code(row: int, column: int) -> Number | Lattice:
             return Number(int(numbers[row, column])) if column < best else Lattice(tuple(lattice[row].tolist()))
@@ -179,9 +180,9 @@ def _codewords(model: Model, numbers: npt.NDArray[np.int64]) -> Coordinates:
 
 
 def _lattice_bits(model: Model, prefix: PrefixCode, k: Coordinates) -> npt.NDArray[np.float64]:
-    """What lattice codes cost: (B, D) -> (B,) bits, with the ends of their stream."""
+    """The information in lattice codes: (B, D) -> (B,) bits."""
     bits: npt.NDArray[np.float64] = code_length_bits(model.prior.counts(k)).sum(axis=1)
-    return bits + prefix.lengths[latents.LATTICE] + _LATTICE_OVERHEAD_BITS
+    return bits + prefix.lengths[latents.LATTICE]
 
 
 def distortion_bits(
