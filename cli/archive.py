@@ -71,6 +71,8 @@ def pack(
     """
     if unordered and not lossless:
         raise click.UsageError("--unordered is for lossless archives")
+    if "-" in sources:
+        raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
     model = models.named(model_name or models.DEFAULT)
     target = out or _default_name(sources)
     if target != "-":
@@ -234,6 +236,8 @@ def _default_name(sources: tuple[str, ...]) -> str:
     path = Path(sources[0].split(".npz:")[0])
     if len(sources) > 1 or path.name in ("", ".."):
         raise click.UsageError("several sources, and folders without a name, need one for the archive: -o FILE")
+    if path.suffix == ".vlz":
+        raise click.UsageError(f"{path} is an archive already, or named like one: name another with -o FILE")
     return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
 
 

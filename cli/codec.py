@@ -13,8 +13,7 @@ import click
 
 from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
-from vlae_codec.errors import VlaeError
-from vlae_codec.files import OutputError
+from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import cores

@@ -14,8 +14,7 @@ from typing import BinaryIO
 import click
 
 from vlae_codec import files
-from vlae_codec.errors import FormatError, VlaeError
-from vlae_codec.files import OutputError
+from vlae_codec.errors import FormatError, OutputError, VlaeError
 
 LARGEST_BYTES = 1 << 30
 RESAMPLED = "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"

@@ -25,15 +25,19 @@ DOORS = {  # rivals.py stands apart: nothing that reads or writes our files goes
 }
 
 
-def test_the_codec_never_imports_torch():
+def test_the_codec_never_imports_torch(tmp_path):
     script = (
         "import sys, numpy as np, vlae_codec\n"
         "from vlae_codec.cli.main import main\n"
         "data = vlae_codec.compress(np.eye(28, dtype=bool), effort=0)\n"
         "vlae_codec.decompress(data); vlae_codec.inspect(data)\n"
+        "open('a.vlz', 'wb').write(data)\n"
+        "for command in ('demo -q', 'decompress a.vlz', 'compress a.png -f', 'info a.vlz', 'pack a.png -o b.vlz',\n"
+        "                'unpack b.vlz -o b', 'list b.vlz', 'test a.vlz b.vlz', 'models'):\n"
+        "    main(command.split(), standalone_mode=False)\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(("library", "doors"), DOORS.items())

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from vlae_codec import arrays, manifest, pixels
-from vlae_codec.errors import FormatError, ImageError
-from vlae_codec.files import OutputError, safe_name
+from vlae_codec.errors import FormatError, ImageError, OutputError
+from vlae_codec.files import safe_name
 from vlae_codec.pixels import Drawing, Look
 from vlae_codec.restore import Restorer
 from vlae_codec.sources import Array, Files, gather
@@ -125,7 +125,7 @@ def test_a_folder_comes_back_as_it_was(tmp_path):
     (folder / ".git").mkdir()
     (folder / ".git" / "a.png").write_bytes(b"no picture")
     with gather(["set"]) as gathered:
-        assert not gathered.notes
+        assert gathered.notes == ("left out 1 of set, hidden: .hidden.png",)
         (source,) = gathered.sources
         names = [source.name(i) for i in range(source.count)]
         assert names == sorted(names)
@@ -174,7 +174,7 @@ def test_what_is_no_picture_is_left_out_with_a_note(tmp_path):
         (tmp_path / "set" / name).write_text("text")
     with gather(["set"]) as gathered:
         (note,) = gathered.notes
-    assert note == "left out 4 of set, no pictures: set/README, set/b.txt, set/c.txt, ..."
+    assert note == "left out 4 of set, no pictures by their suffixes: set/README, set/b.txt, set/c.txt, ..."
 
 
 def test_links_in_a_tar_are_left_out_with_a_note(tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codec import Decoded, Encoded, Ledger, compress, decode, decompress, encode, inspect
-    from .errors import ConfigError, FormatError, ImageError, ModelError, TruncatedError, VlaeError
+    from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
     from .pixels import Drawing, to_drawing
     from .texture import Sampling
 
@@ -27,6 +27,7 @@ __all__ = [
     "ImageError",
     "Ledger",
     "ModelError",
+    "OutputError",
     "Sampling",
     "TruncatedError",
     "VlaeError",
@@ -46,3 +47,7 @@ def __getattr__(name: str) -> Any:
             if found is not None:
                 return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

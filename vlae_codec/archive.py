@@ -19,7 +19,7 @@ from typing import BinaryIO
 from . import manifest
 from .bitsback import Counted
 from .container import Kind, read_look, read_start, write_look, write_start
-from .errors import FormatError, TruncatedError
+from .errors import FormatError, ImageError, TruncatedError
 from .latents import read_varint, varint
 from .manifest import Form
 from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
@@ -66,11 +66,15 @@ class Header:
             start += form.count
 
     def write(self) -> bytes:
-        """The header's bytes."""
+        """The header's bytes.
+
+        Raises:
+            ImageError: the forms are too many for one header.
+        """
         manifests = [form.manifest() for form in self.forms]
         text = deflate(json.dumps(manifests, ensure_ascii=False, separators=(",", ":")).encode(), DICTIONARY)
         options = self.lossy * _LOSSY | (not self.ordered) * _SET | self.samples.bit_length() - 1 << _SAMPLES_SHIFT
-        return checked(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
+        return _frame(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,11 @@ class Head:
         return sum(form.fields * count for form, count in self.runs)
 
     def write(self) -> bytes:
-        """The head's bytes, with marker and check."""
+        """The head's bytes, with marker and check.
+
+        Raises:
+            ImageError: the names are too long for one head.
+        """
         forms = list(dict.fromkeys(form for form, _ in self.runs))
         out = [varint(self.first), varint(self.counted.start), varint(self.counted.blank), varint(self.counted.raw)]
         out.append(varint(len(forms)))
@@ -118,11 +126,27 @@ class Head:
         out += [varint(forms.index(form)) + varint(count) for form, count in self.runs]
         text = self.packed_names()
         out += [varint(len(text)), text, varint(self.payload_bytes)]
-        return checked(CHUNK_MARKER + b"".join(out))
+        return _frame(CHUNK_MARKER + b"".join(out))
 
     def packed_names(self) -> bytes:
-        """The names, a line each, deflated; nothing if there are none."""
-        return deflate("\n".join(self.names).encode()) if self.names else b""
+        """The names, a line each, deflated; nothing if there are none.
+
+        Raises:
+            ImageError: they are longer than any reader takes.
+        """
+        text = "\n".join(self.names).encode()
+        if len(text) > _LARGEST_TEXT:
+            raise ImageError(
+                f"the names of {len(self.names)} images are too long for one chunk: give a smaller --chunk"
+            )
+        return deflate(text) if text else b""
+
+
+def _frame(data: bytes) -> bytes:
+    """A header or a head with its check, of a size that a reader takes."""
+    if len(data) + _CHECK_BYTES > _LARGEST_HEADER:
+        raise ImageError("the names and forms of these images are too long for one chunk: give a smaller --chunk")
+    return checked(data)
 
 
 @dataclass(frozen=True)

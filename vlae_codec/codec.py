@@ -18,7 +18,7 @@ from .codebook import Progress
 from .container import Header, Kind
 from .errors import FormatError, TruncatedError
 from .latents import Blank, Code, Lattice, Number, PrefixCode
-from .model import Model, find, load_default
+from .model import Model, find, load_default, named
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
 from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
@@ -80,23 +80,31 @@ def compress(
     *,
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
-    model: Model | None = None,
+    model: Model | str | None = None,
     threshold: int | None = None,
 ) -> bytes:
     """Compresses one picture: a Pillow image or an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Args:
+        lossless: keep every pixel, not only the structure.
+        effort: size of the search, 0 to 9.
+        model: one that was loaded, the name of a released one, or a folder; the default is `mnist`.
+        threshold: binarise, with luminance above this, 0 to 254, as the light level.
 
     Raises:
         ImageError: the picture cannot be coded as asked.
     """
     drawing = pixels.to_drawing(picture, threshold, exact=lossless)
-    return encode([drawing], model or load_default(), lossless=lossless, effort=effort)[0].data
+    chosen = named(model) if isinstance(model, str) else model or load_default()
+    return encode([drawing], chosen, lossless=lossless, effort=effort)[0].data
 
 
 def decompress(
-    data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Model | None = None
+    data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Model | str | None = None
 ) -> PillowImage:
-    """The picture of one file; see `decode`."""
-    return decode([data], Sampling(seed, temperature), partial=partial, model=model)[0].picture
+    """The picture of one file. `seed` and `temperature` draw another texture; other arguments and errors as of `decode`."""
+    chosen = named(model) if isinstance(model, str) else model
+    return decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0].picture
 
 
 def encode(

@@ -5,6 +5,7 @@ VlaeError
 ├── FormatError      the bytes are not a file that this version can read
 │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
 ├── ModelError       a model is unknown or its folder is damaged
+├── OutputError      a result cannot be written where it was asked for
 └── ConfigError      an experiment file or a data set cannot be used
 """
 
@@ -33,3 +34,7 @@ class ModelError(VlaeError):
 
 class ConfigError(VlaeError):
     """An experiment file or a data set cannot be used."""
+
+
+class OutputError(VlaeError):
+    """A result cannot be written where it was asked for."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .errors import ImageError, VlaeError
+from .errors import ImageError, OutputError
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 """RuntimeError: zipfile's for members that are encrypted or of an unknown compression."""
@@ -23,10 +23,6 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, 
 LONGEST_NAME = 1024
 LONGEST_PART = 255
 """In UTF-8 bytes: of a name, and of each of its parts between slashes."""
-
-
-class OutputError(VlaeError):
-    """A result cannot be written where it was asked for."""
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ from numpy.lib import format as npy
 
 from . import manifest, pixels
 from .arrays import BLOCK_BYTES, IDX_MAGIC
-from .errors import FormatError
-from .files import OutputError, check_free, whole, write
+from .errors import FormatError, OutputError
+from .files import check_free, whole, write
 from .manifest import ArrayForm
 from .pixels import Drawing
 
@@ -138,6 +138,8 @@ class Restorer:
         place = self._folder / name
         try:
             inside = place.resolve().is_relative_to(self._inside)
+        except UnicodeEncodeError as error:
+            raise OutputError(f"{name!a} cannot be the name of a file here: use a UTF-8 locale") from error
         except (OSError, RuntimeError):  # links in a circle
             inside = False
         if not inside:

@@ -306,7 +306,9 @@ class _Loose(_Shelf[Path]):
         self.items = []
         for path in paths:
             if os.path.isdir(path):
-                self.items += _pictures(path, _walk(path), notes)
+                hidden = list[str]()
+                self.items += _pictures(path, _walk(path, hidden), notes)
+                _note(path, hidden, "hidden", notes)
             else:
                 self.items.append(_Item(safe_name(Path(path).name), path, Path(path)))
 
@@ -370,11 +372,12 @@ class _Tar(_Shelf[tarfile.TarInfo]):
             self._open = None
 
 
-def _walk(folder: str) -> Iterator[_Item[Path]]:
-    """The files in a folder and its folders, sorted by name, none hidden; links to folders are not followed."""
-    base = Path(folder).resolve().name
+def _walk(folder: str, hidden: list[str]) -> Iterator[_Item[Path]]:
+    """The files in a folder and its folders, sorted by name, without `hidden` pictures; links to folders are not followed."""
+    base, suffixes = Path(folder).resolve().name, pixels.picture_suffixes()
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
+        hidden += [name for name in files if name.startswith(".") and Path(name).suffix.lower() in suffixes]
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in files if not name.startswith(".")]
     names = {path: "/".join([base, *path.relative_to(folder).parts]).lstrip("/") for path in found}
@@ -399,7 +402,7 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
             found.append(entry)
         else:
             others.append(entry.name)
-    _note(where, others, "no pictures", notes)
+    _note(where, others, "no pictures by their suffixes", notes)
     if not found:
         raise ImageError(f"no images in {where}")
     return found
