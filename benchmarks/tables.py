@@ -116,6 +116,14 @@ def speed() -> str:
         [f"{name}, batch", f"{rate:.0f} images/s", f"{s['cores']} cores"]
         for name, rate in batch["images_per_second"].items()
     ]
+    macs, share = batch["decompression_macs_per_image"], batch["decompression_share_of_peak"]
+    rows.append(
+        [
+            "decompress, arithmetic",
+            f"{macs / 1e6:.1f} M multiply-accumulates an image",
+            f"{share:.0%} of the float64 peak",
+        ]
+    )
     return markdown(["", "", ""], rows)
 
 
@@ -156,12 +164,16 @@ def ledger() -> str:
 def archive_speed() -> str:
     """Throughput of whole processes, from `benchmarks/archives.py`."""
     a = result("archives")
-    rows = []
+    rows, ways = [], ("pack", "unpack")
     for jobs, row in a["jobs"].items():
-        rates = [f"{row[what]['images_per_second']:.0f} images/s" for what in ("pack", "unpack")]
+        rates = [
+            f"{row[way]['images_per_second']:.0f} images/s, "
+            f"{row[way]['images_per_second'] / a['jobs']['1'][way]['images_per_second']:.2f} ×"
+            for way in ways
+        ]
         rows.append([f"{a['images']:,} images, {jobs} process{'es' * (jobs != '1')}", *rates, _peak(row)])
     for size, row in a["sizes"].items():
-        spent = [f"{row[what]['milliseconds_per_image']:.2f} ms an image" for what in ("pack", "unpack")]
+        spent = [f"{row[way]['milliseconds_per_image']:.2f} ms an image" for way in ways]
         rows.append([f"{int(size):,} images, {a['cores']} processes", *spent, _peak(row)])
     return markdown(["lossless archives", "pack", "unpack", "largest process"], rows)
 

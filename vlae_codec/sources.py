@@ -373,7 +373,7 @@ class _Tar(_Shelf[tarfile.TarInfo]):
 
 
 def _walk(folder: str, hidden: list[str]) -> Iterator[_Item[Path]]:
-    """The files in a folder and its folders, sorted by name, without `hidden` pictures; links to folders are not followed."""
+    """The files in a folder and its folders, by name, without `hidden` pictures; links to folders are not followed."""
     base, suffixes = Path(folder).resolve().name, pixels.picture_suffixes()
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
