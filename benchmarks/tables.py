@@ -50,6 +50,26 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def models() -> str:
+    """The released models, from what is known of each."""
+    rows = []
+    for folder in sorted((ROOT / "vlae_codec" / "released").iterdir()):
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        figures, card = about["figures"], f"[{folder.name}](vlae_codec/released/{folder.name}/card.md)"
+        size = (folder / "weights.npz").stat().st_size
+        rows.append(
+            [
+                card,
+                f"{figures['data']}, {figures['images']:,}",
+                f"{figures['nll_nats']:.2f} ± {figures['nll_nats_se']:.2f}",
+                f"{-figures['elbo_nats']:.2f}",
+                f"{figures['kl_bits']:.1f}",
+                f"{size / 1e6:.1f} MB",
+            ]
+        )
+    return markdown(["`--model`", "test images", "NLL, nats", "−ELBO, nats", "KL, bits", "size"], rows)
+
+
 def model() -> str:
     """The float model, from `benchmarks/reproduce.py`."""
     e = result("systems/mnist-2")
@@ -207,6 +227,7 @@ _RIVALS = {
     "raw_bits": "one bit a pixel",
 }
 TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
     "model": model,
     "quality": quality,
     "archives": archives,

@@ -98,7 +98,7 @@ def evaluate(
         click.echo(json.dumps(table, indent=2))
         return
     click.echo(f"{name}, {part}, {figures.images} images   nats     bits     bits/dim")
-    for key in ("elbo", "kl", "distortion", "nll", "paired_difference"):
+    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(paired_images)):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
         click.echo(

@@ -177,6 +177,8 @@ def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Ma
         lines += [f"On {figures['data']}, {figures['part']}, {figures['images']} images:", ""]
         lines += ["| | nats | bits | bits/dim |", "|---|---|---|---|"]
         for key, what in _FIGURES.items():
+            if key == "paired_difference" and not paired:
+                continue
             nats, error = figures[f"{key}_nats"], figures.get(f"{key}_nats_se")
             text = f"{nats:.3f}" + (f" ± {error:.3f}" if error is not None else "")
             what = what.format(**figures)

@@ -253,8 +253,16 @@ def test_model_folder(run, image):
 
 def test_models_lists_the_released(run):
     rows = json.loads(run("models", "--json").stdout)
-    assert [(row["name"], row["number"]) for row in rows] == [("mnist", 2)]
-    assert "mnist" in run("models").stdout
+    assert {row["name"]: row["number"] for row in rows} == {"mnist": 2, "mnist-dynamic": 3}
+    assert all(f"{row['name']}: number {row['number']}" in run("models").stdout for row in rows)
+
+
+def test_each_released_model_is_there_by_name(run, image):
+    for row in json.loads(run("models", "--json").stdout):
+        run("compress", image, "--lossless", "--model", row["name"], "-f", *FAST)
+        assert json.loads(run("info", "img.vlz", "--json").stdout)["model"] == row["name"]
+        run("decompress", "img.vlz", "-o", "new.png", "-f")
+        assert np.array_equal(pixels_of("new.png"), pixels_of(image))
 
 
 def test_a_process_that_writes_into_a_closed_pipe_shows_no_traceback(image):
