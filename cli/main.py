@@ -1,6 +1,6 @@
 """The command line: each command parses, makes one library call, prints and exits.
 
-Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wrong usage.
+Exit codes: 0 done, 1 an input or the machine said no (one line on stderr), 2 wrong usage, 128 + n ended by signal n.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class _Group(click.Group):
                 return super().invoke(ctx)
         except VlaeError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: what was not finished is not there.", err=True)
+            raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has gone: nothing is left to say
             raise SystemExit(1) from None

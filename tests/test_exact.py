@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import decimal
+import os
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
 import reference
+from conftest import TINY
 from threadpoolctl import threadpool_limits
 
-from vlae_codec import fixed, network
+from vlae_codec import codec, fixed, network
 from vlae_codec.errors import ModelError
 from vlae_codec.fixed import Affine
 from vlae_codec.threads import in_pieces
 from vlae_codec.words import branch_words, codeword_words, root_words
+
+DECODE = """
+import hashlib, sys
+from pathlib import Path
+import vlae_codec
+from vlae_codec import model
+tiny = model.load(Path(sys.argv[1]))
+for name in ("lossy", "lossless"):
+    picture = vlae_codec.decompress(Path(name).read_bytes(), model=tiny)
+    print(hashlib.sha256(picture.tobytes()).hexdigest())
+"""
+
+
+def test_files_decode_alike_on_every_blas_kernel(tiny, digits, tmp_path):
+    for name in ("lossy", "lossless"):
+        (tmp_path / name).write_bytes(codec.encode(digits[:1], tiny, lossless=name == "lossless", effort=0)[0].data)
+    decoded = set()
+    for kernel in ("Prescott", "Nehalem", "Haswell", "SkylakeX", ""):  # as far as the machine has them; "": its own
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernel} if kernel else dict(os.environ)
+        command = [sys.executable, "-c", DECODE, str(TINY)]
+        decoded.add(subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True).stdout)
+    assert len(decoded) == 1
 
 
 def some_latents(model, count, seed=0):

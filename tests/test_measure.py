@@ -303,6 +303,7 @@ def test_the_command_writes_what_it_prints(run, arrays):
     rows = list(csv.DictReader(Path("a.csv").read_text(encoding="utf-8").splitlines()))
     assert found["images"] == len(rows) == 6
     assert set(rows[0]) == {"image", *found["columns"]}
+    assert all(row["image"].startswith("d.npz/some_x/") for row in rows)
     for key, statistics in found["columns"].items():
         assert np.mean([float(row[key]) for row in rows]) == pytest.approx(statistics["mean"])
     assert any("none at runs/classifier.pt" in note for note in found["notes"])

@@ -52,12 +52,13 @@ Judge = Callable[[Bits], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Images to measure: where they came from, their classes if those are known, and what was done to get them."""
+    """Images to measure: where they came from, their names, classes if those are known, and what was done to get them."""
 
     source: str
     drawings: list[Drawing]
     labels: Labels | None
     notes: list[str]
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def sample(
             notes.append(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
-        drawings = list(_read(gathered.sources, chosen))
+        names, drawings = map(list, zip(*_read(gathered.sources, chosen), strict=True))
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
-    return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes)
+    return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names)
 
 
 def measure(
@@ -128,6 +129,7 @@ def measure(
         sets=_sets(drawings, progress) if settled.rivals else {},
         classified=_classified(judge, images, decoded),
         unavailable=rivals.unavailable() if settled.rivals else [],
+        names=images.names,
         notes=[*notes, "Everything was decoded again: lossless files and archives give every pixel back."],
     )
     shown = [*resamplings(drawings, files, model), *extremes(drawings, columns["archive_lossless_bits"])]
@@ -155,12 +157,13 @@ def theory_bits(
     return kl_bits, mean_bits
 
 
-def _read(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[Drawing]:
-    """The images of those numbers, which ascend over all sources."""
+def _read(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
+    """The images of those numbers, which ascend over all sources, with their names."""
     start = 0
     for source in sources:
         for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
-            yield from source.drawings(index - start, index - start + 1)
+            (drawing,) = source.drawings(index - start, index - start + 1)
+            yield source.name(index - start), drawing
         start += source.count
 
 

@@ -125,6 +125,8 @@ def restore(
                 restored[form.root] += len(own)
     arrays = [form for form in header.forms if isinstance(form, ArrayForm)]
     padding = [form.root for form in arrays if restored[form.root] * _SPARSEST < form.count]
+    blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
+    lost += [f"what is lost of {root} is blank in it" for root in blank]
     lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
     return Restored(restorer.finish(padding), lost)
 

@@ -76,7 +76,8 @@ class Measurement:
     sets: general compressors on all images at once, by name: bytes, payload_bytes without the container, and layout,
         how the images were laid out for it.
     classified: of `images` images, how many a classifier reads right: originals_right, lossy_right.
-    unavailable: rivals that could not be measured. notes: whatever else a reader must know.
+    unavailable: rivals that could not be measured. names: of the images, if they have any. notes: whatever else a reader
+    must know.
 
     Raises:
         ValueError: there is no image, or a column is not (images,) of finite numbers.
@@ -92,6 +93,7 @@ class Measurement:
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     classified: dict[str, Any] | None = None
     unavailable: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -139,7 +141,8 @@ def csv_text(measurement: Measurement) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["image", *measurement.per_image])
     columns = [column.tolist() for column in measurement.per_image.values()]
-    writer.writerows([i, *(column[i] for column in columns)] for i in range(measurement.images))
+    names = measurement.names or range(measurement.images)
+    writer.writerows(zip(names, *columns, strict=True))
     return out.getvalue()
 
 
