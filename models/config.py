@@ -99,10 +99,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The training set: a name of `models.data` and the parts to train on; the remaining part is for validation."""
+    """The training set: a name of `models.data` and the parts to train on; the remaining part is for validation.
+
+    mirrored: each image is turned left to right half of the times that it is looked at in training.
+    """
 
     name: str = "mnist_static"
     parts: tuple[str, ...] = ("train",)
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)

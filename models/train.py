@@ -121,6 +121,8 @@ class _Trainer:
         c = self.config.train
         rng = np.random.default_rng([c.seed, epoch, index])
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
+        if self.config.data.mirrored:
+            batch = np.where(rng.integers(0, 2, (len(batch), 1, 1), dtype=np.uint8), batch[:, :, ::-1], batch)
         drawn = data.binarise(batch, rng).repeat(c.importance_samples, axis=0)
         x = torch.from_numpy(drawn).to(self.device, memory_format=torch.channels_last)
         noise = torch.from_numpy(rng.standard_normal((len(x), run.model.latents), dtype=np.float32))

@@ -263,6 +263,21 @@ def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, mo
     assert all(found < negative_elbo for found, negative_elbo in losses)
 
 
+def test_mirrored_training_sees_images_and_their_mirror_images(data_folder, tmp_path, fields, monkeypatch):
+    seen, binarise = [], data.binarise
+
+    def spied(images, rng):
+        seen.extend(images // 255)
+        return binarise(images, rng)
+
+    monkeypatch.setattr(data, "binarise", spied)
+    config = dataclasses.replace(schedule(epochs=2, sort_epoch=-1), data=DataConfig("mnist_static", ("train",), True))
+    train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    known = {field.tobytes(): 0 for field in fields} | {field[:, ::-1].tobytes(): 1 for field in fields}
+    turned = [known[image.tobytes()] for image in seen[-200:]]
+    assert 50 < sum(turned) < 150
+
+
 def test_dropout_is_for_training_only(fields):
     model = VLAE(dataclasses.replace(SMALL, dropout=0.5))
     x, noise = torch.from_numpy(fields[:10, None].astype(np.float32)), torch.randn(10, 7)
