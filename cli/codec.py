@@ -23,8 +23,6 @@ from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, o
 from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
-
-
 _BATCH = 256  # images that are coded together; what is done is kept if a later one fails
 
 
@@ -264,8 +262,9 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
             about = codec.inspect(start + read_rest(stream, file), model)
     if as_json:
         click.echo(json.dumps(about, indent=2))
-    for key, value in () if as_json else about.items():
-        click.echo(f"{key.replace('_', ' '):16} {value}")
+    else:
+        for key, value in about.items():
+            click.echo(f"{key.replace('_', ' '):16} {value}")
     if about.get("damages"):
         raise SystemExit(1)
 

@@ -95,7 +95,6 @@ def default_output(source: Path, suffix: str) -> Path:
 
 
 def _output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
-
     if source.is_dir():
         raise VlaeError(f"{source} is a folder, not a file")
     if out is None:
