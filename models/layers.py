@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -111,6 +112,28 @@ def depth_to_space(x: Tensor) -> Tensor:
     return x.reshape(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, c // 4, 2 * h, 2 * w)
 
 
+def dropped(x: Tensor, dropout: float) -> Tensor:
+    """x with each element zero with the probability `dropout`, to 1/256, and the others scaled to keep the mean."""
+    least = round(256 * dropout)
+    return x * (_random_bytes(x.detach()) >= least) * (256 / (256 - least))
+
+
+@torch.library.custom_op("vlae_codec::random_bytes", mutates_args=())
+def _random_bytes(like: Tensor) -> Tensor:
+    """Uniform bytes of the shape of `like`. On CPUs numpy's are the cheapest, by far: see docs/training.md."""
+    if like.device.type != "cpu":
+        return torch.randint_like(like, 256, dtype=torch.uint8)
+    rng = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
+    out = torch.empty_like(like, dtype=torch.uint8)
+    out.as_strided((out.numel(),), (1,)).numpy()[:] = np.frombuffer(rng.bytes(out.numel()), np.uint8)
+    return out
+
+
+@_random_bytes.register_fake
+def _(like: Tensor) -> Tensor:
+    return torch.empty_like(like, dtype=torch.uint8)
+
+
 class ResidualBlock(nn.Module):
     """x + conv(elu(conv(elu(x)))), all (B, C, H, W); in training with dropout before the second convolution."""
 
@@ -120,8 +143,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = elu(self.first(elu(x)))
-        if self.dropout:
-            h = F.dropout(h, self.dropout, self.training)
+        if self.dropout and self.training:
+            h = dropped(h, self.dropout)
         y: Tensor = self.second(h)
         return x + y
 

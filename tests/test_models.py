@@ -15,7 +15,7 @@ from vlae_codec.models import config as configs
 from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
-from vlae_codec.models.layers import depth_to_space, elu, initialise_from, space_to_depth
+from vlae_codec.models.layers import depth_to_space, dropped, elu, initialise_from, space_to_depth
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
 
@@ -284,6 +284,21 @@ def test_dropout_is_for_training_only(fields):
     assert not torch.equal(model(x, noise)[0], model(x, noise)[0])
     model.eval()
     assert torch.equal(model(x, noise)[0], model(x, noise)[0])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(compiled):
+    x = torch.ones(64, 16, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
+    function = torch.compile(dropped) if compiled else dropped
+    torch.manual_seed(1)
+    y = function(x, 0.25)
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    assert y.detach().unique().tolist() == pytest.approx([0.0, 256 / 192])
+    assert abs(float(y.detach().mean()) - 1) < 0.01
+    torch.manual_seed(1)
+    assert torch.equal(function(x, 0.25), y)
+    assert not torch.equal(function(x, 0.25), y)
 
 
 SYSTEMS = {
