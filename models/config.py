@@ -69,9 +69,10 @@ class ModelConfig:
 class TrainConfig:
     """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero.
 
-    Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`.
-    initial: the run, in the folder beside, whose averaged weights a new run starts from. importance_samples: of more than
-    one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
+    The KL's weight rises from zero to one in the first `warm_up_epochs`, so that the decoder learns to use z before it can
+    do without. Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see
+    `train`. initial: the run, in the folder beside, whose averaged weights a new run starts from. importance_samples: of
+    more than one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
 
     Raises:
         ConfigError: a number is less than 1 where that makes no sense.
@@ -85,6 +86,7 @@ class TrainConfig:
     polyak: float = 0.998
     free_nats: float = 0.01
     importance_samples: int = 1
+    warm_up_epochs: int = 0
     seed: int = 1
     sort_epoch: int = 3
     keep_latents: int = 32

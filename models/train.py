@@ -132,7 +132,8 @@ class _Trainer:
         for group in run.optimizer.param_groups:
             group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * self.steps_per_epoch), c.decay_from)
         run.optimizer.zero_grad()
-        _loss(terms, c).backward()
+        warm_up_steps = c.warm_up_epochs * self.steps_per_epoch
+        _loss(terms, c, min(1.0, run.step / warm_up_steps) if warm_up_steps else 1.0).backward()
         run.optimizer.step()
         run.step += 1
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
@@ -162,11 +163,12 @@ class _Trainer:
         )
 
 
-def _loss(terms: Terms, c: TrainConfig) -> Tensor:
-    """What is minimised, nats: KL, at least `free_nats` per latent dimension, plus distortion; or with several importance
-    samples of each image, which follow each other, -log of their mean weight (Burda et al. 2016, Eq. 8)."""
+def _loss(terms: Terms, c: TrainConfig, kl_weight: float) -> Tensor:
+    """What is minimised, nats: KL times its weight, at least `free_nats` per latent dimension, plus distortion; or with
+    several importance samples of each image, which follow each other, -log of their mean weight (Burda et al., Eq. 8)."""
     if c.importance_samples == 1:
-        return terms.kl_nats.mean(0).clamp_min(c.free_nats).sum() - terms.log_likelihood_nats.mean()
+        kl_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()
+        return kl_weight * kl_nats - terms.log_likelihood_nats.mean()
     log_weights = terms.elbo_nats().view(-1, c.importance_samples)
     return math.log(c.importance_samples) - torch.logsumexp(log_weights, dim=1).mean()
 

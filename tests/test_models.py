@@ -250,8 +250,8 @@ def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, mo
     losses = []
     loss = train._loss
 
-    def spied(terms, c):
-        found = loss(terms, c)
+    def spied(terms, c, kl_weight):
+        found = loss(terms, c, kl_weight)
         rows = terms.elbo_nats().detach().view(-1, c.importance_samples).numpy().astype(np.float64)
         assert found.item() == pytest.approx(-np.log(np.exp(rows).mean(1)).mean(), rel=1e-4)
         losses.append((found.item(), -rows.mean()))
@@ -261,6 +261,22 @@ def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, mo
     config = schedule(epochs=1, importance_samples=3, sort_epoch=-1)
     train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
     assert all(found < negative_elbo for found, negative_elbo in losses)
+
+
+def test_the_weight_of_the_kl_rises_to_one(data_folder, tmp_path, monkeypatch):
+    weights, loss = [], train._loss
+
+    def spied(terms, c, kl_weight):
+        weights.append(kl_weight)
+        found = loss(terms, c, kl_weight)
+        kl_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum().item()
+        assert found.item() == pytest.approx(kl_weight * kl_nats - terms.log_likelihood_nats.mean().item(), rel=1e-5)
+        return found
+
+    monkeypatch.setattr(train, "_loss", spied)
+    train.train(schedule(epochs=3, warm_up_epochs=2), tmp_path / "run", data_folder, report=lambda _: None)
+    steps = len(weights) // 3
+    assert weights == [*(step / (2 * steps) for step in range(2 * steps)), *[1.0] * steps]
 
 
 def test_mirrored_training_sees_images_and_their_mirror_images(data_folder, tmp_path, fields, monkeypatch):
