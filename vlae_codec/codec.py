@@ -22,7 +22,7 @@ from .model import Model, find, load_default, named
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
 from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
-from .texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels
+from .texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels, write_shortest
 
 _BATCH = 512  # fields that are drawn together, of several files
 
@@ -185,6 +185,9 @@ def _file(
 ) -> Encoded:
     height, width = drawing.bits.shape
     header = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, model.identity, width, height, drawing.look)
+    stored = b""
+    if lossless:
+        choices, stored = _with_pixels(model, prefix, choices, fields, inside)
     codes = [choice.code for choice in choices]
     section = latents.write(codes, prefix, model.prior)
     head = header.write()
@@ -197,7 +200,6 @@ def _file(
         choice.code_bits + choice.distortion_bits > bits for choice, bits in zip(choices, raw_bits, strict=True)
     )
     if lossless:
-        stored = write_pixels(model, codes, fields, inside)
         data += container.check(stored) + stored
         ideal_bits, coded_bits = ideal_bits + distortion, coded_bits + 8 * len(stored)
         raw = _raw_file(header, drawing)
@@ -220,6 +222,19 @@ def _file(
         note=drawing.note,
     )
     return Encoded(data, ledger)
+
+
+def _with_pixels(
+    model: Model, prefix: PrefixCode, choices: list[Choice], fields: Bits, inside: npt.NDArray[np.bool_]
+) -> tuple[list[Choice], bytes]:
+    """The pixel section, and the choices that it is given: for a single field, the code that makes the shortest file."""
+    if len(choices) > 1 or not choices[0].runners_up:
+        return choices, write_pixels(model, [choice.code for choice in choices], fields, inside)
+    tried = [choices[0], *choices[0].runners_up]
+    codes = [choice.code for choice in tried if not isinstance(choice.code, Blank)]
+    sizes = [len(latents.write([code], prefix, model.prior)) for code in codes]
+    best, stored = write_shortest(model, codes, sizes, fields, inside)
+    return [tried[best]], stored
 
 
 def _raw_file(header: Header, drawing: Drawing) -> bytes:

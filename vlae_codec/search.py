@@ -3,6 +3,8 @@
 In: fields (B, 28, 28) and which of their pixels lie inside the picture. Out: a `Choice` per field, the code of least
     J = L(code) - log2 p(x|z)
 or, for a lossy file, one of nearly that J whose picture, the very one a decoder will draw, is closest to the original.
+Lossless files are whole bytes, and which code makes the shortest is known only when its pixels are coded: their choices
+come with runners-up.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from .threads import in_pieces
 from .words import codeword_words
 
 _LATTICE_OVERHEAD_BITS = 16.0  # its length and the end of its stream
+_RUNNERS_UP_BITS = 8.0  # of J, more than the least
 
 
 class Effort(NamedTuple):
@@ -59,13 +62,17 @@ DEFAULT_EFFORT = 5
 
 @dataclass(frozen=True)
 class Choice:
-    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z) to 0.01 bit, and the KL."""
+    """The code chosen for a field, with its cost: bits of the code, -log2 p(x|z) to 0.01 bit, and the KL.
+
+    `runners_up`, for a lossless file, are others of little more J, in its order.
+    """
 
     code: Code
     code_bits: float
     distortion_bits: float
     kl_bits: float
     differing: int = 0
+    runners_up: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,14 +142,17 @@ class Search:
             close = total <= total.min(axis=1, keepdims=True) + slack_bits
             chosen, differing = _closest(posterior, code, k, close, fields, inside, index[inked])
         kl_bits = posterior.rate_bits()
-        for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
-            choices[place] = Choice(
-                code(row, column),
-                float(code_bits[row, column]),
-                float(distortion[row, column]),
-                float(kl_bits[row]),
-                int(differing[row]),
+
+        def choice(row: int, column: int, runners_up: tuple[Choice, ...] = ()) -> Choice:
+            rate_bits, pixel_bits = float(code_bits[row, column]), float(distortion[row, column])
+            return Choice(
+                code(row, column), rate_bits, pixel_bits, float(kl_bits[row]), int(differing[row]), runners_up
             )
+
+        near = total <= total.min(axis=1, keepdims=True) + (-1.0 if self.lossy else _RUNNERS_UP_BITS)
+        for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
+            others = [other for other in total[row].argsort().tolist() if near[row, other] and other != column]
+            choices[place] = choice(row, column, tuple(choice(row, other) for other in others))
         return choices
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from . import latents
 from .entropy import Decoder, Encoder, PrefixDecoder
-from .fixed import Integers, ink_counts
-from .latents import Blank, Code
+from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
+from .latents import Blank, Code, Lattice, Number
 from .model import Model
 from .network import SIDE, Bits, in_coding_order
 from .threads import in_pieces
@@ -122,7 +122,7 @@ def decode_fields(
         return fields
     coded, inside = [code for code in codes if not isinstance(code, Blank)], inside[inked]
     words = np.stack([field_words(sampling, *at) for at in zip(coded, index[inked].tolist(), strict=True)])
-    z = model.prior.values(latents.coordinates(coded, model.prior))
+    z = _values(model, coded)
     if stored is None:
         fields[inked] = in_pieces(DRAW_PIECE, partial(sample_fields, model, sampling), z, words, inside)
     else:
@@ -172,7 +172,37 @@ def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.
         if not coded:
             continue
         inked = [start + i for i, code in enumerate(codes[start : start + GROUP]) if not isinstance(code, Blank)]
-        z = model.prior.values(latents.coordinates(coded, model.prior))
-        ink, mask = in_coding_order(known_ink(model, fields[inked], z)), in_coding_order(inside[inked])
-        encoder.put_bits(in_coding_order(fields[inked])[mask], ink[mask])
+        _put_pixels(encoder, known_ink(model, fields[inked], _values(model, coded)), fields[inked], inside[inked])
     return encoder.finish()
+
+
+def write_shortest(
+    model: Model, codes: Sequence[Number | Lattice], sizes: Sequence[int], field: Bits, inside: npt.NDArray[np.bool_]
+) -> tuple[int, bytes]:
+    """The code (its index) whose `size`, in bytes, and pixels are shortest together, and the pixels (1, 28, 28) given it.
+
+    They are tried in the order of the bytes that their information needs: a stream takes no more, and at best one less.
+    """
+    ink = known_ink(model, field.repeat(len(codes), axis=0), _values(model, codes))
+    counts = np.where(field.reshape(1, -1) == 1, ink, (1 << COUNT_BITS) - ink)
+    needed_bits = (code_length_bits(counts) * inside.reshape(1, -1)).sum(axis=1)
+    needed = np.array(sizes) + np.ceil(needed_bits / 8).astype(np.int64)
+    best, shortest, stored = 0, 1 << 62, b""
+    for index in np.argsort(needed, kind="stable").tolist():
+        if needed[index] > shortest:
+            break
+        encoder = Encoder()
+        _put_pixels(encoder, ink[index : index + 1], field, inside)
+        if sizes[index] + len(pixels := encoder.finish()) < shortest:
+            best, shortest, stored = index, sizes[index] + len(pixels), pixels
+    return best, stored
+
+
+def _values(model: Model, codes: Sequence[Number | Lattice]) -> Integers:
+    return model.prior.values(latents.coordinates(codes, model.prior))
+
+
+def _put_pixels(encoder: Encoder, ink: npt.NDArray[np.int64], fields: Bits, inside: npt.NDArray[np.bool_]) -> None:
+    """Codes the pixels inside of fields (B, 28, 28) with their counts of ink (B, 784)."""
+    mask = in_coding_order(inside)
+    encoder.put_bits(in_coding_order(fields)[mask], in_coding_order(ink)[mask])
