@@ -13,7 +13,7 @@ from make_golden import picture_of
 from PIL import Image
 
 import vlae_codec
-from vlae_codec import codec, container, pixels
+from vlae_codec import codec, container, pixels, search
 from vlae_codec import model as models
 from vlae_codec.container import Header, Kind
 from vlae_codec.errors import FormatError, ModelError, TruncatedError
@@ -45,6 +45,15 @@ def test_golden_files_decode_to_their_pictures(path):
         assert picture_of(bytes.fromhex(case["file"]), model, **options) == case["picture"], case["name"]
 
 
+def test_a_lossless_file_is_the_shortest_of_those_near_the_least_cost(tiny, digits, monkeypatch):
+    chosen = encode(digits[:20], tiny, lossless=True, effort=3)
+    monkeypatch.setattr(search, "_RUNNERS_UP_BITS", 0.0)
+    alone = encode(digits[:20], tiny, lossless=True, effort=3)
+    sizes = [[encoded.ledger.total_bytes for encoded in some] for some in (chosen, alone)]
+    assert all(size <= least for size, least in zip(*sizes, strict=True))
+    assert sum(sizes[0]) < sum(sizes[1])
+
+
 def test_lossless_restores_every_pixel(tiny, digits, lossless):
     decoded = codec.decode([encoded.data for encoded in lossless], model=tiny)
     for digit, result in zip(digits, decoded, strict=False):
@@ -57,7 +66,7 @@ def test_lossless_costs_its_ideal_and_never_more_than_raw(tiny, digits, lossless
         ledger = encoded.ledger
         assert ledger.total_bytes == len(encoded.data)
         assert ledger.container_bytes + ledger.coded_bits / 8 == ledger.total_bytes
-        assert ledger.coded_bits <= ledger.ideal_bits + 9
+        assert ledger.coded_bits <= ledger.ideal_bits + 8.1
     noise = Drawing(np.random.default_rng(0).integers(0, 2, (28, 28), np.uint8))
     raw = encode([noise], tiny, lossless=True)[0].data
     assert len(raw) == 784 // 8 + 3 + 4
@@ -115,7 +124,7 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
         reached.append(known)
     assert reached == sorted(reached)
     assert len(reached) > 10
-    assert reached[0] == 0
+    assert reached[0] < 200
     assert reached[-1] > 600
     with pytest.raises(TruncatedError, match="--partial"):
         codec.decode([data[:-1]], model=tiny)

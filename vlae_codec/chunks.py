@@ -233,6 +233,7 @@ def _pop_codes(
 ) -> Bits:
     """The inverse of `_push_codes`, with pixels drawn as a single file's are."""
     section = latents.read(payload, 0, head.fields, PrefixCode(model.octave_lengths))
+    section.check_padding()
     if section.end != len(payload):
         raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
     index = np.concatenate([np.arange(form.fields) for form in forms])

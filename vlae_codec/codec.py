@@ -7,7 +7,7 @@ doors. Every network runs in exact integers (see `fixed`), so a file decodes to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from . import container, latents, pixels
 from .codebook import Progress
 from .container import Header, Kind
+from .entropy import Stream
 from .errors import FormatError, TruncatedError
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default, named
@@ -185,11 +186,11 @@ def _file(
 ) -> Encoded:
     height, width = drawing.bits.shape
     header = Header(Kind.LOSSLESS if lossless else Kind.LOSSY, model.identity, width, height, drawing.look)
-    stored = b""
+    stream = Stream(b"")
     if lossless:
-        choices, stored = _with_pixels(model, prefix, choices, fields, inside)
+        choices, stream = _with_pixels(model, prefix, choices, fields, inside)
     codes = [choice.code for choice in choices]
-    section = latents.write(codes, prefix, model.prior)
+    section = latents.write(codes, prefix, model.prior, stream.first)
     head = header.write()
     data = head + section + container.check(head + section)
     distortion = sum(choice.distortion_bits for choice in choices)
@@ -200,8 +201,8 @@ def _file(
         choice.code_bits + choice.distortion_bits > bits for choice, bits in zip(choices, raw_bits, strict=True)
     )
     if lossless:
-        data += container.check(stored) + stored
-        ideal_bits, coded_bits = ideal_bits + distortion, coded_bits + 8 * len(stored)
+        data += container.check(stream.rest) + stream.rest
+        ideal_bits, coded_bits = ideal_bits + distortion, coded_bits + stream.lead + 8 * len(stream.rest)
         raw = _raw_file(header, drawing)
         if len(raw) < len(data):
             data, ideal_bits, coded_bits = raw, drawing.bits.size, drawing.bits.size
@@ -226,15 +227,16 @@ def _file(
 
 def _with_pixels(
     model: Model, prefix: PrefixCode, choices: list[Choice], fields: Bits, inside: npt.NDArray[np.bool_]
-) -> tuple[list[Choice], bytes]:
-    """The pixel section, and the choices that it is given: for a single field, the code that makes the shortest file."""
+) -> tuple[list[Choice], Stream]:
+    """The pixels' stream, and the choices that it is given: for a single field, the code that makes the shortest file."""
     if len(choices) > 1 or not choices[0].runners_up:
-        return choices, write_pixels(model, [choice.code for choice in choices], fields, inside)
+        codes = [choice.code for choice in choices]
+        return choices, write_pixels(model, codes, latents.padding_length(codes, prefix), fields, inside)
     tried = [choices[0], *choices[0].runners_up]
-    codes = [choice.code for choice in tried if not isinstance(choice.code, Blank)]
-    sizes = [len(latents.write([code], prefix, model.prior)) for code in codes]
-    best, stored = write_shortest(model, codes, sizes, fields, inside)
-    return [tried[best]], stored
+    coded = [choice.code for choice in tried if not isinstance(choice.code, Blank)]
+    sizes_bits = [latents.coded_bits(latents.write([code], prefix, model.prior), [code], prefix) for code in coded]
+    best, stream = write_shortest(model, coded, np.array(sizes_bits), fields, inside)
+    return [tried[best]], stream
 
 
 def _raw_file(header: Header, drawing: Drawing) -> bytes:
@@ -245,12 +247,12 @@ def _raw_file(header: Header, drawing: Drawing) -> bytes:
 
 @dataclass(frozen=True)
 class File:
-    """A file taken apart: `stored` is its pixel section, or None; `whole` says that its check holds."""
+    """A file taken apart: `stored` are its pixels, or None; `whole` says that the check of their section holds."""
 
     header: Header
     model: Model | None
     codes: list[Code]
-    stored: bytes | None
+    stored: Stream | None
     whole: bool
 
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
@@ -265,10 +267,14 @@ def parse(data: bytes, partial: bool, model: Model | None) -> File:
     header, at = container.read_header(data)
     codes: list[Code] = []
     own: Model | None = None
+    padding = Stream(b"")
     if header.kind != Kind.RAW:
         own = find(header.model, model)
         section = latents.read(data, at, header.fields, PrefixCode(own.octave_lengths))
         at = container.read_check(data, section.end)
+        if header.kind == Kind.LOSSY:
+            section.check_padding()
+        padding = section.padding
         codes = section.codes(own.prior)
     else:
         at = container.read_check(data, at)
@@ -286,7 +292,7 @@ def parse(data: bytes, partial: bool, model: Model | None) -> File:
         raise TruncatedError(
             "the pixel section fails its check: the file is cut short or damaged; --partial (partial=True) decodes a cut one"
         )
-    return File(header, own, codes, stored, whole)
+    return File(header, own, codes, replace(padding, rest=stored), whole)
 
 
 def inspect(data: bytes, model: Model | None = None) -> dict[str, Any]:
@@ -308,7 +314,7 @@ def inspect(data: bytes, model: Model | None = None) -> dict[str, Any]:
         "numbers": [code.n for code in file.codes if isinstance(code, Number)],
         "lattice_fields": sum(isinstance(code, Lattice) for code in file.codes),
         "blank_fields": sum(isinstance(code, Blank) for code in file.codes),
-        "pixel_bytes": len(file.stored or b""),
+        "pixel_bytes": len(file.stored.rest) if file.stored else 0,
         "complete": file.whole,
     }
 
@@ -358,7 +364,8 @@ def _finish(file: File, reader: PixelReader, fields: list[Bits]) -> Decoded:
     header = file.header
     size = header.width * header.height
     if header.kind == Kind.RAW:
-        stored = np.unpackbits(np.frombuffer(file.stored or b"", np.uint8))[:size]
+        assert file.stored is not None  # only lossy files hold no pixels
+        stored = np.unpackbits(np.frombuffer(file.stored.rest, np.uint8))[:size]
         bits, exact = np.zeros(size, np.uint8), len(stored)
         bits[:exact] = stored
         return Decoded(Drawing(bits.reshape(header.height, header.width), header.look), exact, size - exact)

@@ -3,7 +3,7 @@
 Single files use a range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are
 our own:
 
-- The end. The encoder's string is cut to the shortest one that, continued with zero bytes, still decodes.
+- The end. The encoder's string is cut to the shortest one that, continued with zero bits, still decodes.
 - `PrefixDecoder`, for a string of which only a beginning is there: it decodes twice, continued with 00... and with FF...;
   by monotonicity a symbol on which both agree (as on all before it) is the symbol, whatever the missing bytes are.
 
@@ -16,6 +16,7 @@ Then its fixed-point scale is exactly 1 and nothing is rounded; golden words in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import constriction
 import numpy as np
@@ -44,8 +45,23 @@ def _cells(counts: Counts) -> constriction.stream.model.Categorical:
     return constriction.stream.model.Categorical((counts - 1).astype(np.float64), perfect=False)
 
 
+@dataclass(frozen=True)
+class Stream:
+    """A code as a file holds it: `lead` bits, fewer than eight, as the number `first`, that fill up a byte; then bytes."""
+
+    rest: bytes
+    first: int = 0
+    lead: int = 0
+
+    def joined(self, fill: int = 0) -> bytes:
+        """All its bits in order, and bits `fill` up to a byte."""
+        spare = -self.lead % 8
+        value = (self.first << 8 * len(self.rest) | int.from_bytes(self.rest, "big")) << spare
+        return (value | fill * ((1 << spare) - 1)).to_bytes(len(self.rest) + (self.lead > 0), "big")
+
+
 class Encoder:
-    """Collects symbols; `finish` gives the shortest byte string that decodes to them."""
+    """Collects symbols; `finish` gives the shortest stream that decodes to them."""
 
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
@@ -62,16 +78,17 @@ class Encoder:
         self._coder.encode(symbol, _cells(counts))
         self._replay.append(lambda decoder: decoder.get_symbol(counts) == symbol)
 
-    def finish(self) -> bytes:
-        """The code: shortest first, found by trying."""
+    def finish(self, lead: int = 0) -> Stream:
+        """The code, with `lead` bits and then bytes: of the shortest, found by trying, the first."""
         full: bytes = self._coder.get_compressed().astype(">u4").tobytes()
-        best = full
+        best = Stream(b"")
         for length in range(len(full), -1, -1):
-            shorter = [c for c in (_cut(full, length, up) for up in (0, 1)) if c is not None and self._decodes(c)]
+            cuts = (_cut(full, lead, length, up) for up in (0, 1))
+            shorter = [cut for cut in cuts if cut is not None and self._decodes(cut.joined())]
             if not shorter:
                 break
             best = shorter[0]
-        return best.rstrip(b"\0")
+        return Stream(best.rest.rstrip(b"\0"), best.first, lead)
 
     def _decodes(self, data: bytes) -> bool:
         decoder = Decoder(data)
@@ -81,10 +98,15 @@ class Encoder:
             return False
 
 
-def _cut(data: bytes, length: int, up: int) -> bytes | None:
-    """The first `length` bytes as a number, plus `up`; None if that overflows."""
-    value = int.from_bytes(data[:length], "big") + up
-    return value.to_bytes(length, "big") if value < 1 << 8 * length else None
+def _cut(data: bytes, lead: int, length: int, up: int) -> Stream | None:
+    """The first `lead` bits of the data and `length` bytes behind them as a number, plus `up`; None if that overflows."""
+    bits = lead + 8 * length
+    value = (int.from_bytes(data + b"\0", "big") >> 8 * len(data) + 8 - bits) + up
+    return (
+        None
+        if value >> bits
+        else Stream((value % (1 << 8 * length)).to_bytes(length, "big"), value >> 8 * length, lead)
+    )
 
 
 class Decoder:
@@ -121,8 +143,8 @@ class Decoder:
 class PrefixDecoder:
     """Reads the bits that a prefix of a code determines; from the first that it does not on, none."""
 
-    def __init__(self, data: bytes) -> None:
-        self._low, self._high = Decoder(data), Decoder(data, b"\xff")
+    def __init__(self, stream: Stream) -> None:
+        self._low, self._high = Decoder(stream.joined()), Decoder(stream.joined(1), b"\xff")
         self._known = True
 
     def get_bits(self, ink: Counts) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,8 @@ A field's code is one of
 - `Lattice(k)`: the lattice coordinates themselves, for a field that no codeword fits;
 - `Blank()`: a field without ink; no latents, no pixels.
 
-Section: one prefix-coded symbol per field, most significant bit first, padded with zero bits to a byte. Symbols
+Section: one prefix-coded symbol per field, most significant bit first. The bits left of the last byte are zero, or in a
+lossless file the first of its pixels. Symbols
 0 .. OCTAVES - 1 are followed by that many bits: number 2^octave + bits. LATTICE and BLANK stand alone. If there are lattice
 fields, then a varint length and one range-coded stream of all their coordinates.
 
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cells import Latents as Coordinates
-from .entropy import Decoder, Encoder
+from .entropy import Decoder, Encoder, Stream
 from .errors import FormatError, TruncatedError
 from .prior import Conditional, Prior
 from .words import codeword_words
@@ -115,11 +116,11 @@ class BitWriter:
         if length:
             self._bits.append(f"{value:0{length}b}")
 
-    def getvalue(self) -> bytes:
-        """All bits, padded with zero bits to a byte."""
+    def getvalue(self, padding: int = 0) -> bytes:
+        """All bits, padded to a byte with the low ones of `padding`."""
         bits = "".join(self._bits)
         count = -(-len(bits) // 8)
-        return int(bits.ljust(8 * count, "0") or "0", 2).to_bytes(count, "big")
+        return (int(bits or "0", 2) << 8 * count - len(bits) | padding).to_bytes(count, "big")
 
 
 class BitReader:
@@ -138,22 +139,21 @@ class BitReader:
             self._position += 1
         return value
 
-    def align(self) -> int:
-        """Skips the padding, which must be zero; the index of the next byte."""
-        if self.get(-self._position % 8):
-            raise FormatError("the padding of the latent section is not zero: the file is damaged")
-        return self._position // 8
+    def align(self) -> tuple[Stream, int]:
+        """The bits that are left of the last byte, and the index of the next one."""
+        count = -self._position % 8
+        return Stream(b"", self.get(count), count), self._position // 8
 
 
-def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior) -> bytes:
-    """The latent section of a file."""
+def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior, padding: int = 0) -> bytes:
+    """The latent section of a file; `padding` is what its `padding_length` bits hold, as a number."""
     bits = BitWriter()
     for code in codes:
         symbol = _symbol(code)
         bits.put(*prefix.words[symbol])
         if isinstance(code, Number):
             bits.put(code.n - (1 << symbol), symbol)
-    section = bits.getvalue()
+    section = bits.getvalue(padding)
     if lattice := [code for code in codes if isinstance(code, Lattice)]:
         coded = write_coordinates(np.array([code.k for code in lattice]), prior)
         section += varint(len(coded)) + coded
@@ -162,18 +162,35 @@ def write(codes: Sequence[Code], prefix: PrefixCode, prior: Prior) -> bytes:
 
 def coded_bits(section: bytes, codes: Sequence[Code], prefix: PrefixCode) -> int:
     """What a latent section holds without its padding: the symbols, the bits behind them, and the lattice stream."""
+    return 8 * len(section) - padding_length(codes, prefix)
+
+
+def padding_length(codes: Sequence[Code], prefix: PrefixCode) -> int:
+    """The bits that a latent section leaves of the last byte of its symbols."""
     symbols = [_symbol(code) for code in codes]
-    symbol_bits = sum(prefix.lengths[symbol] + (symbol if symbol < OCTAVES else 0) for symbol in symbols)
-    return symbol_bits + 8 * (len(section) - -(-symbol_bits // 8))
+    return -sum(prefix.lengths[symbol] + (symbol if symbol < OCTAVES else 0) for symbol in symbols) % 8
 
 
 @dataclass(frozen=True)
 class Section:
-    """A latent section as read: None stands for a lattice field, whose coordinates are still coded in `lattice`."""
+    """A latent section as read: None stands for a lattice field, whose coordinates are still coded in `lattice`.
+
+    `padding` are the bits left of the last byte of symbols: those that a lossless file's pixels begin with.
+    """
 
     symbols: list[Code | None]
+    padding: Stream
     lattice: bytes
     end: int
+
+    def check_padding(self) -> None:
+        """Refuses padding that holds something, where it is nobody's.
+
+        Raises:
+            FormatError: it does.
+        """
+        if self.padding.first:
+            raise FormatError("the padding of the latent section is not zero: the file is damaged")
 
     def codes(self, prior: Prior) -> list[Code]:
         """The codes of all fields; decodes lattice coordinates, so call it once the section's check holds.
@@ -201,7 +218,8 @@ def read(data: bytes, start: int, fields: int, prefix: PrefixCode) -> Section:
             symbols.append(Number(1 << symbol | bits.get(symbol)))
         else:
             symbols.append(Blank() if symbol == BLANK else None)
-    end, lattice = bits.align(), b""
+    padding, end = bits.align()
+    lattice = b""
     if None in symbols:
         length, end = read_varint(data, end)
         if len(data) - end < length:
@@ -209,7 +227,7 @@ def read(data: bytes, start: int, fields: int, prefix: PrefixCode) -> Section:
         lattice, end = data[end : end + length], end + length
         if lattice.endswith(b"\0"):
             raise FormatError("the lattice stream ends in a zero byte, which no stream does: the file is damaged")
-    return Section(symbols, lattice, end)
+    return Section(symbols, padding, lattice, end)
 
 
 def _symbol(code: Code) -> int:
@@ -239,7 +257,7 @@ def write_coordinates(k: Coordinates, prior: Prior) -> bytes:
     for start in range(0, len(k), LATTICE_GROUP):
         rows = k[start : start + LATTICE_GROUP]
         prior.walk(len(rows), partial(put, rows))
-    return encoder.finish()
+    return encoder.finish().rest
 
 
 def read_coordinates(data: bytes, fields: int, prior: Prior) -> Coordinates:

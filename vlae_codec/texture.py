@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import latents
-from .entropy import Decoder, Encoder, PrefixDecoder
+from .entropy import Decoder, Encoder, PrefixDecoder, Stream
 from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number
 from .model import Model
@@ -78,14 +78,15 @@ class PixelReader:
     """Hands out a file's stored pixels in coding order; `exact` counts them.
 
     Args:
-        stored: the pixel section, or None for a lossy file, which has none.
+        stored: the pixels' stream, or None for a lossy file, which has none.
         whole: that the section is all there. If not, pixels that its beginning does not determine are drawn.
     """
 
-    def __init__(self, stored: bytes | None, whole: bool) -> None:
+    def __init__(self, stored: Stream | None, whole: bool) -> None:
         self.exact = 0
         self.empty = stored is None
-        self._decoder = Decoder(stored or b"") if whole else PrefixDecoder(stored or b"")
+        stream = stored or Stream(b"")
+        self._decoder = Decoder(stream.joined()) if whole else PrefixDecoder(stream)
 
     def read(self, ink: npt.NDArray[np.int64], drawn: Bits) -> Bits:
         """The next pixels (n,), given their counts of ink: stored ones, then those in `drawn`."""
@@ -164,8 +165,8 @@ def known_ink(model: Model, fields: Bits, z: Integers) -> npt.NDArray[np.int64]:
     return in_pieces(PIECE, piece, fields, z)
 
 
-def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.NDArray[np.bool_]) -> bytes:
-    """Range-codes the pixels of all fields given their latents, as `decode_fields` reads them."""
+def write_pixels(model: Model, codes: Sequence[Code], lead: int, fields: Bits, inside: npt.NDArray[np.bool_]) -> Stream:
+    """Range-codes the pixels of all fields given their latents, as `decode_fields` reads them: `lead` bits, and bytes."""
     encoder = Encoder()
     for start in range(0, len(codes), GROUP):
         coded = [code for code in codes[start : start + GROUP] if not isinstance(code, Blank)]
@@ -173,29 +174,35 @@ def write_pixels(model: Model, codes: Sequence[Code], fields: Bits, inside: npt.
             continue
         inked = [start + i for i, code in enumerate(codes[start : start + GROUP]) if not isinstance(code, Blank)]
         _put_pixels(encoder, known_ink(model, fields[inked], _values(model, coded)), fields[inked], inside[inked])
-    return encoder.finish()
+    return encoder.finish(lead)
 
 
 def write_shortest(
-    model: Model, codes: Sequence[Number | Lattice], sizes: Sequence[int], field: Bits, inside: npt.NDArray[np.bool_]
-) -> tuple[int, bytes]:
-    """The code (its index) whose `size`, in bytes, and pixels are shortest together, and the pixels (1, 28, 28) given it.
+    model: Model,
+    codes: Sequence[Number | Lattice],
+    sizes_bits: npt.NDArray[np.int64],
+    field: Bits,
+    inside: npt.NDArray[np.bool_],
+) -> tuple[int, Stream]:
+    """The code (its index) that with the pixels of a field (1, 28, 28) makes the fewest bytes, and their stream.
 
-    They are tried in the order of the bytes that their information needs: a stream takes no more, and at best one less.
+    `sizes_bits` are those of the codes. They are tried in the order of the bytes that they and the pixels' information
+    need: it takes no more, and at best one less.
     """
     ink = known_ink(model, field.repeat(len(codes), axis=0), _values(model, codes))
     counts = np.where(field.reshape(1, -1) == 1, ink, (1 << COUNT_BITS) - ink)
-    needed_bits = (code_length_bits(counts) * inside.reshape(1, -1)).sum(axis=1)
-    needed = np.array(sizes) + np.ceil(needed_bits / 8).astype(np.int64)
-    best, shortest, stored = 0, 1 << 62, b""
+    pixel_bits = (code_length_bits(counts) * inside.reshape(1, -1)).sum(axis=1)
+    needed = np.ceil((sizes_bits + pixel_bits) / 8).astype(np.int64)
+    best, shortest, stream = 0, 1 << 62, Stream(b"")
     for index in np.argsort(needed, kind="stable").tolist():
         if needed[index] > shortest:
             break
         encoder = Encoder()
         _put_pixels(encoder, ink[index : index + 1], field, inside)
-        if sizes[index] + len(pixels := encoder.finish()) < shortest:
-            best, shortest, stored = index, sizes[index] + len(pixels), pixels
-    return best, stored
+        tried = encoder.finish(int(-sizes_bits[index] % 8))
+        if (size := -(-int(sizes_bits[index]) // 8) + len(tried.rest)) < shortest:
+            best, shortest, stream = index, size, tried
+    return best, stream
 
 
 def _values(model: Model, codes: Sequence[Number | Lattice]) -> Integers:
