@@ -35,7 +35,7 @@ class ModelConfig:
     latents: 0 leaves z away, and the PixelCNN alone (the paper's Unconditional Decoder). posterior: `gaussian`, or `iaf`
     (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`. decoder: `pixelcnn`, or
     `factorised`, pixels independent given z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual
-    blocks of encoder and decoder, in training only.
+    blocks of encoder and decoder, in training only; dense_dropout: likewise, of what enters their largest matrices.
 
     Raises:
         ConfigError: a choice is none of these.
@@ -58,6 +58,7 @@ class ModelConfig:
     mixtures: int = 8
     flow_steps: int = 4
     dropout: float = 0.0
+    dense_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():

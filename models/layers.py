@@ -112,10 +112,17 @@ def depth_to_space(x: Tensor) -> Tensor:
     return x.reshape(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, c // 4, 2 * h, 2 * w)
 
 
-def dropped(x: Tensor, dropout: float) -> Tensor:
-    """x with each element zero with the probability `dropout`, to 1/256, and the others scaled to keep the mean."""
-    least = round(256 * dropout)
-    return x * (_random_bytes(x.detach()) >= least) * (256 / (256 - least))
+class Dropout(nn.Module):
+    """In training, each element becomes zero with that probability, to 1/256, and the others are scaled to keep the mean."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.least = round(256 * probability)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.least):
+            return x
+        return x * (_random_bytes(x.detach()) >= self.least) * (256 / (256 - self.least))
 
 
 @torch.library.custom_op("vlae_codec::random_bytes", mutates_args=())
@@ -139,13 +146,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, first: Conv | CausalConv, second: Conv, dropout: float = 0.0) -> None:
         super().__init__()
-        self.first, self.second, self.dropout = first, second, dropout
+        self.first, self.second, self.dropout = first, second, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = elu(self.first(elu(x)))
-        if self.dropout and self.training:
-            h = dropped(h, self.dropout)
-        y: Tensor = self.second(h)
+        y: Tensor = self.second(self.dropout(elu(self.first(elu(x)))))
         return x + y
 
 

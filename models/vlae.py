@@ -19,7 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .layers import CausalConv, Conv, Linear, ResidualBlock, depth_to_space, elu, residual_stack, space_to_depth
+from .layers import (
+    CausalConv,
+    Conv,
+    Dropout,
+    Linear,
+    ResidualBlock,
+    depth_to_space,
+    elu,
+    residual_stack,
+    space_to_depth,
+)
 from .priors import InverseFlow, build_prior
 
 SIDE = 28
@@ -35,6 +45,7 @@ class Encoder(nn.Module):
         self.top = residual_stack(c.channels, c.blocks, c.dropout)
         self.down = Conv(c.channels, c.bottom_channels, stride=2)
         self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks, c.dropout)
+        self.dropout = Dropout(c.dense_dropout)
         self.dense = Linear(c.bottom_channels * _BOTTOM**2, c.dense)
         self.posterior = Linear(c.dense, 2 * latents, init_scale=0.1)
 
@@ -45,7 +56,7 @@ class Encoder(nn.Module):
         """What the posterior is read from: (B, dense)."""
         h = self.top(self.input(space_to_depth(x)))
         h = self.bottom(self.down(elu(h)))
-        return elu(self.dense(elu(h).flatten(1)))
+        return elu(self.dense(self.dropout(elu(h).flatten(1))))
 
     def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """mu, log_sigma of the features."""
@@ -60,6 +71,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.bottom_shape = (c.bottom_channels, _BOTTOM, _BOTTOM)
         self.dense = Linear(latents, c.dense)
+        self.dropout = Dropout(c.dense_dropout)
         self.expand = Linear(c.dense, c.bottom_channels * _BOTTOM**2)
         self.bottom = residual_stack(c.bottom_channels, c.bottom_blocks, c.dropout)
         self.up = Conv(c.bottom_channels, 4 * c.channels, kernel=1)
@@ -67,7 +79,7 @@ class Decoder(nn.Module):
         self.output = Conv(c.channels, 4 * c.pixel_channels, kernel=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.expand(elu(self.dense(z))).view(-1, *self.bottom_shape)
+        h = self.expand(self.dropout(elu(self.dense(z)))).view(-1, *self.bottom_shape)
         h = self.up(elu(self.bottom(h)))
         h = self.top(depth_to_space(h))
         return depth_to_space(self.output(elu(h)))

@@ -15,7 +15,7 @@ from vlae_codec.models import config as configs
 from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
-from vlae_codec.models.layers import depth_to_space, dropped, elu, initialise_from, space_to_depth
+from vlae_codec.models.layers import Dropout, depth_to_space, elu, initialise_from, space_to_depth
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
 
@@ -294,8 +294,9 @@ def test_mirrored_training_sees_images_and_their_mirror_images(data_folder, tmp_
     assert 50 < sum(turned) < 150
 
 
-def test_dropout_is_for_training_only(fields):
-    model = VLAE(dataclasses.replace(SMALL, dropout=0.5))
+@pytest.mark.parametrize("where", ["dropout", "dense_dropout"])
+def test_dropout_is_for_training_only(fields, where):
+    model = VLAE(dataclasses.replace(SMALL, **{where: 0.5}))
     x, noise = torch.from_numpy(fields[:10, None].astype(np.float32)), torch.randn(10, 7)
     assert not torch.equal(model(x, noise)[0], model(x, noise)[0])
     model.eval()
@@ -305,16 +306,17 @@ def test_dropout_is_for_training_only(fields):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_dropout_zeroes_its_share_and_keeps_the_mean(compiled):
     x = torch.ones(64, 16, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
-    function = torch.compile(dropped) if compiled else dropped
+    layer = Dropout(0.25)
+    function = torch.compile(layer) if compiled else layer
     torch.manual_seed(1)
-    y = function(x, 0.25)
+    y = function(x)
     y.sum().backward()
     assert torch.equal(x.grad, y)
     assert y.detach().unique().tolist() == pytest.approx([0.0, 256 / 192])
     assert abs(float(y.detach().mean()) - 1) < 0.01
     torch.manual_seed(1)
-    assert torch.equal(function(x, 0.25), y)
-    assert not torch.equal(function(x, 0.25), y)
+    assert torch.equal(function(x), y)
+    assert not torch.equal(function(x), y)
 
 
 SYSTEMS = {
