@@ -149,10 +149,12 @@ class Search:
                 code(row, column), rate_bits, pixel_bits, float(kl_bits[row]), int(differing[row]), runners_up
             )
 
-        near = total <= total.min(axis=1, keepdims=True) + (-1.0 if self.lossy else _RUNNERS_UP_BITS)
+        def runners_up(row: int) -> tuple[Choice, ...]:
+            near = int((total[row] <= total[row].min() + _RUNNERS_UP_BITS).sum())
+            return tuple(choice(row, column) for column in total[row].argsort(kind="stable").tolist()[1:near])
+
         for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
-            others = [other for other in total[row].argsort().tolist() if near[row, other] and other != column]
-            choices[place] = choice(row, column, tuple(choice(row, other) for other in others))
+            choices[place] = choice(row, column, () if self.lossy else runners_up(row))
         return choices
 
 
