@@ -31,7 +31,7 @@ from .network import Bits, in_coding_order
 from .posterior import Posterior
 from .prior import Conditional
 from .search import Search
-from .texture import known_ink
+from .texture import known_ink, pixel_bits, shown_counts
 
 _START_EFFORT = 0
 _HALF = 1 << COUNT_BITS - 1
@@ -161,7 +161,7 @@ class Coder:
             self._push_pixels(*one, ink)
         with self.tally.counting("start_bits", self.stack):
             self._push_code(search.prefix, code)
-        return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(), _distortion_bits(*one, ink))
+        return Costs(np.array([self.stack.bits - before]), posterior.rate_bits(), pixel_bits(ink, *one))
 
     def pop_first(self, inside: Inside) -> Bits:
         """The inverse of `push_first`."""
@@ -240,8 +240,7 @@ class Coder:
         ink = np.stack([self._ink(fields, k) for k in every])
         p = np.stack([self._prior_counts(k) for k in every])
         cells = np.stack([self._cell(k) for k in every])  # (N, D, B, 1)
-        shown = np.where(fields.reshape(ink.shape[1:]) == 1, ink, (1 << COUNT_BITS) - ink)
-        shown = np.where(inside.reshape(ink.shape[1:]), shown, 1 << COUNT_BITS)  # (N, B, 784)
+        shown = shown_counts(ink, fields, inside)  # (N, B, 784)
         chosen_p = np.take_along_axis(p, cells, axis=3)[..., 0]  # (N, D, B)
         chosen_q = np.take_along_axis(np.broadcast_to(q, p.shape), cells, axis=3)[..., 0]
         logs = log2_counts(shown).sum(axis=2) + (log2_counts(chosen_p) - log2_counts(chosen_q)).sum(axis=1)
@@ -321,13 +320,6 @@ def _with_picked(others: list[Latents], k: Latents, chosen: npt.NDArray[np.int64
     place = number - (number > chosen)  # (N, B); of the chosen one it is not used
     behind = np.stack([*others, k])[np.minimum(place, len(others)), np.arange(len(k))]
     return [*np.where((number == chosen)[..., None], k, behind)]
-
-
-def _distortion_bits(fields: Bits, inside: Inside, ink: Counts) -> Floats:
-    """-log2 p(x|z) from counts of ink (B, 784): (B,)."""
-    costs = code_length_bits(np.where(fields.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink))
-    bits: Floats = (costs * inside.reshape(ink.shape)).sum(axis=1)
-    return bits
 
 
 def kind_counts(count: int, counted: Counted) -> Counts:

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from . import latents
 from .cells import Latents as Coordinates
 from .codebook import Progress, Size, rank
-from .fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
+from .fixed import Integers, code_length_bits, ink_counts
 from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model
 from .network import Bits
 from .posterior import Posterior
-from .texture import DRAW_PIECE, GROUP, PIECE, Sampling, field_words, sample_fields
+from .texture import DRAW_PIECE, GROUP, PIECE, Sampling, field_words, pixel_bits, sample_fields
 from .threads import in_pieces
 from .words import codeword_words
 
@@ -45,7 +45,7 @@ class Effort(NamedTuple):
 
 
 EFFORTS = (
-    Effort(Size(12), 2, 0.5),
+    Effort(Size(12), 2, 0.0),
     Effort(Size(14), 4, 0.5),
     Effort(Size(16), 8, 0.5),
     Effort(Size(17), 12, 0.5),
@@ -203,10 +203,7 @@ def distortion_bits(
     """-log2 p(x|z) over the pixels inside, for fields (B, 28, 28) and lattice coordinates (B, D): (B,) bits."""
 
     def piece(bits: Bits, mask: npt.NDArray[np.bool_], z: Integers) -> npt.NDArray[np.float64]:
-        ink = ink_counts(model.pixels.logits(bits, model.decoder(z)))
-        counts = np.where(bits.reshape(ink.shape) == 1, ink, (1 << COUNT_BITS) - ink)
-        costs: npt.NDArray[np.float64] = (code_length_bits(counts) * mask.reshape(ink.shape)).sum(axis=1)
-        return costs
+        return pixel_bits(ink_counts(model.pixels.logits(bits, model.decoder(z))), bits, mask)
 
     return in_pieces(PIECE, piece, fields, inside, model.prior.values(k))
 

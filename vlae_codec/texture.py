@@ -165,6 +165,18 @@ def known_ink(model: Model, fields: Bits, z: Integers) -> npt.NDArray[np.int64]:
     return in_pieces(PIECE, piece, fields, z)
 
 
+def shown_counts(ink: npt.NDArray[np.int64], fields: Bits, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Counts of what fields (B, 28, 28) show, where counts of ink are (..., B, 784); all 2^24 for pixels outside."""
+    bits, mask = fields.reshape(len(fields), -1), inside.reshape(len(inside), -1)
+    return np.where(mask, np.where(bits == 1, ink, (1 << COUNT_BITS) - ink), 1 << COUNT_BITS)
+
+
+def pixel_bits(ink: npt.NDArray[np.int64], fields: Bits, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """-log2 p(x|z) over the pixels inside, from counts of ink (..., B, 784): (..., B)."""
+    bits: npt.NDArray[np.float64] = code_length_bits(shown_counts(ink, fields, inside)).sum(axis=-1)
+    return bits
+
+
 def write_pixels(model: Model, codes: Sequence[Code], lead: int, fields: Bits, inside: npt.NDArray[np.bool_]) -> Stream:
     """Range-codes the pixels of all fields given their latents, as `decode_fields` reads them: `lead` bits, and bytes."""
     encoder = Encoder()
@@ -190,9 +202,7 @@ def write_shortest(
     need: it takes no more, and at best one less.
     """
     ink = known_ink(model, field.repeat(len(codes), axis=0), _values(model, codes))
-    counts = np.where(field.reshape(1, -1) == 1, ink, (1 << COUNT_BITS) - ink)
-    pixel_bits = (code_length_bits(counts) * inside.reshape(1, -1)).sum(axis=1)
-    needed = np.ceil((sizes_bits + pixel_bits) / 8).astype(np.int64)
+    needed = np.ceil((sizes_bits + pixel_bits(ink, field, inside)) / 8).astype(np.int64)
     best, shortest, stream = 0, 1 << 62, Stream(b"")
     for index in np.argsort(needed, kind="stable").tolist():
         if needed[index] > shortest:
