@@ -3,7 +3,8 @@
     python benchmarks/reproduce.py --data DIR                # what is missing, in order; stops and resumes
     python benchmarks/reproduce.py --data DIR --only plain-vae
 
-Each experiment becomes a run in `runs/NAME` and `results/systems/NAME.json`; then `results_page.py` makes RESULTS.md.
+Each experiment becomes a run in `runs/NAME`, each system a `results/systems/NAME.json`; `results_page.py` makes RESULTS.md
+of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
 from vlae_codec.models.config import Config
-from vlae_codec.models.evaluate import Evaluator, binarised, standard_error
+from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_in
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000
@@ -33,7 +34,7 @@ _KEPT = ("epoch", "seconds", "train_elbo_nats", "train_kl_nats", "valid_elbo_nat
 
 @click.command()
 @click.option("--data", "folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
-@click.option("--only", multiple=True, type=click.Choice(sorted(SYSTEMS)), help="This experiment; may be repeated.")
+@click.option("--only", multiple=True, type=click.Choice(sorted(SYSTEMS)), help="This system; may be repeated.")
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--no-training", is_flag=True, help="Only measure, again, the runs that have ended.")
 def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: bool) -> None:
@@ -41,7 +42,8 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
     if threads:
         torch.set_num_threads(threads)
     for name in only or [name for name in SYSTEMS if read(name) is None]:
-        config, run = configs.load(configs.locate(Path(name))), RUNS / name
+        experiment = SYSTEMS[name].experiment
+        config, run = configs.load(configs.locate(Path(experiment))), RUNS / experiment
         if not no_training:
             click.echo(f"{name}: training")
             train.train(config, run, folder, threads=threads, report=click.echo)
@@ -56,10 +58,10 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
 
 def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
-    history, name = train.rounds(run), config.data.name
+    history, name = train.rounds(run), system.on or config.data.name
     trained = history[-1][1]
     images = data.load(name, ["test"], folder)
-    store = run / f"evaluation-step{trained.step}-test-{len(images)}"
+    store = store_in(run, trained.step, name, "test", len(images))
     evaluator = Evaluator(trained.model)
     found = evaluator.figures(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
     x = binarised(images)
@@ -75,7 +77,7 @@ def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
         **found.as_dict(),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
-        "curve": curve(run),
+        "curve": [] if system.on else curve(run),
         "sheet": {
             "originals": pack_fields(shown),
             "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],

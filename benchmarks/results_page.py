@@ -74,7 +74,7 @@ def section(data_set: DataSet) -> str:
     header = ["system", "epochs", "hours", "NLL", "4096", "−ELBO", "KL", "KL, bits", "distortion", "read", "paper: NLL"]
     rows = [row(system) for system in data_set.systems]
     rows += [[f"*published: {name}*"] + [""] * 9 + [nats] for name, nats in data_set.published]
-    known = [table for system in data_set.systems if (table := read(system.experiment)) and table["reading"]]
+    known = [table for system in data_set.systems if (table := read(system.name)) and table["reading"]]
     right = f"Originals read right: {known[0]['reading']['originals_right']:.1%}." if known else ""
     notes = " ".join(filter(None, (data_set.note, right)))
     return "\n\n".join(filter(None, (f"## {data_set.title}", notes, markdown(header, rows)))) + "\n"
@@ -83,7 +83,7 @@ def section(data_set: DataSet) -> str:
 def row(system: System) -> list[str]:
     """One system of a table."""
     paper = "" if system.paper_nats is None else f"{system.paper_nats:.2f}"
-    found = read(system.experiment)
+    found = read(system.name)
     if found is None:
         epochs = configs.load(configs.locate(Path(system.experiment))).train.epochs
         return [system.what, str(epochs), *["–"] * 8, paper]
@@ -147,8 +147,8 @@ def pictures() -> str:
         if (FIGURES / name).exists():
             lines += [f"{caption}:", "", f"![{caption}](docs/figures/{name})", ""]
     for system in SYSTEMS.values():
-        if system.resampled and read(system.experiment):
-            name = system.experiment
+        if system.resampled and read(system.name):
+            name = system.name
             lines += [
                 f"**{name}** ({system.what}): originals, each beside two re-samplings; then samples of the prior.",
                 "",
@@ -206,10 +206,10 @@ def _curves(found: dict[str, Table]) -> bytes:
     panels = figure.subplots(2, 2).flat
     for axes, data_set in zip(panels, DATA_SETS, strict=True):
         for system in data_set.systems:
-            curve = found.get(system.experiment, {}).get("curve", [])
+            curve = found.get(system.name, {}).get("curve", [])
             values = [(line["epoch"], line.get("valid_elbo_nats", line["train_elbo_nats"])) for line in curve]
             if values:
-                axes.plot(*np.transpose(values), lw=1, label=system.experiment)
+                axes.plot(*np.transpose(values), lw=1, label=system.name)
         axes.set(title=data_set.title, xlabel="epoch", ylabel="ELBO, nats")
         if axes.lines:
             last = [line.get_ydata()[-1] for line in axes.lines]

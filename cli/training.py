@@ -43,6 +43,9 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 @click.argument("run", type=options.FOLDER)
 @_DATA
 @_DEVICE
+@click.option(
+    "--on", "name", metavar="SET", help="Another data set than the one it was trained on; `data list` shows them."
+)
 @click.option("--part", default="test", show_default=True, help="Part of the data set.")
 @click.option("--images", type=click.IntRange(1), help="Only a fixed random part of this many.")
 @click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Importance samples.")
@@ -59,6 +62,7 @@ def evaluate(
     run: Path,
     data_folder: Path,
     device: str,
+    name: str | None,
     part: str,
     images: int | None,
     samples: int,
@@ -74,17 +78,17 @@ def evaluate(
     """
     _need_torch()
     from vlae_codec.models import data
-    from vlae_codec.models.evaluate import Evaluator
+    from vlae_codec.models.evaluate import Evaluator, store_in
     from vlae_codec.models.train import load_average
 
     if out:
         check_free(out, force)
     trained = load_average(run)
-    name = trained.config.data.name
+    name = name or trained.config.data.name
     chosen = data.load(name, [part], data_folder)
     if images:
         chosen = data.shuffled_part(chosen, images, seed=0)
-    store = run / f"evaluation-step{trained.step}-{part}-{len(chosen)}"
+    store = store_in(run, trained.step, name, part, len(chosen))
     progress = ProgressLine(quiet=False)
 
     def report(done: int, total: int) -> None:

@@ -186,6 +186,11 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
     return data.binarise(images, np.random.default_rng(0))
 
 
+def store_in(run: Path, step: int, name: str, part: str, images: int) -> Path:
+    """Where the unfinished evaluation of a run after `step` steps is kept: the beginning of a path in its folder."""
+    return run / f"evaluation-step{step}-{name}-{part}-{images}"
+
+
 def _named(store: Path | None, suffix: str) -> Path | None:
     return store.with_name(f"{store.name}-{suffix}.npz") if store else None
 

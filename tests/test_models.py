@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -214,6 +215,22 @@ def test_a_stopped_run_resumes_to_the_same_weights(data_folder, tmp_path, monkey
         assert torch.equal(one, other)
     assert len((tmp_path / "parts" / "log.jsonl").read_text().splitlines()) == 3
     assert train.load_average(tmp_path / "parts").config == schedule()
+
+
+def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, fields, run):
+    np.savez(data_folder / "mnist_gray.npz", test_x=np.where(fields, 127, 0).astype(np.uint8))
+    folder = tmp_path / "run"
+    train.train(schedule(epochs=1), folder, data_folder, report=lambda _: None)
+
+    def figures(*arguments):
+        return json.loads(run("evaluate", folder, "--data", data_folder, "--samples", 2, "--json", *arguments).stdout)
+
+    own, other = figures(), figures("--on", "mnist_gray")
+    assert [(table["data"], table["images"]) for table in (own, other)] == [("mnist_static", 50), ("mnist_gray", 100)]
+    assert own["elbo_nats"] != other["elbo_nats"]
+    assert own == figures()  # each resumes its own
+    assert other == figures("--on", "mnist_gray")
+    run("evaluate", folder, "--data", data_folder, "--on", "cifar", expect=1)
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
