@@ -76,7 +76,7 @@ def packed(model: models.Model, drawings: list[pixels.Drawing], settings: Settin
     total_bits = 8 * len(file.getvalue())
     assert abs(sum(ledger.bits.values()) - total_bits) < 1e-3
     return {
-        "chunk": settings.chunk,
+        "chunk": settings.chunk_images,
         "ordered": settings.ordered,
         "samples": settings.samples,
         "bytes": total_bits // 8,

@@ -40,8 +40,9 @@ _JOBS = click.option(
 @click.option("-o", "--output", "out", metavar="FILE", help="The archive; - is stdout.  [default: SOURCE.vlz]")
 @click.option("--lossless/--lossy", default=True, show_default=True, help="Every pixel, or structure only.")
 @click.option("--unordered", is_flag=True, help="Order and names do not matter: saves log2(n!) bits.")
-@click.option("--chunk", type=click.IntRange(1, archive.LARGEST_CHUNK), default=CHUNK, show_default=True,
-              help="Images that are coded together; one image is taken out at the price of its chunk.")  # fmt: skip
+@click.option("--chunk", type=click.IntRange(1, archive.LARGEST_CHUNK),
+              help="Images that are coded together; one image is taken out at the price of its chunk.  "
+              f"[default: {CHUNK}; with --unordered, as many as there are]")  # fmt: skip
 @click.option("--effort", type=click.IntRange(0, 9),
               help="Lossless: 2^EFFORT samples of the posterior for each image, at most 32.  [default: 0]  Lossy: size of "
               f"the search.  [default: {DEFAULT_EFFORT}]")  # fmt: skip
@@ -56,7 +57,7 @@ def pack(
     out: str | None,
     lossless: bool,
     unordered: bool,
-    chunk: int,
+    chunk: int | None,
     effort: int | None,
     threshold: int | None,
     jobs: int | None,

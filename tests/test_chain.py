@@ -13,7 +13,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlae_codec import bitsback, chain, latents
+from vlae_codec import bitsback, chain, latents, network
 from vlae_codec import model as models
 from vlae_codec.bitsback import Counted, Kind
 from vlae_codec.entropy import Stack
@@ -102,6 +102,22 @@ def pop_some(stack, slow, kind, rng):
             slow.push(symbol, row)
 
     return undo
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+@pytest.mark.parametrize("raw", [0, 5000])
+def test_bytes_that_claim_too_many_fields_are_refused_after_the_first_batches(tiny, samples, raw, monkeypatch):
+    drawn, draw = [], network.PixelCNN.draw
+
+    def counting(self, context, decide):
+        drawn.append(len(context))
+        return draw(self, context, decide)
+
+    monkeypatch.setattr(network.PixelCNN, "draw", counting)
+    inside = np.ones((5000, 28, 28), np.bool_)
+    with pytest.raises(FormatError, match="ends before"):
+        chain.pop(tiny, b"\1\2\3\4\5\6\7\x08", Counted(min(1, 5000 - raw), 0, raw), inside, samples=samples)
+    assert sum(drawn) <= 128
 
 
 KINDS = st.sampled_from(["uniform", "bits", "symbols"])

@@ -328,13 +328,16 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] |
 
 
 def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
-    """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length."""
-    found, offset = [], 0
+    """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length.
+
+    Long heads are looked for behind a number of markers in proportion to the file: one full of markers takes no longer.
+    """
+    found, offset, spare = [], 0, 16 + (size >> 16)
     while (offset := _find(file, offset, size)) < size:
         try:
-            head, head_bytes = _head_at(file, offset)
+            head, head_bytes = _head_at(file, offset, long=spare > 0)
         except FormatError:
-            offset += 1
+            offset, spare = offset + 1, spare - 1
             continue
         length = head_bytes + head.payload_bytes + _CHECK_BYTES
         found.append(Place(offset, length, head.first, head.images))
@@ -348,7 +351,7 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     return places[:-1]
 
 
-def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 20) -> int:
+def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 16) -> int:
     """The next marker of a chunk from `offset` on; `size` if there is none."""
     while offset < size:
         found = _read(file, offset, block + len(CHUNK_MARKER) - 1).find(CHUNK_MARKER)
@@ -358,11 +361,13 @@ def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 20) -> int:
     return size
 
 
-def _head_at(file: BinaryIO, offset: int) -> tuple[Head, int]:
-    """The head that begins at an offset, and its length: most are short."""
+def _head_at(file: BinaryIO, offset: int, long: bool = True) -> tuple[Head, int]:
+    """The head that begins at an offset, and its length: most are short; others are looked for on demand."""
     try:
         return _parse_head(_read(file, offset, _SHORT_HEAD))
     except FormatError:
+        if not long:
+            raise
         return _parse_head(_read(file, offset, _LARGEST_HEADER))
 
 
@@ -375,26 +380,36 @@ def _parse_head(data: bytes) -> tuple[Head, int]:
         number, at = read_varint(data, at)
         numbers.append(number)
     forms = []
-    for _ in range(min(numbers[4], len(data))):
+    for _ in range(_bounded(numbers[4])):
         form, at = _read_format(data, at)
         forms.append(form)
     length, at = read_varint(data, at)
-    pairs = []
-    for _ in range(min(length, len(data))):
+    runs = []
+    for _ in range(_bounded(length)):
         form_number, at = read_varint(data, at)
         count, at = read_varint(data, at)
-        pairs.append((form_number, count))
+        if form_number >= len(forms):
+            raise FormatError("a chunk of the archive names a size that it does not have: it is damaged")
+        runs.append((forms[form_number], count))
     length, at = read_varint(data, at)
     text, at = data[at : at + length], at + length
     payload_bytes, at = read_varint(data, at)
     read_checked(data, at, "chunk")
-    if any(form_number >= len(forms) for form_number, _ in pairs):
-        raise FormatError("a chunk of the archive names a size that it does not have: it is damaged")
-    runs = tuple((forms[form_number], count) for form_number, count in pairs)
-    head = Head(numbers[0], _read_names(text), runs, Counted(*numbers[1:4]), payload_bytes)
+    head = Head(numbers[0], _read_names(text), tuple(runs), Counted(*numbers[1:4]), payload_bytes)
     if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK:
         raise FormatError(f"a chunk of the archive claims {head.images} images of {head.fields} fields: it is damaged")
     return head, at + _CHECK_BYTES
+
+
+def _bounded(count: int) -> int:
+    """A number of sizes, or of runs of images of one size, if a chunk may have so many.
+
+    Raises:
+        FormatError: it may not.
+    """
+    if count > LARGEST_CHUNK:
+        raise FormatError(f"a chunk of the archive claims {count} sizes or runs: it is damaged")
+    return count
 
 
 def _read_names(text: bytes) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ class Coder:
             chosen = self.stack.pop_symbols(trials.counts) if samples > 1 else np.zeros(len(fields), np.int64)
             for k in reversed(_others(every, chosen)):
                 self._push_cells(k, q)
+            if self.stack.exhausted:  # as `pop_batch` will ask
+                return Costs.joined([])
         rows = np.arange(len(fields))
         with self.tally.counting("pixel_bits", self.stack):
             self._push_pixels(fields, inside, trials.ink[chosen, rows])
@@ -175,9 +177,16 @@ class Coder:
             self.stack.push_bits(fields[inside], np.full(int(inside.sum()), _HALF))
 
     def pop_raw(self, inside: Inside) -> Bits:
-        """The inverse of `push_raw`."""
+        """The inverse of `push_raw`.
+
+        Raises:
+            FormatError: the stack holds less.
+        """
+        count = int(inside.sum())
+        if count > self.stack.bits:
+            raise _too_short()
         fields = np.zeros(inside.shape, np.uint8)
-        fields[inside] = self.stack.pop_bits(np.full(int(inside.sum()), _HALF))
+        fields[inside] = self.stack.pop_bits(np.full(count, _HALF))
         return fields
 
     def push_kinds(self, kinds: npt.NDArray[np.int64], counted: Counted) -> None:
@@ -262,7 +271,11 @@ class Coder:
         self.stack.push_bits(in_coding_order(fields)[mask], in_coding_order(ink)[mask])
 
     def _pop_pixels(self, k: Latents, inside: Inside) -> Bits:
-        """The inverse of `_push_pixels`."""
+        """The inverse of `_push_pixels`.
+
+        Raises:
+            FormatError: the stack held less, so that what was popped is nobody's: a few bytes cannot claim many fields.
+        """
         mask = in_coding_order(inside)
 
         def decide(step: slice, logits: Integers) -> Bits:
@@ -270,7 +283,10 @@ class Coder:
             drawn[mask[step]] = self.stack.pop_bits(ink_counts(logits)[mask[step]])
             return drawn
 
-        return self.model.pixels.draw(self.model.decoder(self.model.prior.values(k)), decide)
+        fields = self.model.pixels.draw(self.model.decoder(self.model.prior.values(k)), decide)
+        if self.stack.exhausted:
+            raise _too_short()
+        return fields
 
     def _push_code(self, prefix: PrefixCode, code: Number | Lattice) -> None:
         """A number or lattice coordinates, at the length that they have in a single file."""
@@ -306,6 +322,10 @@ class Trials:
     p: Counts
     counts: Counts
     costs: Costs
+
+
+def _too_short() -> FormatError:
+    return FormatError("a chain ends before the fields that the archive claims: the file is damaged")
 
 
 def _others(every: list[Latents], chosen: npt.NDArray[np.int64]) -> list[Latents]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import archive, chain, latents, pixels
-from .archive import MOST_SAMPLES, Format, Head, Header, Place
+from .archive import LARGEST_CHUNK, MOST_SAMPLES, Format, Head, Header, Place
 from .bitsback import Counted, Inside, Tally
 from .errors import FormatError, ImageError, VlaeError
 from .jobs import Done
@@ -69,7 +69,7 @@ class Ledger:
 @dataclass(frozen=True)
 class Settings:
     """How chunks are coded. `effort`, 0..9: of a lossy archive the size of the search; of a lossless one, 2^effort samples
-    of q for each field, at most 32.
+    of q for each field, at most 32. `chunk`: the most images of one; if not given, CHUNK, or of a set as many as may be.
 
     Raises:
         ValueError: a set without order is to be lossy.
@@ -78,7 +78,12 @@ class Settings:
     lossless: bool = True
     ordered: bool = True
     effort: int | None = None
-    chunk: int = CHUNK
+    chunk: int | None = None
+
+    @property
+    def chunk_images(self) -> int:
+        """The most images of a chunk."""
+        return min(self.chunk or (CHUNK if self.ordered else LARGEST_CHUNK), LARGEST_CHUNK)
 
     @property
     def samples(self) -> int:

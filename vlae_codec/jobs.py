@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from typing import Any
 
 from .codebook import Progress
@@ -36,12 +37,14 @@ class Report:
 def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Done) -> Iterator[Any]:
     """work(shared, item, done) of all items, in order, by `jobs` processes; items are taken a few ahead.
 
-    With one job all is done here, on all cores. An item has `images`, how many it stands for.
+    With one job, or one item, all is done here, on all cores. An item has `images`, how many it stands for.
 
     Raises:
         VlaeError: a process died.
     """
-    if jobs == 1:
+    rest = iter(items)
+    items = chain(ahead := list(islice(rest, 2)), rest)
+    if jobs == 1 or len(ahead) < 2:
         for item in items:
             yield work(shared, item, report)
         return

@@ -258,7 +258,9 @@ def _archives(
         notes.append("No archive without order: that needs images of one size and look, 28x28 at most.")
     lossy = Settings(lossless=False, effort=settled.effort, chunk=min(count, CHUNK))
     entry, columns["archive_lossy_bits"] = _archive(model, drawings, lossy, settled.jobs, progress)
-    notes.append(f"“In an archive”: with {usual:,} images together, lossless, and {lossy.chunk:,}, lossy, order kept.")
+    notes.append(
+        f"“In an archive”: with {usual:,} images together, lossless, and {lossy.chunk_images:,}, lossy, order kept."
+    )
     return [*found, entry]
 
 
@@ -267,18 +269,20 @@ def _archive(
 ) -> tuple[Archive, Column]:
     """One archive: its entry in a measurement, and what each image costs in it (nothing of use if order is lost)."""
     kind, order = "lossless" if settings.lossless else "lossy", "kept" if settings.ordered else "given up"
-    what = f"{kind} archive, {settings.chunk:,} images together, order {order}, {settings.samples} samples an image"
+    what = (
+        f"{kind} archive, {settings.chunk_images:,} images together, order {order}, {settings.samples} samples an image"
+    )
     told = _staged(progress, what)
     out = io.BytesIO()
     ledger = packing.pack([Memory(drawings)], out, model, settings, jobs=jobs, progress=told)
     total_bits = 8 * len(out.getvalue())
     assert abs(sum(ledger.bits.values()) - total_bits) < 1e-3
     restored = _unpacked(model, out, jobs, told)
-    _check(_as_promised(restored, drawings, settings), f"the {kind} archive of {settings.chunk} images together")
+    _check(_as_promised(restored, drawings, settings), f"the {kind} archive of {settings.chunk_images} images together")
     entry = {
         "kind": kind,
         "order": "kept" if settings.ordered else "unordered",
-        "chunk": settings.chunk,
+        "chunk": settings.chunk_images,
         "samples": settings.samples,
         "bytes": total_bits // 8,
         "bits_per_image": total_bits / len(drawings),

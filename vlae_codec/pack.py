@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from . import archive, chunks
-from .archive import LARGEST_CHUNK, Contents, Header, Place
+from .archive import Contents, Header, Place
 from .chunks import Images, Ledger, Piece, Settings, Stored
 from .codebook import Progress
 from .container import VERSION
@@ -62,7 +62,7 @@ def pack(
     ledger, rows = Ledger(total_bytes=len(header)), []
     ledger.book(header_bits=8 * len(header))
     total = sum(source.count for source in sources)
-    report, jobs = Report("packing", total, progress), max(1, min(jobs, -(-total // _chunk_size(settings))))
+    report = Report("packing", total, progress)
     for made in spread(chunks.make, _cut(sources, settings), (model, settings), jobs, report):
         out.write(made.data)
         rows.append((len(made.data), made.images))
@@ -88,7 +88,7 @@ def unpack(
     Raises:
         ModelError: the archive needs a model that is not known here.
     """
-    shared, jobs = (find(header.model, model), header, sampling), max(1, min(jobs, len(places)))
+    shared = find(header.model, model), header, sampling
     report = Report("unpacking", sum(place.images for place in places), progress)
     yield from spread(chunks.unmake, (_read(file, place) for place in places), shared, jobs, report)
 
@@ -271,15 +271,9 @@ def _forms(sources: Sequence[Source], settings: Settings) -> tuple[Form, ...]:
     return (FilesForm(sum(form.count for form in forms)),)
 
 
-def _chunk_size(settings: Settings) -> int:
-    """The most images of a chunk."""
-    return min(settings.chunk, LARGEST_CHUNK) if settings.ordered else LARGEST_CHUNK
-
-
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
-    """All images, chunk by chunk; a set without order is one chunk as far as it may be."""
-    size = _chunk_size(settings)
-    first, names, drawings, held = 0, list[str](), list[Drawing](), 0
+    """All images, chunk by chunk."""
+    size, first, names, drawings, held = settings.chunk_images, 0, list[str](), list[Drawing](), 0
     for source in sources:
         loose = isinstance(source.form, FilesForm)
         for index, drawing in enumerate(source.drawings(0, source.count)):
