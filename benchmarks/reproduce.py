@@ -22,7 +22,6 @@ from systems import FOLDER, ROOT, SYSTEMS, System, Table, pack_fields, pack_nats
 from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
-from vlae_codec.models.config import Config
 from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_in
 
 RUNS = ROOT / "runs"
@@ -36,30 +35,45 @@ _KEPT = ("epoch", "seconds", "train_elbo_nats", "train_kl_nats", "valid_elbo_nat
 @click.option("--data", "folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
 @click.option("--only", multiple=True, type=click.Choice(sorted(SYSTEMS)), help="This system; may be repeated.")
 @click.option("--threads", type=click.IntRange(1))
-@click.option("--no-training", is_flag=True, help="Only measure, again, the runs that have ended.")
+@click.option("--no-training", is_flag=True, help="Only measure, and only runs that have ended.")
 def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: bool) -> None:
     """Trains and measures what has no figures yet, or what is named."""
     if threads:
         torch.set_num_threads(threads)
     for name in only or [name for name in SYSTEMS if read(name) is None]:
         experiment = SYSTEMS[name].experiment
-        config, run = configs.load(configs.locate(Path(experiment))), RUNS / experiment
         if not no_training:
-            click.echo(f"{name}: training")
-            train.train(config, run, folder, threads=threads, report=click.echo)
-        elif not (run / "checkpoint.pt").exists():
+            train_to_the_end(experiment, folder, threads)
+        elif not has_ended(experiment):
+            click.echo(f"{name}: its training has not ended")
             continue
         click.echo(f"{name}: measuring")
         FOLDER.mkdir(parents=True, exist_ok=True)
-        table = measured(SYSTEMS[name], config, run, folder)
+        table = measured(SYSTEMS[name], RUNS / experiment, folder)
         (FOLDER / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         write_page()
 
 
-def measured(system: System, config: Config, run: Path, folder: Path) -> Table:
+def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None:
+    """Trains an experiment to its end, and before it those from whose weights it starts."""
+    config = configs.load(configs.locate(Path(experiment)))
+    if config.train.initial and not has_ended(config.train.initial):
+        train_to_the_end(config.train.initial, folder, threads)
+    click.echo(f"{experiment}: training")
+    train.train(config, RUNS / experiment, folder, threads=threads, report=click.echo)
+
+
+def has_ended(experiment: str) -> bool:
+    """Whether the run of an experiment has come to the end of its schedule."""
+    epochs, run = configs.load(configs.locate(Path(experiment))).train.epochs, RUNS / experiment
+    return (run / "log.jsonl").exists() and any(line["epoch"] == epochs for line in curve(run))
+
+
+def measured(system: System, run: Path, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
-    history, name = train.rounds(run), system.on or config.data.name
+    history = train.rounds(run)
     trained = history[-1][1]
+    name = system.on or trained.config.data.name
     images = data.load(name, ["test"], folder)
     store = store_in(run, trained.step, name, "test", len(images))
     evaluator = Evaluator(trained.model)

@@ -50,8 +50,8 @@ latents it is exact); ± is its standard error over the images, which mostly say
 told apart by their paired differences, below. "4096" adds the mean paired difference between 4096 and 128 samples on a
 fixed random 1,000 images. −ELBO = KL + distortion. All are in nats unless said otherwise. *Read* is the share of re-
 sampled images (z from the posterior, pixels anew) that a classifier still reads as what they were, out of 1,000; of the
-originals it reads as many as the heading says. Hours are wall-clock hours of one thread, often beside other work. A
-dash: not trained yet.
+originals it reads as many as the heading says. Hours are wall-clock hours of one or two threads, often beside other
+work. A dash: not trained yet.
 """
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vlae_codec.search import DEFAULT_EFFORT
+
 ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
 
@@ -112,7 +114,7 @@ def quality() -> str:
         for row in q["lossy"]
     ]
     exact = [
-        "lossless, effort 5",
+        f"lossless, effort {DEFAULT_EFFORT}",
         f"{theory['negative_elbo_bits']:.1f}",
         f"{lossless['coded_bits']:.1f}",
         f"{lossless['total_bytes']:.2f}",

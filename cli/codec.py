@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ import click
 
 from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
-from vlae_codec.errors import OutputError, VlaeError
+from vlae_codec.codebook import Progress
+from vlae_codec.errors import FormatError, OutputError, VlaeError
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
-from vlae_codec.threads import cores
+from vlae_codec.threads import batches, cores
 from vlae_codec.words import SEED_LIMIT
 
 from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
 from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
 _INPUT = click.Path(path_type=Path, allow_dash=True)
-_BATCH = 256  # images that are coded together; what is done is kept if a later one fails
+_BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most images and fields of a batch; what is done is kept if a later one fails
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,16 +71,28 @@ def compress(
     for image in images:
         with failures.of(image):
             inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
-    report, progress = list[dict[str, Any]](), ProgressLine(quiet)
-    for start in range(0, len(inputs), _BATCH):
-        drawings = {}
-        for image in [*inputs][start : start + _BATCH]:
+    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
+
+    def read() -> Iterator[tuple[Path, pixels.Drawing]]:
+        for image in inputs:
+            drawing = None
             with failures.of(image):
                 picture = pixels.open_picture(read_bytes(image), str(image))
-                drawings[image] = pixels.to_drawing(picture, threshold, exact=lossless)
-        told = progress.part(start, len(inputs)) if len(inputs) > _BATCH else progress
-        encoded = codec.encode([*drawings.values()], model, lossless=lossless, effort=effort, progress=told)
-        for (image, drawing), result in zip(drawings.items(), encoded, strict=True):
+                drawing = pixels.to_drawing(picture, threshold, exact=lossless)
+            if drawing is not None:
+                yield image, drawing
+
+    def fields(one: tuple[Path, pixels.Drawing]) -> int:
+        return math.prod(pixels.grid(*one[1].bits.shape))
+
+    for batch in batches(read(), fields, _BATCH, _BATCH_FIELDS):
+        told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
+        drawings = [drawing for _, drawing in batch]
+        encoded, done = (
+            codec.encode(drawings, model, lossless=lossless, effort=effort, progress=told),
+            done + len(batch),
+        )
+        for (image, drawing), result in zip(batch, encoded, strict=True):
             with failures.of(image):
                 if verify:
                     _verify(result, drawing, model)
@@ -147,32 +161,49 @@ def decompress(
     if seed + (samples or 1) > SEED_LIMIT:
         raise click.UsageError(f"--samples {samples} from seed {seed} on are more than there are seeds")
     failures, targets = _Failures(), Targets(force)
-    inputs: dict[Path, tuple[Path, bytes]] = {}
+    inputs: dict[Path, Path] = {}
     for file in files:
         with failures.of(file):
-            target, data = output_for(file, out, ".png", len(files) > 1), read_bytes(file)
-            inputs[file] = targets.claim(target), data
-    rounds = [
-        _decode(inputs, failures, Sampling(one, temperature), partial, model, ProgressLine(quiet))
-        for one in range(seed, seed + (samples or 1))
-    ]
-    report = []
-    for file, first in rounds[0].items():
-        target = inputs[file][0]
-        with failures.of(file):
-            same = [one[file].drawing for one in rounds]
-            picture = pixels.contact_sheet(pixels.square(same)) if samples else first.picture
-            write(target, pixels.png_bytes(picture) if samples else _as_named(first.drawing, target), force)
-            report.append(
-                {
-                    "input": str(file),
-                    "output": str(target),
-                    "width": picture.width,
-                    "height": picture.height,
-                    "exact_pixels": first.exact_pixels,
-                    "sampled_pixels": first.sampled_pixels,
-                }
-            )
+            inputs[file] = targets.claim(output_for(file, out, ".png", len(files) > 1))
+    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
+    seeds = range(seed, seed + (samples or 1))
+
+    def read() -> Iterator[tuple[Path, bytes]]:
+        for file in inputs:
+            data = None
+            with failures.of(file):
+                data = read_bytes(file)
+            if data is not None:
+                yield file, data
+
+    def fields(one: tuple[Path, bytes]) -> int:
+        try:
+            return container.read_header(one[1])[0].fields * len(seeds)
+        except FormatError:
+            return 1  # to be told of when it is decoded
+
+    for batch in batches(read(), fields, _BATCH, _BATCH_FIELDS):
+        left, rounds = dict(batch), []
+        for one in seeds:
+            told = progress.part(done, len(batch), len(inputs) * len(seeds)) if len(inputs) > 1 else progress
+            rounds.append(_decode(left, failures, Sampling(one, temperature), partial, model, told))
+            done += len(batch)
+        for file, first in rounds[0].items():
+            with failures.of(file):
+                same = [decoded[file].drawing for decoded in rounds]
+                picture = pixels.contact_sheet(pixels.square(same)) if samples else first.picture
+                target = inputs[file]
+                write(target, pixels.png_bytes(picture) if samples else _as_named(first.drawing, target), force)
+                report.append(
+                    {
+                        "input": str(file),
+                        "output": str(target),
+                        "width": picture.width,
+                        "height": picture.height,
+                        "exact_pixels": first.exact_pixels,
+                        "sampled_pixels": first.sampled_pixels,
+                    }
+                )
     to_stdout = any(row["output"] == "-" for row in report)
     if as_json:
         click.echo(json.dumps(report, indent=2), err=to_stdout)
@@ -198,25 +229,24 @@ def _as_named(drawing: pixels.Drawing, target: Path) -> bytes:
 
 
 def _decode(
-    inputs: dict[Path, tuple[Path, bytes]],
+    batch: dict[Path, bytes],
     failures: _Failures,
     sampling: Sampling,
     partial: bool,
     model: models.Model | None,
-    progress: ProgressLine,
+    progress: Progress,
 ) -> dict[Path, codec.Decoded]:
     """All files in one batch; if that fails, one by one, to tell the bad ones from the good, and without the bad."""
     try:
-        batch = [data for _, data in inputs.values()]
-        decoded = codec.decode(batch, sampling, partial=partial, model=model, progress=progress)
-        return dict(zip(inputs, decoded, strict=True))
+        decoded = codec.decode([*batch.values()], sampling, partial=partial, model=model, progress=progress)
+        return dict(zip(batch, decoded, strict=True))
     except VlaeError:
         good = {}
-        for file, (_, data) in [*inputs.items()]:
+        for file, data in [*batch.items()]:
             with failures.of(file):
                 good[file] = codec.decode([data], sampling, partial=partial, model=model)[0]
-        for file in set(inputs) - set(good):
-            del inputs[file]
+        for file in set(batch) - set(good):
+            del batch[file]
         return good
 
 

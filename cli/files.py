@@ -187,9 +187,9 @@ class ProgressLine:
         self._what = ""
         self._started = self._told = 0.0
 
-    def part(self, before: int, total: int) -> Callable[[str, int, int], None]:
-        """Tells of a part of long work: of `total` pieces `before` are done already."""
-        return lambda what, done, _total: self(what, before + done, total)
+    def part(self, before: int, pieces: int, total: int) -> Callable[[str, int, int], None]:
+        """Tells of a part of long work, so many pieces: of `total` pieces `before` are done already."""
+        return lambda what, done, of: self(what, before + pieces * done // of, total)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """(what, done, total)."""

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from vlae_codec.words import SEED_LIMIT
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -26,7 +28,7 @@ FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing fil
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 SEED = click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 2),
+    type=click.IntRange(0, SEED_LIMIT - 1),
     default=0,
     show_default=True,
     help="Draws another texture, where it is re-sampled.",

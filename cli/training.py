@@ -86,7 +86,7 @@ def evaluate(
     trained = load_average(run)
     name = name or trained.config.data.name
     chosen = data.load(name, [part], data_folder)
-    if images:
+    if images and images < len(chosen):
         chosen = data.shuffled_part(chosen, images, seed=0)
     store = store_in(run, trained.step, name, part, len(chosen))
     progress = ProgressLine(quiet=False)
@@ -144,7 +144,10 @@ def card(run: Path, folder: Path, figures: Path) -> None:
     from vlae_codec.models import export as exporting
 
     try:
-        exporting.describe(run, folder, json.loads(read_bytes(figures)))
+        measured = json.loads(read_bytes(figures))
+        if not isinstance(measured, dict):
+            raise ValueError("no table")
+        exporting.describe(run, folder, measured)
     except (ValueError, KeyError) as error:
         raise ConfigError(f"{figures} or {folder}/model.json is not what `evaluate` and `export` write") from error
 

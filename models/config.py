@@ -38,7 +38,7 @@ class ModelConfig:
     blocks of encoder and decoder, in training only; dense_dropout: likewise, of what enters their largest matrices.
 
     Raises:
-        ConfigError: a choice is none of these.
+        ConfigError: a choice is none of these, or a dropout not below 1.
     """
 
     latents: int = 64
@@ -64,11 +64,14 @@ class ModelConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        for name in ("dropout", "dense_dropout"):
+            if not 0.0 <= getattr(self, name) <= 0.99:
+                raise ConfigError(f"model.{name} must be 0 to 0.99, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero.
+    """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero; 1: to the end.
 
     The KL's weight rises from zero to one in the first `warm_up_epochs`, so that the decoder learns to use z before it can
     do without. Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see
@@ -76,7 +79,7 @@ class TrainConfig:
     more than one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits.
 
     Raises:
-        ConfigError: a number is less than 1 where that makes no sense.
+        ConfigError: a number is out of range.
     """
 
     initial: str = ""
@@ -98,6 +101,9 @@ class TrainConfig:
         for name in ("batch_size", "importance_samples", "keep_latents"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("decay_from", "polyak"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"train.{name} must be 0 to 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

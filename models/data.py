@@ -7,8 +7,10 @@ Archives are `NAME.npz`, read with `allow_pickle=False`; their folder is `--data
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,17 +40,27 @@ def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
     if name not in _SETS:
         raise ConfigError(f"unknown data set {name!r}: known are {', '.join(_SETS)}")
     archive, keys = _SETS[name]
-    folder = folder or Path(os.environ.get("VLAE_DATA", "data"))
-    chosen = []
+    chosen = [*parts]
+    for part in chosen:
+        if part not in keys:
+            raise ConfigError(f"{name} has no part {part!r}: it has {', '.join(keys)}")
+    if not chosen:
+        raise ConfigError(f"no part of {name} is named: it has {', '.join(keys)}")
+    with _reading(archive, folder) as arrays:
+        return np.concatenate([_part(name, part, arrays[keys[part]]) for part in chosen])
+
+
+@contextmanager
+def _reading(archive: str, folder: Path | None) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """The arrays of an archive; what goes wrong with them within the context is a ConfigError."""
+    path = (folder or Path(os.environ.get("VLAE_DATA", "data"))) / archive
     try:
-        with np.load(folder / archive, allow_pickle=False) as arrays:
-            for part in parts:
-                if part not in keys:
-                    raise ConfigError(f"{name} has no part {part!r}: it has {', '.join(keys)}")
-                chosen.append(_part(name, part, arrays[keys[part]]))
-    except (OSError, KeyError, ValueError) as error:
-        raise ConfigError(f"cannot read {folder / archive} ({error}); point --data at the folder") from error
-    return np.concatenate(chosen)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except MemoryError:
+        raise
+    except Exception as error:  # numpy parses headers as Python source, which fails in many ways
+        raise ConfigError(f"cannot read {path} ({error}); point --data at the folder") from error
 
 
 def _part(name: str, part: str, stored: npt.NDArray[np.uint8]) -> Images:
@@ -76,12 +88,8 @@ def labels(part: str, folder: Path | None = None) -> npt.NDArray[np.uint8]:
     Raises:
         ConfigError: the archive is not there.
     """
-    folder = folder or Path(os.environ.get("VLAE_DATA", "data"))
-    try:
-        with np.load(folder / "mnist_gray.npz", allow_pickle=False) as arrays:
-            return np.asarray(arrays[f"{part}_y"], np.uint8)
-    except (OSError, KeyError, ValueError) as error:
-        raise ConfigError(f"cannot read the labels of mnist_gray ({error}); point --data at its folder") from error
+    with _reading("mnist_gray.npz", folder) as arrays:
+        return np.asarray(arrays[f"{part}_y"], np.uint8)
 
 
 def static_test_labels(folder: Path | None = None) -> npt.NDArray[np.uint8]:

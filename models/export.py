@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from vlae_codec import codec, pixels, search
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
+from vlae_codec.files import write
 from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS, code_length_bits
 from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 
@@ -91,6 +94,8 @@ def export_run(
 ) -> str:
     """Exports a run's averaged model to `folder`; lattice steps and the table of octaves are fitted on training images.
 
+    What the folder held before stays until all is done and well.
+
     Args:
         step: lattice step in units of the geometric mean of the posterior's deviation.
 
@@ -114,17 +119,26 @@ def export_run(
     }
     bits = fields[:, 0].astype(np.uint8)
 
-    def tried(lengths: list[int]) -> released.Model:
-        save(folder, export(float_model, steps, split, lengths), name, about)
-        return released.load(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".vlae-") as temporary:
+        made = Path(temporary)
 
-    fitted = _fitted_lengths(tried(TYPICAL_LENGTHS), bits[::2])
-    costs = [_mean_cost(tried(lengths), bits[1::2]) for lengths in (TYPICAL_LENGTHS, fitted)]
-    tried(TYPICAL_LENGTHS if costs[0] <= costs[1] else fitted)
-    describe(run, folder, {})
-    integer_nats, float_nats = parity(float_model, released.load(folder), fields)
-    if abs(integer_nats - float_nats) > PARITY_NATS:
-        raise ConfigError(f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}")
+        def tried(lengths: list[int]) -> released.Model:
+            save(made, export(float_model, steps, split, lengths), name, about)
+            return released.load(made)
+
+        fitted = _fitted_lengths(tried(TYPICAL_LENGTHS), bits[::2])
+        costs = [_mean_cost(tried(lengths), bits[1::2]) for lengths in (TYPICAL_LENGTHS, fitted)]
+        integer_nats, float_nats = parity(
+            float_model, tried(TYPICAL_LENGTHS if costs[0] <= costs[1] else fitted), fields
+        )
+        if abs(integer_nats - float_nats) > PARITY_NATS:
+            raise ConfigError(
+                f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}"
+            )
+        describe(run, made, {})
+        for path in made.iterdir():
+            os.replace(path, folder / path.name)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
 
 
@@ -132,15 +146,15 @@ def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:
     """Writes what `evaluate` measured into an exported model's `model.json` and `card.md`; its weights stay as they are.
 
     Raises:
-        KeyError: a figure is missing.
+        KeyError: a figure is missing; nothing is written.
     """
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     figures = {
         key: value for key, value in figures.items() if key in ("data", "part") or isinstance(value, (int, float))
     }
-    about["figures"] = figures
-    (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
-    (folder / "card.md").write_text(card(about["name"], rounds(run), about["step"], figures))
+    page = card(about["name"], rounds(run), about["step"], figures)
+    write(folder / "model.json", (json.dumps({**about, "figures": figures}, indent=2) + "\n").encode(), force=True)
+    write(folder / "card.md", page.encode(), force=True)
 
 
 @torch.no_grad()
@@ -161,8 +175,8 @@ def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Ma
     lines = [
         f"# {name}",
         "",
-        f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained on "
-        f"{config.data.name} ({' + '.join(config.data.parts)}) in {_hours(history):.2f} hours on two CPU cores:",
+        f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained in "
+        f"{_hours(history):.2f} hours on one or two CPU cores:",
         "",
         *map(_round, *zip(*history, strict=True)),
         "",
@@ -200,11 +214,11 @@ def _hours(history: list[tuple[str, Trained]]) -> float:
 
 
 def _round(run: str, trained: Trained) -> str:
-    c = trained.config.train
+    c, images = trained.config.train, trained.config.data
     begun = f", from the weights of {c.initial}" if c.initial else ""
     return (
-        f"- `vlae-codec train {run} --data DIR`: {c.epochs} epochs, {trained.step} steps of {c.batch_size} images, "
-        f"{trained.seconds / 3600:.2f} hours{begun}"
+        f"- `vlae-codec train {run} --data DIR`: {images.name} ({' + '.join(images.parts)}), {c.epochs} epochs, "
+        f"{trained.step} steps of {c.batch_size} images, {trained.seconds / 3600:.2f} hours{begun}"
     )
 
 

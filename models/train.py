@@ -175,7 +175,7 @@ def _loss(terms: Terms, c: TrainConfig, kl_weight: float) -> Tensor:
 
 def _decay(done: float, decay_from: float) -> float:
     """The learning rate's factor when the fraction `done` of the schedule is over."""
-    past = max(0.0, (done - decay_from) / (1.0 - decay_from))
+    past = (done - decay_from) / (1.0 - decay_from) if done > decay_from else 0.0
     return 0.5 * (1.0 + math.cos(math.pi * past))
 
 

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlae_codec.network import LOG_SIGMAS
+
 from .config import ModelConfig
 from .layers import (
     CausalConv,
@@ -61,7 +63,7 @@ class Encoder(nn.Module):
     def head(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """mu, log_sigma of the features."""
         mu, log_sigma = self.posterior(features).float().chunk(2, dim=1)
-        return mu, log_sigma.clamp(-7.0, 2.0)
+        return mu, log_sigma.clamp(*LOG_SIGMAS)
 
 
 class Decoder(nn.Module):

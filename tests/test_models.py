@@ -34,6 +34,9 @@ SMALL = ModelConfig(
 )
 
 
+_COMPILE = torch.compile
+
+
 @pytest.fixture(autouse=True)
 def _no_compilation(monkeypatch):
     """The compiler changes speed, not results, and costs a minute."""
@@ -178,6 +181,32 @@ def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
     assert ours == pytest.approx(theirs, rel=6e-4)  # 0.05 nats of the 80 of a trained model
 
 
+def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
+    train.train(schedule(epochs=3), tmp_path / "run", data_folder, report=lambda _: None)
+    arguments = ("export", tmp_path / "run", "-o", tmp_path / "small", "--data", data_folder)
+    run(*arguments)
+    assert released.load(tmp_path / "small").name == "small"
+
+    def contents():
+        return {path.name: path.read_bytes() for path in (tmp_path / "small").iterdir()}
+
+    before = contents()
+    assert sorted(before) == ["card.md", "model.json", "weights.npz"]
+    monkeypatch.setattr(export, "PARITY_NATS", -1.0)
+    assert "integer model's ELBO" in run(*arguments, "-f", expect=1).output
+    assert contents() == before
+    (tmp_path / "bad.json").write_text("[1]")
+    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "bad.json", expect=1)
+    (tmp_path / "bad.json").write_text('{"data": "mnist_static"}')
+    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "bad.json", expect=1)
+    assert contents() == before
+    run("evaluate", tmp_path / "run", "--data", data_folder, "--samples", 2, "-o", tmp_path / "figures.json")
+    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "figures.json")
+    assert "| NLL, 2 importance samples |" in (tmp_path / "small" / "card.md").read_text()
+    assert contents()["weights.npz"] == before["weights.npz"]
+
+
 def test_only_the_mixture_prior_can_be_exported():
     with pytest.raises(ConfigError, match="mixture"):
         export.export(VLAE(dataclasses.replace(SMALL, prior="flow")), np.ones(7, np.int64), 3, [])
@@ -221,10 +250,13 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     np.savez(data_folder / "mnist_gray.npz", test_x=np.where(fields, 127, 0).astype(np.uint8))
     folder = tmp_path / "run"
     train.train(schedule(epochs=1), folder, data_folder, report=lambda _: None)
+    images = data.load("mnist_static", ["test"], data_folder)
+    whole = Evaluator(train.load_average(folder).model).figures(images, 2)
 
     def figures(*arguments):
         return json.loads(run("evaluate", folder, "--data", data_folder, "--samples", 2, "--json", *arguments).stdout)
 
+    assert figures("--images", 50)["elbo_nats"] == figures("--images", 60)["elbo_nats"] == whole.elbo_nats
     own, other = figures(), figures("--on", "mnist_gray")
     assert [(table["data"], table["images"]) for table in (own, other)] == [("mnist_static", 50), ("mnist_gray", 100)]
     assert own["elbo_nats"] != other["elbo_nats"]
@@ -320,11 +352,12 @@ def test_dropout_is_for_training_only(fields, where):
     assert torch.equal(model(x, noise)[0], model(x, noise)[0])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 @pytest.mark.parametrize("compiled", [False, True])
 def test_dropout_zeroes_its_share_and_keeps_the_mean(compiled):
     x = torch.ones(64, 16, 14, 14).contiguous(memory_format=torch.channels_last).requires_grad_()
     layer = Dropout(0.25)
-    function = torch.compile(layer) if compiled else layer
+    function = _COMPILE(layer) if compiled else layer
     torch.manual_seed(1)
     y = function(x)
     y.sum().backward()
@@ -404,6 +437,8 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("model = 3", "model must be a table"),
         ("[data]\nparts = 'train'", "data.parts must be a list of strings"),
         ("[train]\nbatch_size = 0", "train.batch_size must be at least 1"),
+        ("[train]\ndecay_from = 1.5", "train.decay_from must be 0 to 1"),
+        ("[model]\ndropout = 1", "model.dropout must be 0 to 0.99"),
         ("[model\n", "cannot read the experiment"),
     ):
         path.write_text(text)
@@ -418,6 +453,26 @@ def test_missing_data_says_what_to_do(tmp_path):
         data.load("mnist_static", ["train"], tmp_path)
     with pytest.raises(ConfigError, match="unknown data set"):
         data.load("mnist", ["train"], tmp_path)
+    with pytest.raises(ConfigError, match="no part"):
+        data.load("mnist_static", [], tmp_path)
+
+
+def test_damaged_data_say_what_to_do(data_folder):
+    path = data_folder / "mnist_static.npz"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:100] + bytes(100) + whole[200:], whole[:-30] + bytes(30)):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="--data"):
+            data.load("mnist_static", ["train"], data_folder)
+
+
+def test_the_learning_rate_falls_from_the_given_time_on_to_zero():
+    done = np.linspace(0, 1, 101)[:-1]
+    for decay_from in (0.0, 0.5, 1.0):
+        rates = [train._decay(part, decay_from) for part in done]
+        assert all(rate == 1.0 for rate, part in zip(rates, done, strict=True) if part <= decay_from)
+        assert rates == sorted(rates, reverse=True)
+        assert rates[-1] < 0.01 or decay_from == 1.0
 
 
 def test_binarise_draws_ink_with_the_gray_level_as_probability():

@@ -22,7 +22,7 @@ from .container import Kind, read_look, read_start, write_look, write_start
 from .errors import FormatError, ImageError, TruncatedError
 from .latents import read_varint, varint
 from .manifest import Form
-from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
+from .pixels import Look, fits, grid
 
 LARGEST_CHUNK = 1 << 17
 """Most fields, and most images, of a chunk."""
@@ -425,7 +425,7 @@ def _read_names(text: bytes) -> tuple[str, ...]:
 def _read_format(data: bytes, at: int) -> tuple[Format, int]:
     width, at = read_varint(data, at)
     height, at = read_varint(data, at)
-    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+    if not fits(width, height):
         raise FormatError(f"the archive claims an image of {width}x{height} pixels, beyond what any holds")
     look, at = read_look(data, at)
     return Format(width, height, look), at

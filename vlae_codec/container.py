@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from .errors import FormatError, TruncatedError
 from .latents import read_varint, varint
 from .network import SIDE
-from .pixels import LARGEST_PIXELS, LARGEST_SIDE, Look, grid
+from .pixels import Look, fits, grid
 
 MAGIC = 0xD7
 VERSION = 1
@@ -91,7 +91,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
         return Header(kind, model), at
     width, at = read_varint(data, at)
     height, at = read_varint(data, at)
-    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+    if not fits(width, height):
         raise FormatError(f"the file claims a picture of {width}x{height} pixels, beyond what any file holds")
     look, at = read_look(data, at)
     header = Header(kind, model, width, height, look)

@@ -6,7 +6,6 @@ Out: (n,) int64, one for each image in the order of its source. Nothing is unpic
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ import numpy.typing as npt
 
 from .errors import ImageError
 from .files import reading
-from .sources import Array, Source
+from .sources import NPZ_KEY, Array, Source
 
 Labels = npt.NDArray[np.int64]
 
 _IDX_MAGIC = bytes([0, 0, 8, 1])
-_NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
 
 
 def beside(sources: Sequence[Source]) -> Labels | None:
@@ -54,7 +52,7 @@ def read(where: str, count: int) -> Labels:
 
 
 def _stored(where: str) -> npt.NDArray[Any]:
-    named = _NPZ_KEY.fullmatch(where)
+    named = NPZ_KEY.fullmatch(where)
     if named:
         with np.load(named[1], allow_pickle=False) as arrays:
             return np.asarray(arrays[named[2]])

@@ -20,7 +20,7 @@ import numpy as np
 from .errors import FormatError, ImageError
 from .files import safe_name
 from .network import SIDE
-from .pixels import LARGEST_PIXELS, LARGEST_SIDE
+from .pixels import SIZES, fits
 
 PACKED_BYTES = SIDE * SIDE // 8
 """Bytes of an image of a packed array: np.packbits of its 28x28 pixels, row by row, most significant bit first."""
@@ -155,8 +155,8 @@ def problem(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
     if shape[0] < 1:
         return "there are no images in it"
     height, width = (SIDE, SIDE) if packed else shape[1:3]
-    if not (0 < height < LARGEST_SIDE and 0 < width < LARGEST_SIDE and height * width <= LARGEST_PIXELS):
-        return f"images of {width}x{height} pixels cannot be coded: 1x1 to 65535x65535, at most 2^26 pixels"
+    if not fits(width, height):
+        return f"images of {width}x{height} pixels cannot be coded: {SIZES}"
     if math.prod(shape) * dtype.itemsize > LARGEST_BYTES:
         return f"it claims {math.prod(shape) * dtype.itemsize} bytes, and 2^40 are the most"
     return None

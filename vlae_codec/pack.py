@@ -27,6 +27,7 @@ from .pixels import Drawing
 from .restore import Restorer
 from .sources import Source
 from .texture import Sampling
+from .threads import batches
 
 _NAMED = 8  # at most so many names in a message
 _LONGEST_ROW = 13  # digits of the largest number of an array's image
@@ -273,19 +274,18 @@ def _forms(sources: Sequence[Source], settings: Settings) -> tuple[Form, ...]:
 
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
     """All images, chunk by chunk."""
-    size, first, names, drawings, held = settings.chunk_images, 0, list[str](), list[Drawing](), 0
+    first, size = 0, settings.chunk_images
+    for batch in batches(_named(sources), lambda one: chunks.format_of(one[1]).fields, size, max(_CHUNK_FIELDS, size)):
+        yield Images(first, tuple(name for name, _ in batch if name is not None), [drawing for _, drawing in batch])
+        first += len(batch)
+
+
+def _named(sources: Sequence[Source]) -> Iterator[tuple[str | None, Drawing]]:
+    """All images, those of loose pictures with their names."""
     for source in sources:
         loose = isinstance(source.form, FilesForm)
         for index, drawing in enumerate(source.drawings(0, source.count)):
-            more = chunks.format_of(drawing).fields
-            if drawings and (len(drawings) == size or held + more > max(_CHUNK_FIELDS, size)):
-                yield Images(first, tuple(names), drawings)
-                first, names, drawings, held = first + len(drawings), [], [], 0
-            names += [source.name(index)] * loose
-            drawings.append(drawing)
-            held += more
-    if drawings:
-        yield Images(first, tuple(names), drawings)
+            yield source.name(index) if loose else None, drawing
 
 
 def _read(file: BinaryIO, place: Place) -> Stored:

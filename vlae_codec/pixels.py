@@ -20,8 +20,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .errors import ImageError
 from .network import SIDE
 
-LARGEST_SIDE = 1 << 16
-LARGEST_PIXELS = 1 << 26
+_LARGEST_SIDE = 1 << 16
+_LARGEST_PIXELS = 1 << 26
+SIZES = "1x1 to 65535x65535, at most 2^26 pixels"
 _MIDDLE_SHARE = 0.25
 """A drawing has at most this share of its pixels in the middle half of its range of grays."""
 
@@ -195,11 +196,14 @@ def grid(height: int, width: int) -> tuple[int, int]:
     return -(-height // SIDE), -(-width // SIDE)
 
 
+def fits(width: int, height: int) -> bool:
+    """Whether a picture may have that size: SIZES says which may."""
+    return 0 < width < _LARGEST_SIDE and 0 < height < _LARGEST_SIDE and width * height <= _LARGEST_PIXELS
+
+
 def _check_size(width: int, height: int) -> None:
-    if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE and width * height <= LARGEST_PIXELS):
-        raise ImageError(
-            f"a picture of {width}x{height} pixels cannot be coded: 1x1 to 65535x65535, at most 2^26 pixels"
-        )
+    if not fits(width, height):
+        raise ImageError(f"a picture of {width}x{height} pixels cannot be coded: {SIZES}")
 
 
 def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:

@@ -28,8 +28,9 @@ from .pixels import Drawing
 
 LARGEST_BYTES = 1 << 30
 """Of one picture file: more than any picture that can be coded needs."""
+NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
+"""One array of a file: FILE.npz:KEY."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
 _IDX_NAME = re.compile(r"(\.idx|idx\d-ubyte)(\.gz)?$", re.IGNORECASE)
 _MAGICS = {
     b"\x93NUMPY": "npy",
@@ -214,7 +215,7 @@ def _kind(path: str) -> str:
     lower = path.lower()
     if os.path.isdir(path):
         return "loose"
-    if not os.path.exists(path) and (named := _NPZ_KEY.fullmatch(path)) and os.path.exists(named[1]):
+    if not os.path.exists(path) and (named := NPZ_KEY.fullmatch(path)) and os.path.exists(named[1]):
         return "npz"
     if not os.path.isfile(path):
         raise ImageError(f"{path} is no file or folder" if os.path.exists(path) else f"{path} does not exist")
@@ -237,7 +238,7 @@ def _open(kind: str, paths: list[str], threshold: int | None, exact: bool, notes
     if kind == "idx":
         return [Array(arrays.open_idx(path, threshold))]
     if kind == "npz":
-        named = None if os.path.exists(path) else _NPZ_KEY.fullmatch(path)
+        named = None if os.path.exists(path) else NPZ_KEY.fullmatch(path)
         path, key = (named[1], named[2]) if named else (path, None)
         return [Array(stored) for stored in arrays.open_npz(path, key, threshold)]
     if kind == "loose":

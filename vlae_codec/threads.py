@@ -1,4 +1,4 @@
-"""Runs a function on pieces of its batch, on all cores, each piece with one BLAS thread.
+"""Long work in batches of bounded size; a function run on pieces of its batch, on all cores, each with one BLAS thread.
 
 Pieces are cut the same way whatever the number of cores, and every function given is exact, so results never depend on
 how the work was spread.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 THREADS = "VLAE_THREADS"
@@ -53,6 +54,20 @@ def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Arra
     pieces = [[array[i : i + size] for array in arrays] for i in range(0, count, size)]
     with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
         return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
+
+
+def batches(items: Iterable[T], weight: Callable[[T], int], most: int, heaviest: int) -> Iterator[list[T]]:
+    """The items in order, at most so many together, and so heavy together: one at least. They are taken as needed."""
+    batch, held = list[T](), 0
+    for item in items:
+        more = weight(item)
+        if batch and (len(batch) == most or held + more > heaviest):
+            yield batch
+            batch, held = [], 0
+        batch.append(item)
+        held += more
+    if batch:
+        yield batch
 
 
 _lock = threading.Lock()
