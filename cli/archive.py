@@ -17,7 +17,7 @@ from vlae_codec import archive
 from vlae_codec import model as models
 from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
-from vlae_codec.errors import FormatError, ImageError
+from vlae_codec.errors import FormatError, ImageError, VlaeError
 from vlae_codec.files import check_free, whole
 from vlae_codec.report import title_of
 from vlae_codec.restore import Restorer
@@ -30,6 +30,7 @@ from .files import RESAMPLED, ProgressLine, check_no_terminal, default_output, o
 from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
+_MOST_NAMES = 1 << 22  # in memory
 _JOBS = click.option(
     "--jobs", type=click.IntRange(1, 256), help="Processes of one thread each.  [default: all cores are used]"
 )
@@ -190,12 +191,15 @@ def _take(
 def list_images(file: Path, names: bool, as_json: bool) -> None:
     """Say what the archive FILE holds, without decoding it."""
     with opened(file) as stream:
-        about = packing.inspect(stream, names)
-    if as_json:
-        click.echo(json.dumps(about, indent=2))
-    else:
-        for line in _about_lines(about):
-            click.echo(line)
+        about, found = packing.inspect(stream), packing.names(stream) if names else iter(())
+        if as_json:
+            listed = [*itertools.islice(found, _MOST_NAMES)]
+            if next(found, None) is not None:
+                raise VlaeError(f"the archive claims more than {_MOST_NAMES} names: list them without --json")
+            click.echo(json.dumps(about | ({"names": listed} if names else {}), indent=2))
+        else:
+            for line in itertools.chain(_about_lines(about), found):
+                click.echo(line)
     for problem in about["damages"]:
         click.echo(f"Error: {file}: {problem}", err=True)
     if about["damages"]:
@@ -208,7 +212,6 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
     yield f"{about['bytes']} bytes, {8 * about['bytes'] / max(1, about['images']):.2f} bits an image"
     for source in about["sources"]:
         yield f"  {source}"
-    yield from about.get("names", ())
 
 
 def _ledger_text(target: str, ledger: Ledger) -> str:

@@ -147,23 +147,20 @@ def verify(file: BinaryIO, *, model: Model | None = None, jobs: int = 1, progres
     return problems
 
 
-def inspect(file: BinaryIO, names: bool = False) -> dict[str, Any]:
-    """What an archive says of itself, without decoding any image; on demand with the `names` of those that are not lost.
+def inspect(file: BinaryIO) -> dict[str, Any]:
+    """What an archive says of itself, without decoding any image.
 
     Raises:
         FormatError: neither its header nor its index is whole.
     """
     contents = archive.read_contents(file)
-    header, found, damages = contents.header, list[str](), list(contents.damages)
+    header, damages = contents.header, list(contents.damages)
     for place in contents.places:
-        piece = Piece(place.first, place.images, (), [])
         try:
-            piece = replace(piece, names=archive.read_head(file, place)[0].names)
+            archive.read_head(file, place)
         except FormatError as error:
-            damages.append(f"{described(header, piece)}: {error}")
-        else:
-            found += filter(None, image_names(header, piece) if names else ())
-    about = {
+            damages.append(f"{described(header, Piece(place.first, place.images, (), []))}: {error}")
+    return {
         "bytes": file.seek(0, 2),
         "format_version": VERSION,
         "lossless": not header.lossy,
@@ -175,7 +172,19 @@ def inspect(file: BinaryIO, names: bool = False) -> dict[str, Any]:
         "sources": [_source_text(form) for form in header.forms],
         "damages": damages,
     }
-    return about | {"names": found} if names else about
+
+
+def names(file: BinaryIO) -> Iterator[str]:
+    """The names of all images of an archive but those lost with a chunk's head, one by one: a few bytes may claim many.
+
+    Raises:
+        FormatError: as `inspect`.
+    """
+    contents = archive.read_contents(file)
+    for place in contents.places:
+        with contextlib.suppress(FormatError):
+            head, _ = archive.read_head(file, place)
+            yield from filter(None, image_names(contents.header, Piece(place.first, place.images, head.names, [])))
 
 
 def take(
