@@ -6,9 +6,9 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -24,6 +24,7 @@ from vlae_codec.words import SEED_LIMIT
 from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
 from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 
+T = TypeVar("T")
 _INPUT = click.Path(path_type=Path, allow_dash=True)
 _BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most images and fields of a batch; what is done is kept if a later one fails
 
@@ -73,25 +74,17 @@ def compress(
             inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
 
-    def read() -> Iterator[tuple[Path, pixels.Drawing]]:
-        for image in inputs:
-            drawing = None
-            with failures.of(image):
-                picture = pixels.open_picture(read_bytes(image), str(image))
-                drawing = pixels.to_drawing(picture, threshold, exact=lossless)
-            if drawing is not None:
-                yield image, drawing
+    def read(image: Path) -> pixels.Drawing:
+        return pixels.to_drawing(pixels.open_picture(read_bytes(image), str(image)), threshold, exact=lossless)
 
     def fields(one: tuple[Path, pixels.Drawing]) -> int:
         return math.prod(pixels.grid(*one[1].bits.shape))
 
-    for batch in batches(read(), fields, _BATCH, _BATCH_FIELDS):
+    for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
         told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
         drawings = [drawing for _, drawing in batch]
-        encoded, done = (
-            codec.encode(drawings, model, lossless=lossless, effort=effort, progress=told),
-            done + len(batch),
-        )
+        encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=told)
+        done += len(batch)
         for (image, drawing), result in zip(batch, encoded, strict=True):
             with failures.of(image):
                 if verify:
@@ -168,21 +161,13 @@ def decompress(
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
     seeds = range(seed, seed + (samples or 1))
 
-    def read() -> Iterator[tuple[Path, bytes]]:
-        for file in inputs:
-            data = None
-            with failures.of(file):
-                data = read_bytes(file)
-            if data is not None:
-                yield file, data
-
     def fields(one: tuple[Path, bytes]) -> int:
         try:
             return container.read_header(one[1])[0].fields * len(seeds)
         except FormatError:
             return 1  # to be told of when it is decoded
 
-    for batch in batches(read(), fields, _BATCH, _BATCH_FIELDS):
+    for batch in batches(failures.each(inputs, read_bytes), fields, _BATCH, _BATCH_FIELDS):
         left, rounds = dict(batch), []
         for one in seeds:
             told = progress.part(done, len(batch), len(inputs) * len(seeds)) if len(inputs) > 1 else progress
@@ -377,6 +362,14 @@ class _Failures:
             return False
         self.tell(str(error) if isinstance(error, VlaeError) else str(error.strerror))
         return True
+
+    def each(self, paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
+        """(path, what is read of it) of all that can be read, one by one; errors are reported."""
+        for path in paths:
+            found = list[T]()
+            with self.of(path):
+                found.append(read(path))
+            yield from ((path, one) for one in found)
 
     def tell(self, text: str) -> None:
         """Reports an error about the path given last."""

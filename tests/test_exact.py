@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import itertools
 import os
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 import reference
 from conftest import TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from vlae_codec import codec, fixed, network
 from vlae_codec.errors import ModelError
 from vlae_codec.fixed import Affine
-from vlae_codec.threads import in_pieces
+from vlae_codec.threads import batches, in_pieces
 from vlae_codec.words import branch_words, codeword_words, root_words
 
 DECODE = """
@@ -199,3 +202,20 @@ def test_branches_are_what_their_codewords_are(tiny):
     numbers = [(branch << 17) + root for root, count in each for branch in range(1, count + 1)]
     words = np.stack([codeword_words(n, prior.latents, prior.split) for n in numbers])
     assert np.array_equal(table, prior.sample_with_bits(words))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5), st.integers(1, 20))
+def test_batches_hold_all_items_in_order_and_as_many_as_may_be(items, most, heaviest):
+    found = list(batches(items, lambda item: item, most, heaviest))
+    assert [item for batch in found for item in batch] == items
+    assert all(0 < len(batch) <= most and (sum(batch) <= heaviest or len(batch) == 1) for batch in found)
+    assert all(
+        len(batch) == most or sum(batch) + following[0] > heaviest
+        for batch, following in itertools.pairwise(found)
+    )
+
+
+def test_batches_take_items_as_needed():
+    endless = batches(itertools.count(), lambda _: 1, 3, 9)
+    assert [next(endless), next(endless)] == [[0, 1, 2], [3, 4, 5]]
