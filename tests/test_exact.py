@@ -211,8 +211,7 @@ def test_batches_hold_all_items_in_order_and_as_many_as_may_be(items, most, heav
     assert [item for batch in found for item in batch] == items
     assert all(0 < len(batch) <= most and (sum(batch) <= heaviest or len(batch) == 1) for batch in found)
     assert all(
-        len(batch) == most or sum(batch) + following[0] > heaviest
-        for batch, following in itertools.pairwise(found)
+        len(batch) == most or sum(batch) + following[0] > heaviest for batch, following in itertools.pairwise(found)
     )
 
 

@@ -144,10 +144,8 @@ class Search:
         kl_bits = posterior.rate_bits()
 
         def choice(row: int, column: int, runners_up: tuple[Choice, ...] = ()) -> Choice:
-            rate_bits, pixel_bits = float(code_bits[row, column]), float(distortion[row, column])
-            return Choice(
-                code(row, column), rate_bits, pixel_bits, float(kl_bits[row]), int(differing[row]), runners_up
-            )
+            costs_bits = float(code_bits[row, column]), float(distortion[row, column]), float(kl_bits[row])
+            return Choice(code(row, column), *costs_bits, int(differing[row]), runners_up)
 
         def runners_up(row: int) -> tuple[Choice, ...]:
             near = int((total[row] <= total[row].min() + _RUNNERS_UP_BITS).sum())
