@@ -56,10 +56,10 @@ DATA_SETS = (
         "*Trained on dynamic binarisations*: on the gray levels of the same training images, binarised anew at each "
         "look, which none of the others has seen, nor the paper's: those figures compare with no other's.",
         (
-            System("mnist-2", "2. VLAE, the codec's prior: the released model", 79.03, headline=True, resampled=True),
+            System("mnist-2", "2. VLAE, the codec's prior: the released `mnist`", 79.03, headline=True, resampled=True),
             System(
                 "mnist-dynamic-2",
-                "2. VLAE, the codec's prior, trained on dynamic binarisations",
+                "2. VLAE, the codec's prior, trained on dynamic binarisations: the default model",
                 headline=True,
                 on="mnist_static",
             ),
@@ -88,7 +88,7 @@ DATA_SETS = (
         (
             System(
                 "mnist-dynamic-2",
-                "2. VLAE, the codec's prior, two rounds",
+                "2. VLAE, the codec's prior: the released model",
                 78.53,
                 headline=True,
                 resampled=True,

@@ -172,6 +172,8 @@ def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Ma
     """A page for people: how the model was made, in which rounds, and what it gives."""
     (run, trained), paired = history[-1], figures.get("paired_images", 1000)
     config = trained.config
+    on = figures.get("data", config.data.name)
+    where = "--data DIR" if on == config.data.name else f"--on {on} --data DIR"
     lines = [
         f"# {name}",
         "",
@@ -182,7 +184,7 @@ def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Ma
         "",
         "Measured, exported and described by",
         "",
-        f"    vlae-codec evaluate runs/{run} --data DIR --paired-images {paired} -o figures.json",
+        f"    vlae-codec evaluate runs/{run} {where} --paired-images {paired} -o figures.json",
         f"    vlae-codec export runs/{run} -o {name} --step {step} --data DIR",
         f"    vlae-codec card runs/{run} {name} figures.json",
         "",

@@ -313,7 +313,7 @@ def test_python_api(digits):
     assert len(data) <= 9
     picture = vlae_codec.decompress(data)
     assert (picture.mode, picture.size) == ("L", (28, 28))
-    assert vlae_codec.inspect(data)["model"] == "mnist"
+    assert vlae_codec.inspect(data)["model"] == models.DEFAULT
     exact = vlae_codec.compress(Image.fromarray(array), effort=0, lossless=True)
     assert np.array_equal(np.asarray(vlae_codec.decompress(exact)), array)
     with pytest.raises(ValueError, match="effort"):

@@ -263,6 +263,8 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     assert own == figures()  # each resumes its own
     assert other == figures("--on", "mnist_gray")
     run("evaluate", folder, "--data", data_folder, "--on", "cifar", expect=1)
+    for table, command in ((own, "evaluate runs/run --data"), (other, "evaluate runs/run --on mnist_gray --data")):
+        assert command in export.card("small", train.rounds(folder), 0.5, table)
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):

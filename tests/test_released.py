@@ -1,4 +1,4 @@
-"""What the released model promises, on the 100 digits that ship; `benchmarks/quality.py` measures it on 1,000."""
+"""What the default model promises, on the 100 digits that ship; `benchmarks/quality.py` measures it on 1,000."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlae_codec.search import distortion_bits
 
 @pytest.fixture(scope="module")
 def model():
-    return models.named("mnist")
+    return models.load_default()
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,6 @@ def test_lossless_files_cost_minus_the_elbo_and_a_little(model, digits, theory):
 
 def test_the_integer_model_is_as_good_as_its_card_says(model, theory):
     """The demo digits are few, and images differ by 20 nats: this catches a broken export, not a small loss."""
-    figures = json.loads((models.RELEASED / "mnist" / "model.json").read_text())["figures"]
+    figures = json.loads((models.RELEASED / model.name / "model.json").read_text())["figures"]
     assert sum(theory) == pytest.approx(-figures["elbo_bits"], abs=10)
     assert theory[0] == pytest.approx(figures["kl_bits"], abs=2.5)

@@ -89,7 +89,7 @@ def compress(
     Args:
         lossless: keep every pixel, not only the structure.
         effort: size of the search, 0 to 9.
-        model: one that was loaded, the name of a released one, or a folder; the default is `mnist`.
+        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
 
     Raises:

@@ -28,13 +28,14 @@ from .prior import HIDDEN_LIMIT, Prior
 
 RELEASED = Path(__file__).parent / "released"
 """The models that ship with the package, a folder each."""
-DEFAULT = "mnist"
+DEFAULT = "mnist-dynamic"
 
 REGISTERED = {
     1: "0ea23294f7aea5bff1b6a6366362e94f9af96e38740300bcca05b14d1931f0c7",  # before any release; no longer distributed
     2: "6432ac5998d8732ed3c2fbdbd437acb753ca6b893ee97ab16080f880bace2a72",
-    3: "996ab45b11be1f774f5c9a2ec4027bfcbe3fe1d1a460de99a814b9dfad8483e3",
+    3: "996ab45b11be1f774f5c9a2ec4027bfcbe3fe1d1a460de99a814b9dfad8483e3",  # before any release; no longer distributed
     4: "651458b8570304c8866ea9fc90149eb36ad6211f0117a180492905dc8190191d",
+    5: "34a4ca66dd01a35d4ebb98e19fba311ca36b16b176594ce8602edbb5aebc6397",
 }
 """Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
