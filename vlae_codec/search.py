@@ -2,7 +2,8 @@
 
 In: fields (B, 28, 28) and which of their pixels lie inside the picture. Out: a `Choice` per field, the code of least
     J = L(code) - log2 p(x|z)
-or, for a lossy file, one of nearly that J whose picture, the very one a decoder will draw, is closest to the original.
+or, for a lossy file, where a bit of the code weighs a little more than one of the distortion, a code of nearly the least
+J whose picture, the very one a decoder will draw, is closest to the original.
 Lossless files are whole bytes, and which code makes the shortest is known only when its pixels are coded: their choices
 come with runners-up.
 """
@@ -31,6 +32,7 @@ from .words import codeword_words
 
 _LATTICE_OVERHEAD_BITS = 16.0  # its length and the end of its stream
 _RUNNERS_UP_BITS = 8.0  # of J, more than the least
+_LOSSY_RATE_WEIGHT = 9 / 8  # codes a third of a bit shorter, for 0.02 bit more of code and distortion together
 
 
 class Effort(NamedTuple):
@@ -131,7 +133,7 @@ class Search:
             [prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1
         )
         distortion = _distortions(model, fields, inside, k, code_bits)
-        total = code_bits + distortion
+        total = (_LOSSY_RATE_WEIGHT if self.lossy else 1) * code_bits + distortion
         total[:, best] += _LATTICE_OVERHEAD_BITS
 
         def code(row: int, column: int) -> Number | Lattice:
