@@ -292,16 +292,15 @@ def list_models(as_json: bool) -> None:
     for folder in models.released():
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         identity = {"name": folder.name, "number": models.number_of(about["sha256"]), "sha256": about["sha256"]}
-        size = (folder / "weights.npz").stat().st_size
-        rows.append({**identity, "bytes": size, **about.get("figures", {})})
+        standing = {"default": folder.name == models.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
+        rows.append({**identity, **standing, **about.get("figures", {})})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         figures = "".join(f", {key.replace('_', ' ')} {row[key]:.2f}" for key in ("nll_nats", "kl_bits") if key in row)
-        click.echo(
-            f"{row['name']}: number {row['number']}, {row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}"
-        )
+        standing = f"number {row['number']}, " + "the default, " * row["default"]
+        click.echo(f"{row['name']}: {standing}{row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}")
 
 
 @click.command()

@@ -254,7 +254,12 @@ def test_model_folder(run, image):
 def test_models_lists_the_released(run):
     rows = json.loads(run("models", "--json").stdout)
     assert {row["name"]: row["number"] for row in rows} == {"mnist": 2, "mnist-dynamic": 5, "omniglot": 4}
-    assert all(f"{row['name']}: number {row['number']}" in run("models").stdout for row in rows)
+    lines = run("models").stdout.splitlines()
+    assert all(
+        line.startswith(f"{row['name']}: number {row['number']}, ") for line, row in zip(lines, rows, strict=True)
+    )
+    assert [row["name"] for row in rows if row["default"]] == ["mnist-dynamic"]
+    assert [line.split(":")[0] for line in lines if "the default" in line] == ["mnist-dynamic"]
 
 
 def test_each_released_model_is_there_by_name(run, image):
