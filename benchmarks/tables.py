@@ -63,7 +63,7 @@ def models() -> str:
             [
                 card,
                 f"{figures['data']}, {figures['images']:,}",
-                f"{figures['nll_nats']:.2f} ± {figures['nll_nats_se']:.2f}",
+                _nats(figures, "nll", 2),
                 f"{-figures['elbo_nats']:.2f}",
                 f"{figures['kl_bits']:.1f}",
                 f"{size / 1e6:.1f} MB",
