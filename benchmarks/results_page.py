@@ -24,6 +24,7 @@ from systems import (
     DataSet,
     System,
     Table,
+    best_nll_nats,
     read,
     unpack_fields,
     unpack_nats,
@@ -87,13 +88,12 @@ def row(system: System) -> list[str]:
     if found is None:
         epochs = configs.load(configs.locate(Path(system.experiment))).train.epochs
         return [system.what, str(epochs), *["–"] * 8, paper]
-    better = found["nll_nats"] + found["paired_difference_nats"]
     return [
         system.what,
         str(found["epochs"]),
         f"{found['hours']:.1f}",
         f"{found['nll_nats']:.2f} ± {found['nll_nats_se']:.2f}",
-        f"{better:.2f}" if found["paired_images"] else "",
+        f"{best_nll_nats(found):.2f}" if found["paired_images"] else "",
         f"{-found['elbo_nats']:.2f}",
         f"{found['kl_nats']:.2f}",
         f"{found['kl_bits']:.1f}",

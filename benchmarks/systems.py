@@ -172,6 +172,11 @@ def read(name: str) -> Table | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def best_nll_nats(figures: Table) -> float:
+    """The NLL with few samples of all images, and the mean paired difference to many where it was measured."""
+    return figures["nll_nats"] + figures["paired_difference_nats"]
+
+
 def packed(array: npt.NDArray[Any]) -> str:
     """An array's bytes as text."""
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
