@@ -15,6 +15,7 @@ import click
 import torch
 
 from vlae_codec.models import config as configs
+from vlae_codec.models import memory
 from vlae_codec.models.layers import placed
 from vlae_codec.models.vlae import VLAE, Terms
 
@@ -25,6 +26,7 @@ from vlae_codec.models.vlae import VLAE, Terms
 @click.option("--steps", default=20, show_default=True)
 def main(experiment: str, threads: int, steps: int) -> None:
     """Prints milliseconds a step and an image, and the parameters of the model."""
+    memory.keep_freed()
     torch.set_num_threads(threads)
     config = configs.load(configs.locate(configs.Path(experiment)))
     batch = config.train.batch_size

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from . import data
+from . import data, memory
 from .layers import placed
 from .vlae import VLAE
 
@@ -61,6 +61,7 @@ class Evaluator:
     """Evaluates one model; compiles its decoder once."""
 
     def __init__(self, model: VLAE, device: str = "cpu") -> None:
+        memory.keep_freed()
         self._model = placed(model, device).eval()
         self._log_likelihood = torch.compile(self._model.log_likelihood, dynamic=False, options={"freezing": True})
         self._device = device

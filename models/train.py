@@ -29,7 +29,7 @@ from torch import Tensor
 from vlae_codec.errors import ConfigError
 
 from . import config as configs
-from . import data
+from . import data, memory
 from .config import Config, TrainConfig
 from .layers import initialise_from, placed
 from .vlae import VLAE, Terms
@@ -61,6 +61,7 @@ def train(
 
     A new run starts from the averaged weights of the run `config.train.initial` beside it, if given, else from noise.
     """
+    memory.keep_freed()
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -481,3 +484,26 @@ def test_binarise_draws_ink_with_the_gray_level_as_probability():
     gray = np.array([0, 51, 255], np.uint8).repeat(10_000).reshape(3, 100, 100)
     drawn = data.binarise(gray, np.random.default_rng(0)).mean(axis=(1, 2, 3))
     assert drawn == pytest.approx([0.0, 0.2, 1.0], abs=0.02)
+
+
+FAULTS = """
+import resource
+from vlae_codec.models import memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(16 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+memory.keep_freed()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_kept_memory_costs_no_page_faults():
+    run = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
+    before, after = map(int, run.stdout.split())
+    assert 4 * after < before
