@@ -17,6 +17,7 @@ from typing import Any
 
 import systems
 
+from vlae_codec.chunks import CHUNK
 from vlae_codec.search import DEFAULT_EFFORT
 
 ROOT = Path(__file__).parent.parent
@@ -197,9 +198,14 @@ def archive_speed() -> str:
             for way in ways
         ]
         rows.append([f"{a['images']:,} images, {jobs} process{'es' * (jobs != '1')}", *rates, _peak(row)])
+    single = [a["one_by_one"][f"{way}_images_per_second"] for way in ("compress", "decompress")]
+    ratios = [rate / a["jobs"]["1"][way]["images_per_second"] for rate, way in zip(single, ways, strict=True)]
+    slow = [f"{rate:.0f} images/s, {ratio:.2f} ×" for rate, ratio in zip(single, ratios, strict=True)]
+    rows.append(["lossless single files, one by one", *slow, ""])
     for size, row in a["sizes"].items():
         spent = [f"{row[way]['milliseconds_per_image']:.2f} ms an image" for way in ways]
-        rows.append([f"{int(size):,} images, {a['cores']} processes", *spent, _peak(row)])
+        workers = "processes" if int(size) > CHUNK else "threads"
+        rows.append([f"{int(size):,} images, {a['cores']} {workers}", *spent, _peak(row)])
     return markdown(["lossless archives", "pack", "unpack", "largest process"], rows)
 
 

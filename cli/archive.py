@@ -32,7 +32,9 @@ from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
 _MOST_NAMES = 1 << 22  # in memory
 _JOBS = click.option(
-    "--jobs", type=click.IntRange(1, 256), help="Processes of one thread each.  [default: all cores are used]"
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Processes of one thread each, or threads for a single chunk.  [default: one a core]",
 )
 
 
@@ -83,7 +85,7 @@ def pack(
         for note in gathered.notes:
             click.echo(f"note: {note}", err=True)
         settings = Settings(lossless, not unordered, effort, chunk)
-        with _opened_for_writing(target, force) as file, at_most(1 if jobs == 1 else None):
+        with _opened_for_writing(target, force) as file, at_most(jobs and min(jobs, cores())):
             ledger = packing.pack(
                 gathered.sources,
                 file,
@@ -145,7 +147,7 @@ def unpack(
         else:
             model = models.find(contents.header.model, model)  # before there is a folder
             with (
-                at_most(1 if jobs == 1 else None),
+                at_most(jobs and min(jobs, cores())),
                 Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer,
             ):
                 restored = packing.restore(

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -247,7 +247,7 @@ def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
     for file in files:
         with failures.of(file), opened(file) as stream:
             start, problems = stream.read(2), list[str]()
-            if container.is_archive(start):
+            if _is_archive(start, stream):
                 from vlae_codec import pack as packing
 
                 problems = packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet))
@@ -269,7 +269,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     model = models.named(model_name) if model_name else None
     with opened(file) as stream:
         start = stream.read(2)
-        if container.is_archive(start):
+        if _is_archive(start, stream):
             from vlae_codec import pack as packing
 
             about = packing.inspect(stream)
@@ -282,6 +282,13 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
             click.echo(f"{key.replace('_', ' '):16} {value}")
     if about.get("damages"):
         raise SystemExit(1)
+
+
+def _is_archive(start: bytes, file: BinaryIO) -> bool:
+    """Whether a file is an archive: by its first bytes or, if those are damaged, by its last."""
+    from vlae_codec import archive
+
+    return container.is_archive(start) or archive.has_index(file)
 
 
 @click.command(name="models")

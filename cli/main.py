@@ -63,7 +63,7 @@ class _Group(click.Group):
 
 @contextlib.contextmanager
 def _tidy_when_terminated() -> Iterator[None]:
-    """Within the context SIGTERM unwinds the stack, so that nothing half done is left behind."""
+    """Within the context SIGTERM, and SIGHUP of a closed terminal, unwind the stack: nothing half done is left behind."""
     if threading.current_thread() is not threading.main_thread():  # only that one may have handlers
         yield
         return
@@ -71,11 +71,14 @@ def _tidy_when_terminated() -> Iterator[None]:
     def leave(number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = [number for number in known if signal.getsignal(number) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    before = {number: signal.signal(number, leave) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

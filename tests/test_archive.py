@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -299,6 +300,15 @@ def test_a_flipped_bit_anywhere_costs_no_more_than_its_chunk(tiny, small):
         hit = [place for place in places if place.offset <= position < place.offset + place.length]
         found = check_damaged(bytes(damaged), tiny, whole, set(places) - set(hit))
         assert len(found) == 6 - sum(place.images for place in hit)
+
+
+@pytest.mark.parametrize("change", [lambda left, right: left + right[1:], lambda left, right: left + b"\x5a" + right])
+def test_a_byte_too_few_or_too_many_costs_no_more_than_its_chunk(tiny, small, change):
+    whole, _ = images(small, tiny)
+    places = archive.read_contents(io.BytesIO(small)).places
+    for position in range(len(small)):
+        rest = [place for place in places if not place.offset <= position < place.offset + place.length]
+        check_damaged(change(small[:position], small[position:]), tiny, whole, rest)
 
 
 def test_a_cut_archive_keeps_the_chunks_before_the_cut(tiny, small):
@@ -694,6 +704,27 @@ def test_stdin_and_stdout(run, folder):
     same_pictures(folder, Path("unpacked/digits"))
 
 
+def test_a_file_that_exists_is_told_before_any_is_written(run, folder):
+    run("pack", folder)
+    save("new/digits/3.png", Drawing(NOISE))
+    before = Path("new/digits/3.png").read_bytes()
+    assert "3.png exists: -f overwrites it" in run("unpack", "digits.vlz", "-o", "new", expect=1).stderr
+    assert listing("new/digits") == ["3.png"]
+    assert Path("new/digits/3.png").read_bytes() == before
+
+
+def test_names_that_a_file_system_cannot_have_cost_only_themselves(run):
+    long, deep, out = "b" * 251 + ".jpg", "/".join(["d" * 200] * 5) + "/a.png", "/".join(["o" * 203] * 15)
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        for name in (deep, long, "z.png"):
+            archive.writestr(name, png_bytes(to_picture(Drawing(NOISE))))
+    run("pack", "x.zip")
+    errors = run("unpack", "x.vlz", "-o", out, expect=1).stderr.splitlines()
+    assert len([line for line in errors if line.startswith("Error: ")]) == 1
+    assert "too long" in errors[-1]
+    assert sorted(path.name for path in Path(out).iterdir() if path.is_file()) == ["b" * 251 + ".png", "z.png"]
+
+
 def test_nothing_is_overwritten_without_force(run, folder):
     Path("digits.vlz").write_bytes(b"mine")
     assert "exists" in run("pack", folder, expect=1).stderr
@@ -776,7 +807,9 @@ def test_bad_sources_leave_no_half_archive(run, folder, source):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-def test_a_pack_that_is_terminated_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_a_pack_that_is_terminated_leaves_nothing(tmp_path, number):
+    number = getattr(signal, number)
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 2, (30_000, 28, 28), np.uint8))
     command = [
         sys.executable,
@@ -795,8 +828,8 @@ def test_a_pack_that_is_terminated_leaves_nothing(tmp_path):
     while not any(path.stat().st_size for path in tmp_path.glob("sets/.vlae-*")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait() == 128 + number
     assert list(tmp_path.glob("sets/*")) == []
     assert _ended(process.pid)
 
@@ -853,6 +886,9 @@ def test_damage_is_told_and_the_rest_is_restored(run, folder):
     for command in ("list", "test"):
         assert "Error: cut.vlz: the index is damaged" in run(command, "cut.vlz", expect=1).stderr
     assert "index" in run("info", "cut.vlz", expect=1).stdout
+    Path("front.vlz").write_bytes(b"W" + data[1:])
+    assert "the header is damaged" in run("test", "front.vlz", expect=1).stderr
+    assert "the header is damaged" in run("info", "front.vlz", expect=1).stdout
     Path("short.vlz").write_bytes(data[:9])
     for command in ("list", "test", "info", "unpack"):
         assert run(command, "short.vlz", expect=1).stderr.startswith("Error: ")

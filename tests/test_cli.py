@@ -57,7 +57,7 @@ def test_nothing_is_overwritten_without_f(run, image):
     run("compress", image, *FAST)
     before = Path("img.vlz").read_bytes()
     result = run("compress", image, "--lossless", *FAST, expect=1)
-    assert result.stderr.strip().endswith("img.vlz exists: -f overwrites it, -o names another")
+    assert result.stderr.strip().endswith("img.vlz exists: -f overwrites it, or name another")
     assert Path("img.vlz").read_bytes() == before
     run("compress", image, "--lossless", "-f", *FAST)
     assert Path("img.vlz").read_bytes() != before
@@ -253,7 +253,11 @@ def test_model_folder(run, image):
 
 def test_models_lists_the_released(run):
     rows = json.loads(run("models", "--json").stdout)
-    assert {row["name"]: row["number"] for row in rows} == {"mnist": 2, "mnist-dynamic": 5, "omniglot": 4}
+    assert {row["name"]: row["number"] for row in rows} == {
+        "mnist": 2,
+        "mnist-dynamic": 5,
+        "omniglot": 4,
+    }
     lines = run("models").stdout.splitlines()
     assert all(
         line.startswith(f"{row['name']}: number {row['number']}, ") for line, row in zip(lines, rows, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -68,6 +69,14 @@ def save(path, bits=BITS[0], paper=0, ink=255, **options):
 
 def png(bits=BITS[0]):
     return pixels.png_bytes(picture(bits))
+
+
+def write_tar(path, members, compression=""):
+    with tarfile.open(path, f"w:{compression}") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
 
 
 def idx(path, data=None, kind="idx"):
@@ -155,11 +164,8 @@ def test_archives_of_pictures(tmp_path, suffix):
             for name, data in members.items():
                 archive.writestr(name, data)
     else:
-        with tarfile.open(path, f"w:{suffix[4:] if '.' in suffix else 'gz' if suffix == 'tgz' else ''}") as archive:
-            for name, data in members.items():
-                info = tarfile.TarInfo("./" + name)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
+        compression = suffix[4:] if "." in suffix else "gz" if suffix == "tgz" else ""
+        write_tar(path, {f"./{name}": data for name, data in members.items()}, compression)
     with gather([str(path)]) as gathered:
         (source,) = gathered.sources
         assert [source.name(i) for i in range(source.count)] == [name for name in members if "deep" in name]
@@ -175,6 +181,44 @@ def test_what_is_no_picture_is_left_out_with_a_note(tmp_path):
     with gather(["set"]) as gathered:
         (note,) = gathered.notes
     assert note == "left out 4 of set, no pictures by their suffixes: set/README, set/b.txt, set/c.txt, ..."
+
+
+@pytest.mark.parametrize("name", [".a.png", "x/.y/a.png", "__MACOSX/a.png"])
+def test_hidden_members_are_left_out_with_a_note(tmp_path, name):
+    members = {"shown.png": png(), name: png()}
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    write_tar("x.tar", members)
+    for path in ("x.zip", "x.tar"):
+        with gather([path]) as gathered:
+            assert [source.count for source in gathered.sources] == [1]
+            assert gathered.notes == (f"left out 1 of {path}, hidden: {name}",)
+
+
+def test_links_of_a_folder_that_are_not_followed_are_noted(tmp_path):
+    save(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "elsewhere").symlink_to(tmp_path)
+    (tmp_path / "set" / "b.png").symlink_to("nowhere.png")
+    with gather(["set"]) as gathered:
+        assert [source.count for source in gathered.sources] == [1]
+        assert gathered.notes == ("left out 2 of set, links to folders, or to nothing: elsewhere, b.png",)
+
+
+def test_a_tar_with_a_damaged_header_or_no_end_is_never_taken_for_a_shorter_one(tmp_path):
+    members = {f"{number}.png": png(BITS[number]) for number in range(3)}
+    write_tar(tmp_path / "x.tar", members)
+    whole = Path("x.tar").read_bytes()
+    end = sum(512 + -(-len(data) // 512) * 512 for data in members.values())
+    for data in (whole[:position] for position in (100, *range(512, end + 1, 256), end + 100)):
+        Path("x.tar").write_bytes(data)
+        with pytest.raises(ImageError) as caught:
+            gather(["x.tar"])
+        assert not str(caught.value).endswith(":")
+    for position in (*range(0, 512, 7), *range(whole.index(b"2.png"), end, 7)):
+        Path("x.tar").write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with contextlib.suppress(ImageError), gather(["x.tar"]) as gathered:
+            assert [source.count for source in gathered.sources] == [3]
 
 
 def test_links_in_a_tar_are_left_out_with_a_note(tmp_path):
@@ -542,14 +586,11 @@ def test_other_names_are_kept(name):
     assert safe_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["../up.png", "/a.png", "a\\b.png", "C:/a.png"])
+@pytest.mark.parametrize("name", ["../up.png", "/a.png", "a\\b.png", "..\\b.png", "C:/a.png"])
 def test_hostile_members_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr(name, png())
-    with tarfile.open(tmp_path / "x.tar", "w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(png())
-        archive.addfile(info, io.BytesIO(png()))
+    write_tar("x.tar", {name: png()})
     for path in ("x.zip", "x.tar"):
         with pytest.raises(ImageError, match="cannot be a name"):
             gather([path])

@@ -182,15 +182,32 @@ def read_contents(file: BinaryIO) -> Contents:
         FormatError: it is no archive, or neither header nor index is whole.
     """
     size = file.seek(0, 2)
-    front = _front(file, size)
-    index = _read_index(file, size)
-    if index is None:
-        if isinstance(front, FormatError):
-            raise front
-        places = tuple(_scan(file, size, front.images))
-        return Contents(front, places, ("the index is damaged or cut off; chunks were looked for",))
-    damaged = front != index[0]
-    return Contents(*index, ("the header is damaged; its copy in the index was used",) if damaged else ())
+    front, index, damages = _front(file, size), _read_index(file, size), list[str]()
+    places: Sequence[Place] | None = None
+    if index is not None:
+        header, places = index
+        if front != header:
+            damages.append("the header is damaged; its copy in the index was used")
+        if places is None:
+            damages.append("bytes are missing, or too many; chunks were looked for")
+    elif isinstance(front, FormatError):
+        raise front
+    else:
+        header = front
+        damages.append("the index is damaged or cut off; chunks were looked for")
+    if places is None:
+        places = _scan(file, size, header.images)
+    return Contents(header, tuple(places), tuple(damages))
+
+
+def has_index(file: BinaryIO) -> bool:
+    """Whether a file ends as an archive does, whatever it begins with. The position in it stays."""
+    if not file.seekable():
+        return False
+    here = file.tell()
+    found = _read_index(file, file.seek(0, 2)) is not None
+    file.seek(here)
+    return found
 
 
 def read_header(data: bytes) -> tuple[Header, int]:
@@ -299,8 +316,8 @@ def _front(file: BinaryIO, size: int) -> Header | FormatError:
         return error
 
 
-def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] | None:
-    """Header and places by the index; None if it is damaged."""
+def _read_index(file: BinaryIO, size: int) -> tuple[Header, list[Place] | None] | None:
+    """Header and places by the index; None if it is damaged. No places if the file has not the length that it says."""
     length = int.from_bytes(_read(file, max(0, size - 4), 4), "big")
     if not len(INDEX_MARKER) <= length <= size - 4:
         return None
@@ -323,14 +340,16 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, tuple[Place, ...]] |
     for chunk_bytes, images in rows:
         places.append(Place(offset, chunk_bytes, first, images))
         offset, first = offset + chunk_bytes, first + images
-    fits = offset == size - 4 - length and first == header.images and header_bytes == len(copy)
-    return (header, tuple(places)) if fits and all(0 < images <= LARGEST_CHUNK for _, images in rows) else None
+    if first != header.images or header_bytes != len(copy) or not all(0 < row[1] <= LARGEST_CHUNK for row in rows):
+        return None
+    return header, places if offset == size - 4 - length else None
 
 
 def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length.
 
-    Long heads are looked for behind a number of markers in proportion to the file: one full of markers takes no longer.
+    Where a chunk is not followed as it should be, bytes may be missing in it: then the next is looked for within it. Long
+    heads are looked for behind a number of markers in proportion to the file: one full of markers takes no longer.
     """
     found, offset, spare = [], 0, 16 + (size >> 16)
     while (offset := _find(file, offset, size)) < size:
@@ -341,7 +360,7 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
             continue
         length = head_bytes + head.payload_bytes + _CHECK_BYTES
         found.append(Place(offset, length, head.first, head.images))
-        offset += length
+        offset += length if _is_end(file, offset + length, size) else head_bytes
     places, done = [], 0
     for place in [*sorted(found, key=lambda place: place.first), Place(size, 0, images, 0)]:
         if done <= place.first <= images - place.images:
@@ -349,6 +368,11 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
             places.append(place)
             done = place.first + place.images
     return places[:-1]
+
+
+def _is_end(file: BinaryIO, offset: int, size: int) -> bool:
+    """Whether a chunk may end there: at the end of the file, or before the next one or the index."""
+    return offset == size or _read(file, offset, len(CHUNK_MARKER)) in (CHUNK_MARKER, INDEX_MARKER)
 
 
 def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 16) -> int:

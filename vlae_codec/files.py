@@ -31,7 +31,7 @@ def reading(title: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or "it ends early"
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or "it ends early"
         raise ImageError(f"cannot read {title}: {reason}") from error
 
 
@@ -41,11 +41,14 @@ def check_free(path: Path, force: bool) -> None:
     Raises:
         OutputError: the file exists and `force` is not set, or there can be none in that place.
     """
-    if not force and path.is_file():
-        raise OutputError(f"{path} exists: -f overwrites it, -o names another")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file")
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        if not force and path.is_file():
+            raise OutputError(f"{path} exists: -f overwrites it, or name another")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: name a file")
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: {folder} is no folder that can be written to")
 

@@ -37,7 +37,8 @@ class Report:
 def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Done) -> Iterator[Any]:
     """work(shared, item, done) of all items, in order, by `jobs` processes; items are taken a few ahead.
 
-    With one job, or one item, all is done here, on all cores. An item has `images`, how many it stands for.
+    With one job, or one item, all is done here, by as many threads as `threads.cores` says. An item has `images`, how many
+    it stands for.
 
     Raises:
         VlaeError: a process died.

@@ -111,6 +111,9 @@ def restore(
         OutputError: a file cannot be written, or exists.
     """
     header, lost, restored = contents.header, list[str](), Counter[str]()
+    for piece in _heads(file, contents):
+        for name in _names(header, piece):
+            restorer.check_free(name)
     for piece in unpack(file, header, contents.places, sampling, model=model, jobs=jobs, progress=progress):
         error = piece.error
         if error is None:
@@ -124,6 +127,7 @@ def restore(
         for form, own in header.parts(piece.first, piece.images):
             if isinstance(form, ArrayForm):
                 restored[form.root] += len(own)
+    lost += restorer.unnameable
     arrays = [form for form in header.forms if isinstance(form, ArrayForm)]
     padding = [form.root for form in arrays if restored[form.root] * _SPARSEST < form.count]
     blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
@@ -181,10 +185,8 @@ def names(file: BinaryIO) -> Iterator[str]:
         FormatError: as `inspect`.
     """
     contents = archive.read_contents(file)
-    for place in contents.places:
-        with contextlib.suppress(FormatError):
-            head, _ = archive.read_head(file, place)
-            yield from filter(None, image_names(contents.header, Piece(place.first, place.images, head.names, [])))
+    for piece in _heads(file, contents):
+        yield from filter(None, image_names(contents.header, piece))
 
 
 def take(
@@ -204,6 +206,14 @@ def take(
     return piece.drawings[index - place.first]
 
 
+def _heads(file: BinaryIO, contents: Contents) -> Iterator[Piece]:
+    """What the chunks say of themselves, but for those whose heads are damaged: pieces without drawings."""
+    for place in contents.places:
+        with contextlib.suppress(FormatError):
+            head, _ = archive.read_head(file, place)
+            yield Piece(place.first, place.images, head.names, [])
+
+
 def _find(file: BinaryIO, contents: Contents, name: str) -> tuple[Place, int]:
     """The chunk that holds the image of that name, and the image's index in the archive.
 
@@ -217,13 +227,10 @@ def _find(file: BinaryIO, contents: Contents, name: str) -> tuple[Place, int]:
             if root == form.root and row.isdecimal() and len(row) <= _LONGEST_ROW and int(row) < form.count:
                 return _place_of(contents, start + int(row)), start + int(row)
         start += form.count
-    for place in contents.places:
-        with contextlib.suppress(FormatError):
-            head, _ = archive.read_head(file, place)
-            piece = Piece(place.first, place.images, head.names, [])
-            for index, found in enumerate(image_names(contents.header, piece), place.first):
-                if found == name:
-                    return place, index
+    for piece in _heads(file, contents):
+        for index, found in enumerate(image_names(contents.header, piece), piece.first):
+            if found == name:
+                return _place_of(contents, index), index
     raise ImageError(f"the archive has no image named {name}: `list --names` says what it has")
 
 

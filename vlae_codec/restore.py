@@ -7,6 +7,7 @@ process and in which a row never put reads as zeros, so as paper; `finish` makes
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import itertools
 import struct
@@ -24,7 +25,7 @@ from numpy.lib import format as npy
 from . import manifest, pixels
 from .arrays import BLOCK_BYTES, IDX_MAGIC
 from .errors import FormatError, OutputError
-from .files import check_free, whole, write
+from .files import LONGEST_PART, check_free, whole, write
 from .manifest import ArrayForm
 from .pixels import Drawing
 
@@ -47,12 +48,26 @@ class Restorer:
         self._files = _by_file(arrays)
         self._folder, self._force = folder, force
         self._claimed, self._written = set(self._files), list[Path]()
+        self.unnameable: list[str] = []
+        """Pictures that were not written, since the file system cannot have their names: an error message each."""
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._inside = folder.resolve()
         for name in self._files:
-            check_free(self._place(name), force)
+            self.check_free(name)
         self._rows: dict[str, _Rows] = {form.root: _Rows(form, folder) for form in arrays}
+
+    def check_free(self, name: str) -> None:
+        """Refuses early what `put_picture` would refuse later.
+
+        Raises:
+            OutputError: a file of that name exists and `force` is not set, or there can be none in that place.
+        """
+        try:
+            check_free(self._place(name), self._force)
+        except OutputError as error:
+            if not _is_unnameable(error):
+                raise
 
     def put(self, index: int, names: Sequence[str], drawings: Sequence[Drawing]) -> None:
         """Writes images `index`, `index` + 1, ... of the archive, counted over all sources; in any order of calls.
@@ -110,7 +125,12 @@ class Restorer:
         if len(names) != len(drawings):
             raise FormatError(f"there are {len(names)} names for {len(drawings)} loose pictures")
         for name, drawing in zip(names, drawings, strict=True):
-            self.put_picture(name, drawing)
+            try:
+                self.put_picture(name, drawing)
+            except OutputError as error:
+                if not _is_unnameable(error):
+                    raise
+                self.unnameable.append(str(error))
 
     def put_picture(self, name: str, drawing: Drawing) -> None:
         """Writes one picture, in the format that its name says if that loses nothing.
@@ -128,9 +148,9 @@ class Restorer:
 
     def _named(self, name: str, drawing: Drawing) -> tuple[str, bytes]:
         """The picture's file, and its name: one that no other file of this archive has."""
-        data = pixels.picture_bytes(drawing, PurePosixPath(name).suffix)
+        data, spare = pixels.picture_bytes(drawing, PurePosixPath(name).suffix), _spare_names(name)
         while data is None or name in self._claimed:
-            name, data = name + ".png", pixels.png_bytes(pixels.to_picture(drawing))
+            name, data = next(spare), pixels.png_bytes(pixels.to_picture(drawing))
         return name, data
 
     def _place(self, name: str) -> Path:
@@ -145,6 +165,19 @@ class Restorer:
         if not inside:
             raise OutputError(f"{place} leads out of {self._folder} by a link: remove it, or -o names another folder")
         return place
+
+
+def _is_unnameable(error: OutputError) -> bool:
+    """Whether the file system said that it cannot have the name."""
+    return getattr(error.__cause__, "errno", None) in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+
+
+def _spare_names(name: str) -> Iterator[str]:
+    """With one ".png" added, with two, and so on; the rest is shortened where that would be too long for a file's name."""
+    folder, slash, last = name.rpartition("/")
+    for count in itertools.count(1):
+        kept_bytes = max(0, LONGEST_PART - 4 * count)
+        yield folder + slash + last.encode()[:kept_bytes].decode(errors="ignore") + count * ".png"
 
 
 def _by_file(arrays: Sequence[ArrayForm]) -> dict[str, list[ArrayForm]]:

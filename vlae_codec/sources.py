@@ -307,9 +307,10 @@ class _Loose(_Shelf[Path]):
         self.items = []
         for path in paths:
             if os.path.isdir(path):
-                hidden = list[str]()
-                self.items += _pictures(path, _walk(path, hidden), notes)
+                hidden, links = list[str](), list[str]()
+                self.items += _pictures(path, _walk(path, hidden, links), notes)
                 _note(path, hidden, "hidden", notes)
+                _note(path, links, "links to folders, or to nothing", notes)
             else:
                 self.items.append(_Item(safe_name(Path(path).name), path, Path(path)))
 
@@ -329,9 +330,9 @@ class _Zip(_Shelf[zipfile.ZipInfo]):
         self._path = path
         self._open: zipfile.ZipFile | None = None
         with reading(path), zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir() and not _hidden(info.filename)]
+            members = [info for info in archive.infolist() if not info.is_dir()]
         entries = [_Item(info.filename, f"{path}:{info.filename}", info) for info in members]
-        self.items = _pictures(path, entries, notes)
+        self.items = _pictures(path, _shown(path, entries, notes), notes)
 
     def read(self, index: int) -> bytes:
         item = self.items[index]
@@ -346,15 +347,29 @@ class _Zip(_Shelf[zipfile.ZipInfo]):
             self._open = None
 
 
+class _Member(tarfile.TarInfo):
+    """A member of a tar file: a damaged header, or an end without its mark, is an error and no end of the list."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"it is no tar file, or damaged or cut short at byte {archive.offset}") from error
+
+
 class _Tar(_Shelf[tarfile.TarInfo]):
     """The members of a tar file, compressed or not, in its order: one of a compressed tar is found by reading up to it."""
 
     def __init__(self, path: str, notes: list[str]) -> None:
         self._path = path
         self._open: tarfile.TarFile | None = None
-        with reading(path), tarfile.open(path) as archive:
-            members = [info for info in archive if not info.isdir() and not _hidden(info.name)]
+        with reading(path), tarfile.open(path, tarinfo=_Member) as archive:
+            members = [info for info in archive if not info.isdir()]
         entries = [_Item(info.name.removeprefix("./"), f"{path}:{info.name}", info) for info in members]
+        entries = _shown(path, entries, notes)
         self.items = _pictures(path, [entry for entry in entries if entry.key.isreg()], notes)
         links = [entry.name for entry in entries if not entry.key.isreg()]
         _note(path, links, "no regular files", notes)
@@ -362,7 +377,7 @@ class _Tar(_Shelf[tarfile.TarInfo]):
     def read(self, index: int) -> bytes:
         item = self.items[index]
         if self._open is None:
-            self._open = tarfile.open(self._path)  # noqa: SIM115
+            self._open = tarfile.open(self._path, tarinfo=_Member)  # noqa: SIM115
         file = self._open.extractfile(item.key)
         assert file is not None  # which it is only for what is no regular file
         return _read_whole(file, item.key.size, item.title)
@@ -373,13 +388,17 @@ class _Tar(_Shelf[tarfile.TarInfo]):
             self._open = None
 
 
-def _walk(folder: str, hidden: list[str]) -> Iterator[_Item[Path]]:
-    """The files in a folder and its folders, by name, without `hidden` pictures; links to folders are not followed."""
-    base, suffixes = Path(folder).resolve().name, pixels.picture_suffixes()
+def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Path]]:
+    """The files in a folder and its folders, by name, without `hidden` pictures. `links` to folders are not followed; those
+    of pictures that lead nowhere are there too.
+    """
+    base = Path(folder).resolve().name
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        hidden += [name for name in files if name.startswith(".") and Path(name).suffix.lower() in suffixes]
+        hidden += [name for name in files if name.startswith(".") and _is_picture(name)]
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links += [name for name in folders if Path(place, name).is_symlink()]
+        links += [name for name in files if _is_picture(name) and not Path(place, name).exists()]
         found += [Path(place, name) for name in files if not name.startswith(".")]
     names = {path: "/".join([base, *path.relative_to(folder).parts]).lstrip("/") for path in found}
     yield from (_Item(names[path], str(path), path) for path in sorted(found, key=names.__getitem__) if path.is_file())
@@ -395,10 +414,9 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
     Raises:
         ImageError: there are none, or one has an unsafe name.
     """
-    suffixes = pixels.picture_suffixes()
     found, others = list[_Item[_Key]](), list[str]()
     for entry in entries:
-        if PurePosixPath(entry.name).suffix.lower() in suffixes:
+        if _is_picture(entry.name):
             safe_name(entry.name)
             found.append(entry)
         else:
@@ -409,8 +427,22 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
     return found
 
 
-def _hidden(name: str) -> bool:
-    return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in name.split("/"))
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in pixels.picture_suffixes()
+
+
+def _shown(where: str, entries: Sequence[_Item[_Key]], notes: list[str]) -> list[_Item[_Key]]:
+    """Those that are not hidden; a note tells which pictures are."""
+    shown = [entry for entry in entries if not _is_hidden(entry.name)]
+    _note(
+        where, [entry.name for entry in entries if _is_hidden(entry.name) and _is_picture(entry.name)], "hidden", notes
+    )
+    return shown
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a system would not show it. What begins with two dots may be unsafe: it is not hidden, but looked at."""
+    return any(part == "__MACOSX" or (part.startswith(".") and not part.startswith("..")) for part in name.split("/"))
 
 
 def _note(where: str, names: Sequence[str], what: str, notes: list[str]) -> None:
