@@ -19,7 +19,7 @@ from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
 from vlae_codec.errors import FormatError, ImageError, VlaeError
 from vlae_codec.files import check_free, whole
-from vlae_codec.report import title_of
+from vlae_codec.report import paired
 from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.sources import gather
@@ -218,23 +218,14 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
 
 def _ledger_text(target: str, ledger: Ledger) -> str:
     """Theory on the left, bytes on the right."""
-    images, bits = ledger.images, dict(ledger.bits)
-    left, right = [("KL(q || p)", ledger.kl_bits)], list[tuple[str, float]]()
-    if ledger.negative_elbo_bits:
-        left += [("-log2 p(x|z)", ledger.negative_elbo_bits - ledger.kl_bits), ("-ELBO", ledger.negative_elbo_bits)]
-        pushed, popped = bits.pop("latent_bits", 0.0), bits.pop("popped_bits", 0.0)
-        right += [("latents, net", pushed + popped), ("  pushed with p(z)", pushed), ("  popped with q(z|x)", popped)]
-    right += [(title_of(name), value) for name, value in bits.items() if value]
-    if raw_bits := bits.get("raw_bits"):
-        left.append(("raw pixels", raw_bits))
-    right.append(("sum = 8 x bytes", 8.0 * ledger.total_bytes))
-    lines = [
-        f"{target}: {images} images, {ledger.total_bytes} bytes, {8 * ledger.total_bytes / images:.3f} bits an image"
-    ]
-    lines.append(f"{'theory':20}{'bits an image':>14}   {'the file':32}{'bits an image':>14}")
-    for theory, (name, value) in itertools.zip_longest(left, right, fillvalue=("", 0.0)):
-        shown = f"{theory[1] / images:.3f}" if theory[0] else ""
-        lines.append(f"{theory[0]:20}{shown:>14}   {name:32}{value / images:14.3f}")
+    images, total_bits = ledger.images, 8.0 * ledger.total_bytes
+    rows = paired(ledger.theory_bits(), {name: bits for name, bits in ledger.bits.items() if bits})
+    rows.append(("", None, "sum = 8 x bytes", total_bits))
+    lines = [f"{target}: {images} images, {ledger.total_bytes} bytes, {total_bits / images:.3f} bits an image"]
+    lines.append(f"{'theory':24}{'bits an image':>14}   {'the file':28}{'bits':>14}{'bits an image':>16}")
+    for term, term_bits, name, bits in rows:
+        theory = "" if term_bits is None else f"{term_bits / images:.3f}"
+        lines.append(f"{term:24}{theory:>14}   {name:28}{bits:14.1f}{bits / images:16.3f}")
     return "\n".join(lines)
 
 

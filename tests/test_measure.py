@@ -117,6 +117,10 @@ def test_ledgers_of_archives_sum_to_their_bytes(measured, tiny, digits):
     for entry in found.archives:
         assert sum(entry["ledger"].values()) == pytest.approx(8 * entry["bytes"])
         assert entry["bits_per_image"] == 8 * entry["bytes"] / N
+        assert ("p95" in entry) == (entry["order"] == "kept")
+        orders_bits = np.log2(np.arange(1, N + 1)).sum() * (entry["order"] != "kept")
+        assert entry["theory"].get("order_bits", 0.0) == pytest.approx(-orders_bits)
+        assert ("distortion_bits" in entry["theory"]) == (entry["kind"] == "lossless")
     for key, entry in (("archive_lossless_bits", found.archives[0]), ("archive_lossy_bits", found.archives[4])):
         assert found.mean(key) == pytest.approx(entry["bits_per_image"])
     out = io.BytesIO()

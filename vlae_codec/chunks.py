@@ -6,6 +6,7 @@ A chunk knows nothing of its neighbours, so `pack` makes and opens several at on
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
@@ -36,7 +37,8 @@ class Ledger:
     """Where the bits of an archive, or of a chunk, went: `bits` add up to eight times total_bytes.
 
     Theory, summed over the fields that the model codes: kl_bits, KL(q || p) over the cells of the lattice; and
-    negative_elbo_bits, with the pixels (0 for a lossy archive).
+    negative_elbo_bits, with the pixels (0 for a lossy archive). order_bits: log2 of the number of orders that sets of n
+    images have, n! each.
 
     image_bits: what each image added to the payload, in order; none for a set without order. notes: what was lost on the way
     in, and of how many images.
@@ -47,9 +49,20 @@ class Ledger:
     total_bytes: int = 0
     kl_bits: float = 0.0
     negative_elbo_bits: float = 0.0
+    order_bits: float = 0.0
     bits: dict[str, float] = field(default_factory=dict)
     image_bits: list[float] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+
+    def theory_bits(self) -> dict[str, float]:
+        """The terms of what theory says that it costs, by the names of `report.paired`; raw pixels cost what they do."""
+        terms = {
+            "kl_bits": self.kl_bits,
+            "distortion_bits": max(0.0, self.negative_elbo_bits - self.kl_bits),
+            "raw_bits": self.bits.get("raw_bits", 0.0),
+            "order_bits": -self.order_bits,
+        }
+        return {name: bits for name, bits in terms.items() if bits or name == "kl_bits"}
 
     def book(self, **bits: float) -> None:
         """Adds bits to entries."""
@@ -164,6 +177,7 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
     if not settings.ordered:
         _check_set(images.drawings)
         payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told, settings.samples))
+        ledger.order_bits = math.lgamma(images.images + 1) / math.log(2)
     elif settings.lossless:
         pushed = chain.push(model, fields, inside, told, settings.samples)
         payload, counted, ledger = _booked(pushed)

@@ -32,7 +32,7 @@ from .model import Model
 from .network import SIDE, Bits
 from .pixels import Drawing
 from .posterior import Posterior
-from .report import Archive, Column, Measurement
+from .report import Archive, Column, Measurement, percentiles
 from .search import DEFAULT_EFFORT, distortion_bits
 from .sheets import Sheet, extremes, resamplings
 from .sources import Memory, Source, gather
@@ -286,10 +286,14 @@ def _archive(
         "samples": settings.samples,
         "bytes": total_bits // 8,
         "bits_per_image": total_bits / len(drawings),
+        "theory": ledger.theory_bits(),
         "ledger": {name: bits for name, bits in ledger.bits.items() if bits},
     }
     own_bits = np.array(ledger.image_bits or [0.0])
-    return entry, own_bits + (total_bits - own_bits.sum()) / len(drawings)
+    image_bits = own_bits + (total_bits - own_bits.sum()) / len(drawings)
+    if ledger.image_bits:
+        entry |= percentiles(image_bits)
+    return entry, image_bits
 
 
 def _unpacked(model: Model, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:

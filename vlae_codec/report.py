@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +22,7 @@ import numpy.typing as npt
 Column = npt.NDArray[np.float64]
 Archive = dict[str, Any]
 Row = Sequence[str]
+Pair = tuple[str, "float | None", str, float]
 
 _THEORY = ("kl_bits", "distortion_bits", "negative_elbo_bits")
 _OURS = ("coded_", "coding_", "lossy_", "lossless_", "archive_")
@@ -53,13 +52,17 @@ _TITLES = {
     "avif_bits": "AVIF lossless",
     "jxl_bits": "JPEG XL lossless",
     "g4_bits": "CCITT G4 in TIFF",
-    "popped_bits": "latents, had back",  # from here on entries of ledgers
-    "order_bits": "order, had back",
-    "latent_bits": "latents",
-    "pixel_bits": "pixels",
+    "popped_bits": "popped with q(z|x)",  # from here on entries of ledgers
+    "latent_bits": "pushed with p(z)",
     "code_bits": "latent codes",
     "start_bits": "latents of the first images",
     "bottom_bits": "check at the bottom",
+}
+_TERMS = {  # of the theory of an archive: its name, what pays for it in the file, and the name of that
+    "kl_bits": ("KL: the latents", ("latent_bits", "popped_bits", "code_bits"), "latents, net"),
+    "distortion_bits": ("distortion: the pixels", ("pixel_bits",), "pixels"),
+    "raw_bits": ("raw pixels", ("raw_bits",), "raw pixels"),
+    "order_bits": ("order given up", ("order_bits",), "order, had back"),
 }
 _LEDGER_HEAD = ("in theory", "bits an image", "in the file", "bits", "bits an image")
 
@@ -71,8 +74,9 @@ class Measurement:
     source: where the images came from. model, sha256: what coded them.
     per_image: columns (images,) float64; a key ends in `_bits` if it counts bits.
     archives: each with kind ("lossless" or "lossy"), order ("kept" or "unordered"), chunk (images that are coded
-        together), samples (of the posterior, for each image), bytes (all of it), bits_per_image, and ledger, named bits
-        that sum to 8 * bytes (had back: negative).
+        together), samples (of the posterior, for each image), bytes (all of it), bits_per_image, theory, the terms of
+        what it must cost, in bits, and ledger, named bits that sum to 8 * bytes (had back: negative). If order is kept,
+        median, p05 and p95 of what an image costs.
     sets: general compressors on all images at once, by name: bytes, payload_bytes without the container, and layout,
         how the images were laid out for it.
     classified: of `images` images, how many a classifier reads right: originals_right, lossy_right.
@@ -149,10 +153,15 @@ def csv_text(measurement: Measurement) -> str:
 # What the columns say
 
 
+def percentiles(column: Column) -> dict[str, float]:
+    """The median, and what 5 and 95 percent of the values are not above."""
+    median, p05, p95 = (float(value) for value in np.percentile(column, [50, 5, 95]))
+    return {"median": median, "p05": p05, "p95": p95}
+
+
 def _statistics(measurement: Measurement, key: str) -> dict[str, float]:
     column = measurement.per_image[key]
-    median, p05, p95 = (float(value) for value in np.percentile(column, [50, 5, 95]))
-    found = {"mean": float(column.mean()), "median": median, "p05": p05, "p95": p95}
+    found = {"mean": float(column.mean()), **percentiles(column)}
     if key.endswith("_bits"):
         found["bits_per_pixel"] = float(column.sum()) / measurement.pixels
     return found
@@ -277,50 +286,62 @@ def _sets_table(measurement: Measurement) -> Table:
 
 
 def _archives_table(measurement: Measurement) -> Table:
-    head = ("archive", "order", "images together", "samples", "bytes", "bits an image", "theory", "above theory")
+    head = (
+        "archive",
+        "order",
+        "images together",
+        "samples",
+        "bytes",
+        "bits an image",
+        "median",
+        "5 %",
+        "95 %",
+        "theory",
+        "above",
+    )
     return Table("Archives", head, [("", [_archive_row(measurement, a) for a in measurement.archives])], (0, 1))
 
 
 def _archive_row(measurement: Measurement, archive: Archive) -> Row:
-    theory, cost = _total(_archive_theory(measurement, archive)), float(archive["bits_per_image"])
-    above = _signed(None if theory is None else cost - theory)
+    cost_bits, theory_bits = float(archive["bits_per_image"]), sum(archive["theory"].values()) / measurement.images
     sizes = [f"{archive[key]:,}" for key in ("chunk", "samples", "bytes")]
-    return [str(archive["kind"]), str(archive["order"]), *sizes, number(cost), number(theory), above]
+    spread = [number(archive.get(key)) for key in ("median", "p05", "p95")]
+    above = _signed(cost_bits - theory_bits)
+    return [str(archive["kind"]), str(archive["order"]), *sizes, number(cost_bits), *spread, number(theory_bits), above]
 
 
-def _archive_theory(measurement: Measurement, archive: Archive) -> list[tuple[str, float]]:
-    """The terms of what an archive must cost, bits an image; none if the theory was not measured."""
-    kl_bits, elbo_bits = measurement.mean("kl_bits"), measurement.mean("negative_elbo_bits")
-    if kl_bits is None or elbo_bits is None:
-        return []
-    terms = [("KL: the latent codes", kl_bits)]
-    if archive["kind"] == "lossless":
-        terms.append(("distortion: the pixels", elbo_bits - kl_bits))
-    if archive["order"] == "unordered":
-        terms.append(("order given up", -_order_bits(measurement.images, archive["chunk"]) / measurement.images))
-    return terms
+def paired(theory: Mapping[str, float], ledger: Mapping[str, float]) -> list[Pair]:
+    """Theory on the left, the file on the right: (term, its bits, entry, its bits).
 
-
-def _order_bits(images: int, chunk: int) -> float:
-    """log2 of the number of orders that the images can have within their chunks."""
-    full, rest = divmod(images, chunk)
-    return (full * math.lgamma(chunk + 1) + math.lgamma(rest + 1)) / math.log(2)
-
-
-def _total(terms: list[tuple[str, float]]) -> float | None:
-    return sum(bits for _, bits in terms) if terms else None
+    Each term stands beside what pays for it, net, and both sums beside each other; then comes what theory knows nothing
+    of. What is indented is part of the entry above it.
+    """
+    others, rows, net_bits = dict(ledger), list[Pair](), 0.0
+    for term, term_bits in theory.items():
+        name, payers, net = _TERMS[term]
+        paid = {payer: others.pop(payer) for payer in payers if payer in others}
+        rows.append((name, term_bits, net, sum(paid.values())))
+        net_bits += sum(paid.values())
+        if len(paid) > 1:
+            rows += [("", None, "  " + title_of(payer), bits) for payer, bits in paid.items()]
+    if len(theory) > 1:
+        name = "-ELBO" if [*theory] == ["kl_bits", "distortion_bits"] else "together"
+        rows.append((name, sum(theory.values()), "together", net_bits))
+    return rows + [("", None, title_of(other), bits) for other, bits in others.items()]
 
 
 def _ledger_table(measurement: Measurement, archive: Archive) -> Table:
     """Theory on the left, bytes on the right. What the ledger leaves out gets a row: the total is always the file's."""
-    terms, ledger, bits = _archive_theory(measurement, archive), dict(archive["ledger"]), 8 * archive["bytes"]
+    terms, ledger, bits = archive["theory"], dict(archive["ledger"]), 8 * archive["bytes"]
     if abs(left_out := bits - sum(ledger.values())) > 1e-3:
         ledger["not in the ledger"] = left_out
     share = archive["bits_per_image"] / bits
-    theory = [(name, number(term)) for name, term in terms]
-    stored = [(title_of(key), _count(part), number(part * share)) for key, part in ledger.items()]
-    rows = [(*(left or ("",) * 2), *(right or ("",) * 3)) for left, right in itertools.zip_longest(theory, stored)]
-    total = ("theory", number(_total(terms)), f"8 × {archive['bytes']:,} bytes", _count(bits), number(bits * share))
+    rows = [
+        (term, "" if theory is None else number(theory * share), entry, _count(part), number(part * share))
+        for term, theory, entry, part in paired(terms, ledger)
+    ]
+    in_theory = number(sum(terms.values()) * share)
+    total = ("theory", in_theory, f"8 × {archive['bytes']:,} bytes", _count(bits), number(bits * share))
     order = "order kept" if archive["order"] == "kept" else str(archive["order"])
     caption = f"Where the bits went: {archive['kind']} archive, {order}, {archive['chunk']:,} images together"
     if archive["samples"] > 1:
