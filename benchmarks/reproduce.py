@@ -10,6 +10,7 @@ of them.
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
     if threads:
         torch.set_num_threads(threads)
     for name in only or [name for name in SYSTEMS if read(name) is None]:
+        torch.compiler.reset()  # it compiles a few models of one class, and runs any more of them uncompiled
         experiment = SYSTEMS[name].experiment
         if not no_training:
             train_to_the_end(experiment, folder, threads)
@@ -50,8 +52,15 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
         click.echo(f"{name}: measuring")
         FOLDER.mkdir(parents=True, exist_ok=True)
         table = measured(SYSTEMS[name], RUNS / experiment, folder)
-        (FOLDER / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        _replace(FOLDER / f"{name}.json", json.dumps(table, indent=1) + "\n")
         write_page()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file at once, since others may run beside, and read all of them."""
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
 
 
 def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None:
@@ -107,22 +116,29 @@ def curve(run: Path) -> list[Table]:
     return [{key: line[key] for key in _KEPT if key in line} for line in lines]
 
 
-def reading(
-    model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, name: str, folder: Path
-) -> dict[str, float] | None:
-    """How many of the fields a classifier reads right, and how many after a re-sampling of each; None if it can't."""
+def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, name: str, folder: Path) -> Table | None:
+    """How many of the fields a classifier reads right, and how many after a re-sampling of each; None if it can't.
+
+    kept: of those that it reads right, how many it still does; changed: some of those that it does not, and of what.
+    """
     found = _judge(name, folder)
     if found is None or not model.latents:
         return None
     judge, labels = found
     truth, before = labels[chosen], classifier.classify(judge, fields)
-    after = classifier.classify(judge, drawing.resamplings(model, fields, seed=0))
+    resampled = drawing.resamplings(model, fields, seed=0)
+    after = classifier.classify(judge, resampled)
+    right = before == truth
+    changed = np.flatnonzero(right & (after != truth))[:SHOWN]
     return {
         "images": len(fields),
         "originals_right": float((before == truth).mean()),
         "resampled_right": float((after == truth).mean()),
         "resampled_right_se": standard_error((after == truth).astype(np.float64)),
         "read_alike": float((after == before).mean()),
+        "kept": float((after == truth)[right].mean()),
+        "kept_se": standard_error((after == truth)[right].astype(np.float64)),
+        "changed": {"originals": pack_fields(fields[changed]), "resamplings": [pack_fields(resampled[changed])]},
     }
 
 

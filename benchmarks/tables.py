@@ -18,6 +18,7 @@ from typing import Any
 import systems
 
 from vlae_codec.chunks import CHUNK
+from vlae_codec.models.data import titled
 from vlae_codec.search import DEFAULT_EFFORT
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +66,7 @@ def models() -> str:
         rows.append(
             [
                 card,
-                f"{figures['data']}, {figures['images']:,}",
+                f"{titled(figures['data'])}, {figures['images']:,}",
                 _nats(figures, "nll", 2),
                 f"{-figures['elbo_nats']:.2f}",
                 f"{figures['kl_bits']:.1f}",

@@ -31,6 +31,11 @@ CHARACTERS = 1623
 _GRAY_TRAIN = 50_000  # the first 50,000 of MNIST's 60,000 are `train`, the rest `valid`
 
 
+def titled(name: str) -> str:
+    """The name of a set beside figures. Of OMNIGLOT others use another version: what is not theirs says so."""
+    return f"{name} (derived)" if name == "omniglot28" else name
+
+
 def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
     """The named parts of a set, one after the other: (N, 28, 28) uint8.
 

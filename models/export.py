@@ -190,7 +190,7 @@ def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Ma
         "",
     ]
     if figures:
-        lines += [f"On {figures['data']}, {figures['part']}, {figures['images']} images:", ""]
+        lines += [f"On {data.titled(figures['data'])}, {figures['part']}, {figures['images']} images:", ""]
         lines += ["| | nats | bits | bits/dim |", "|---|---|---|---|"]
         for key, what in _FIGURES.items():
             if key == "paired_difference" and not paired:
