@@ -162,7 +162,7 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Target:
-    """An aim: a figure of `system`, less that of `other` if there is one, below `limit` (at most, of bits), or `above` it."""
+    """An aim: a figure of `system`, less that of `other` if there is one, below `limit` (of bits: at most), or above."""
 
     what: str
     system: str

@@ -16,6 +16,7 @@ from .codebook import Progress
 from .errors import VlaeError
 from .threads import THREADS
 
+_AHEAD_IMAGES = 1 << 16  # of items that wait, and are in memory, while as many are in work as there are processes
 Done = Callable[[float], None]
 """Told how many images were coded since it was last told."""
 Work = Callable[[Any, Any, Done], Any]
@@ -55,7 +56,7 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
         waiting = deque[tuple[int, Future[Any]]]()
         for item in items:
             waiting.append((item.images, pool.submit(_work, work, item)))
-            if len(waiting) > jobs + 1:
+            while len(waiting) > jobs + 1 or (len(waiting) > jobs and sum(n for n, _ in waiting) > _AHEAD_IMAGES):
                 yield _taken(waiting, report)
         while waiting:
             yield _taken(waiting, report)
