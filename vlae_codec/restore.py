@@ -232,7 +232,8 @@ class _Rows:
             yield np.packbits(block, axis=1).tobytes() if form.packed else block.tobytes()
 
     def close(self) -> None:
-        self._file.close()
+        with _writing(Path(self._form.root)):  # what waits in memory is written first
+            self._file.close()
 
 
 def _write_arrays(out: IO[bytes], forms: Sequence[ArrayForm], rows: Sequence[_Rows]) -> None:
