@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import tracemalloc
 import zipfile
@@ -848,6 +849,29 @@ def test_processes_end_with_one_that_was_killed(tmp_path):
     process.kill()
     process.communicate()
     assert _ended(process.pid)
+
+
+def test_of_large_items_one_more_than_processes_is_held(tmp_path):
+    (tmp_path / "work.py").write_text(
+        "class Item:\n    images = 1 << 17\n\ndef work(shared, item, done):\n    return shared\n"
+    )
+    script = """
+        from work import Item, work
+        from vlae_codec.jobs import spread
+
+        def items():
+            for number in range(7):
+                taken.append(number)
+                yield Item()
+
+        if __name__ == "__main__":
+            taken = []
+            held = [len(taken) - done for done, _ in enumerate(spread(work, items(), None, 2, lambda images: None))]
+            print(max(held), len(held))
+    """
+    (tmp_path / "run.py").write_text(textwrap.dedent(script))
+    run = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["3", "7"]
 
 
 def _ended(group: int) -> bool:
