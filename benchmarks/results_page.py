@@ -121,7 +121,8 @@ def planned(experiment: str) -> list[Config]:
 def targets() -> str:
     """What was aimed at, and whether it was reached."""
     header = ["aim", "limit", "here", ""]
-    return f"## Aims\n\n{markdown(header, [_target_row(target) for target in TARGETS])}\n"
+    text = "What was tried for those that were not reached stands in [docs/training.md](docs/training.md)."
+    return f"## Aims\n\n{markdown(header, [_target_row(target) for target in TARGETS])}\n\n{text}\n"
 
 
 def _target_row(target: Target) -> list[str]:
