@@ -32,11 +32,11 @@ _CHOICES = {
 class ModelConfig:
     """The shape of a VLAE, or of a system that it is compared with.
 
-    latents: 0 leaves z away, and the PixelCNN alone (the paper's Unconditional Decoder). posterior: `gaussian`, or `iaf`
-    (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`. prior_layers: hidden layers
-    of each MADE of prior and `iaf` (the paper's have 3). decoder: `pixelcnn`, or `factorised`, pixels independent given
-    z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual blocks of encoder and decoder, in training
-    only; dense_dropout: likewise, of what enters their largest matrices.
+    latents: 0 leaves z away: the PixelCNN alone, told of places only (the paper's Unconditional Decoder). posterior:
+    `gaussian`, or `iaf` (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`.
+    prior_layers: hidden layers of each MADE of prior and `iaf` (the paper's have 3). decoder: `pixelcnn`, or
+    `factorised`, pixels independent given z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual
+    blocks of encoder and decoder, in training only; dense_dropout: likewise, of what enters their largest matrices.
 
     Raises:
         ConfigError: a choice is none of these, or a dropout not below 1.

@@ -156,6 +156,8 @@ class VLAE(nn.Module):
         self.pixels = PixelCNN(config) if config.decoder == "pixelcnn" else Factorised(config)
         self.prior = build_prior(config, self.latents)
         self.flow = InverseFlow(config, self.latents) if config.posterior == "iaf" else None
+        self.constant = None if self.latents else nn.Parameter(torch.zeros(1, config.pixel_channels, SIDE, SIDE))
+        """Without latents, what the PixelCNN is told instead: of each place the same in all images, and learned."""
         self.register_buffer("active", torch.ones(self.latents))
 
     def posterior(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,10 +181,8 @@ class VLAE(nn.Module):
             return (log_q - log_p) * self.active
 
     def context(self, z: Tensor) -> Tensor:
-        """What the PixelCNN is told of the latents (B, D): (B, pixel_channels, 28, 28); nothing, if there are none."""
-        context: Tensor = (
-            self.decoder(z) if self.latents else z.new_zeros(len(z), self.config.pixel_channels, SIDE, SIDE)
-        )
+        """What the PixelCNN is told of the latents (B, D): (B, pixel_channels, 28, 28); if there are none, of the place."""
+        context: Tensor = self.decoder(z) if self.constant is None else self.constant.expand(len(z), -1, -1, -1)
         return context
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:

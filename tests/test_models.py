@@ -400,6 +400,18 @@ def test_every_system_has_a_bound_that_more_samples_tighten(system, fields):
     assert evaluator.latent_kl_nats(fields * np.uint8(255)).shape == (model.latents,)
 
 
+def test_without_latents_the_decoder_learns_what_each_place_is_like(fields):
+    model = VLAE(dataclasses.replace(SMALL, **SYSTEMS["unconditional"]))
+    x = torch.from_numpy(fields[:, None].astype(np.float32))
+    z, optimizer = torch.empty(len(x), 0), torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        (-model.log_likelihood(x, z).mean()).backward()
+        optimizer.step()
+    blank = torch.sigmoid(model.pixels(torch.zeros(1, 1, 28, 28), model.context(z[:1])))[0, 0]
+    assert blank[10:18, 12:16].mean() > 4 * blank[:3].mean()
+
+
 def test_the_kl_of_the_latents_adds_up(model, fields):
     images, evaluator = fields * np.uint8(255), Evaluator(model)
     each, whole = evaluator.latent_kl_nats(images), evaluator.figures(images, samples=64).kl_nats
