@@ -116,6 +116,7 @@ DATA_SETS = (
             System("omniglot", "2. VLAE, the codec's prior: the released model", headline=True, resampled=True),
             System("omniglot-unconditional", "7. the PixelCNN alone, without latents", headline=True),
             System("omniglot-window-2", "9. VLAE, window of two masked layers", resampled=True),
+            System("omniglot-window-1", "9. VLAE, window of one masked layer", resampled=True),
         ),
         (
             ("VLAE, on Burda's file", "90.98"),
