@@ -10,7 +10,6 @@ of them.
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from results_page import write_page
 from systems import FOLDER, ROOT, SYSTEMS, System, Table, pack_fields, pack_nats, read
 
+from vlae_codec import files
 from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
@@ -52,15 +52,8 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
         click.echo(f"{name}: measuring")
         FOLDER.mkdir(parents=True, exist_ok=True)
         table = measured(SYSTEMS[name], RUNS / experiment, folder)
-        _replace(FOLDER / f"{name}.json", json.dumps(table, indent=1) + "\n")
+        files.write(FOLDER / f"{name}.json", (json.dumps(table, indent=1) + "\n").encode(), force=True)
         write_page()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file at once, since others may run beside, and read all of them."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None:
@@ -132,7 +125,7 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
     changed = np.flatnonzero(right & (after != truth))[:SHOWN]
     return {
         "images": len(fields),
-        "originals_right": float((before == truth).mean()),
+        "originals_right": float(right.mean()),
         "resampled_right": float((after == truth).mean()),
         "resampled_right_se": standard_error((after == truth).astype(np.float64)),
         "read_alike": float((after == before).mean()),

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
     return out.getvalue() if again.look == was.look and np.array_equal(again.bits, was.bits) else None
 
 
+@cache
 def picture_suffixes() -> frozenset[str]:
     """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
     known = Image.registered_extensions()

@@ -433,11 +433,9 @@ def _is_picture(name: str) -> bool:
 
 def _shown(where: str, entries: Sequence[_Item[_Key]], notes: list[str]) -> list[_Item[_Key]]:
     """Those that are not hidden; a note tells which pictures are."""
-    shown = [entry for entry in entries if not _is_hidden(entry.name)]
-    _note(
-        where, [entry.name for entry in entries if _is_hidden(entry.name) and _is_picture(entry.name)], "hidden", notes
-    )
-    return shown
+    hidden = [entry.name for entry in entries if _is_hidden(entry.name) and _is_picture(entry.name)]
+    _note(where, hidden, "hidden", notes)
+    return [entry for entry in entries if not _is_hidden(entry.name)]
 
 
 def _is_hidden(name: str) -> bool:
