@@ -2,6 +2,7 @@
 
     python benchmarks/reproduce.py --data DIR                # what is missing, in order; stops and resumes
     python benchmarks/reproduce.py --data DIR --only plain-vae
+    python benchmarks/reproduce.py --data DIR --no-training --only mnist-2   # of the released model, without its run
 
 Each experiment becomes a run in `runs/NAME`, each system a `results/systems/NAME.json`; `results_page.py` makes RESULTS.md
 of them.
@@ -23,7 +24,7 @@ from vlae_codec import files
 from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
-from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_in
+from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_of
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000
@@ -36,7 +37,7 @@ _KEPT = ("epoch", "seconds", "train_elbo_nats", "train_kl_nats", "valid_elbo_nat
 @click.option("--data", "folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
 @click.option("--only", multiple=True, type=click.Choice(sorted(SYSTEMS)), help="This system; may be repeated.")
 @click.option("--threads", type=click.IntRange(1))
-@click.option("--no-training", is_flag=True, help="Only measure, and only runs that have ended.")
+@click.option("--no-training", is_flag=True, help="Only measure: runs that have ended, else released models.")
 def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: bool) -> None:
     """Trains and measures what has no figures yet, or what is named."""
     if threads:
@@ -46,12 +47,12 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
         experiment = SYSTEMS[name].experiment
         if not no_training:
             train_to_the_end(experiment, folder, threads)
-        elif not has_ended(experiment):
+        elif not has_ended(experiment) and not SYSTEMS[name].released:
             click.echo(f"{name}: its training has not ended")
             continue
         click.echo(f"{name}: measuring")
         FOLDER.mkdir(parents=True, exist_ok=True)
-        table = measured(SYSTEMS[name], RUNS / experiment, folder)
+        table = measured(SYSTEMS[name], folder)
         files.write(FOLDER / f"{name}.json", (json.dumps(table, indent=1) + "\n").encode(), force=True)
         write_page()
 
@@ -71,13 +72,16 @@ def has_ended(experiment: str) -> bool:
     return (run / "log.jsonl").exists() and any(line["epoch"] == epochs for line in curve(run))
 
 
-def measured(system: System, run: Path, folder: Path) -> Table:
+def measured(system: System, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
+    run = RUNS / system.experiment
+    if not has_ended(system.experiment):
+        run = train.locate(f"released:{system.released}", RUNS)
     history = train.rounds(run)
     trained = history[-1][1]
     name = system.on or trained.config.data.name
     images = data.load(name, ["test"], folder)
-    store = store_in(run, trained.step, name, "test", len(images))
+    store = store_of(trained, name, "test", len(images))
     evaluator = Evaluator(trained.model)
     found = evaluator.figures(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
     x = binarised(images)
@@ -86,14 +90,14 @@ def measured(system: System, run: Path, folder: Path) -> Table:
     return {
         "data": name,
         "part": "test",
-        "epochs": sum(one.config.train.epochs for _, one in history),
+        "epochs": sum(epochs(one, folder) for _, one in history),
         "hours": round(sum(one.seconds for _, one in history) / 3600, 2),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "active_latents": int(trained.model.active.sum()),
         **found.as_dict(),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
-        "curve": [] if system.on else curve(run),
+        "curve": curve(run) if not system.on and (run / "log.jsonl").exists() else [],
         "sheet": {
             "originals": pack_fields(shown),
             "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
@@ -101,6 +105,12 @@ def measured(system: System, run: Path, folder: Path) -> Table:
         },
         "image_nll": pack_nats(evaluator.of_each(images, store=store)[2]),
     }
+
+
+def epochs(trained: train.Trained, folder: Path) -> int:
+    """How often its training has looked at each image."""
+    config = trained.config
+    return trained.step // (len(data.load(config.data.name, config.data.parts, folder)) // config.train.batch_size)
 
 
 def curve(run: Path) -> list[Table]:

@@ -40,7 +40,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 
 
 @click.command()
-@click.argument("run", type=options.FOLDER)
+@click.argument("run", metavar="RUN|released:NAME")
 @_DATA
 @_DEVICE
 @click.option(
@@ -59,7 +59,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 @options.JSON
 def evaluate(
-    run: Path,
+    run: str,
     data_folder: Path,
     device: str,
     name: str | None,
@@ -72,23 +72,24 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate a RUN: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim.
+    """Evaluate a model: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim.
 
-    Resumes where it was stopped.
+    RUN is the folder of a training run or of an exported model; released:NAME is a model that ships. Resumes where it was
+    stopped.
     """
     _need_torch()
     from vlae_codec.models import data
-    from vlae_codec.models.evaluate import Evaluator, store_in
-    from vlae_codec.models.train import load_average
+    from vlae_codec.models.evaluate import Evaluator, store_of
+    from vlae_codec.models.train import load_average, locate
 
     if out:
         check_free(out, force)
-    trained = load_average(run)
+    trained = load_average(locate(run, Path()))
     name = name or trained.config.data.name
     chosen = data.load(name, [part], data_folder)
     if images and images < len(chosen):
         chosen = data.shuffled_part(chosen, images, seed=0)
-    store = store_in(run, trained.step, name, part, len(chosen))
+    store = store_of(trained, name, part, len(chosen))
     progress = ProgressLine(quiet=False)
 
     def report(done: int, total: int) -> None:

@@ -8,6 +8,7 @@ and cancels in it; all other figures are float32.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from . import data, memory
 from .layers import placed
+from .train import Trained
 from .vlae import VLAE
 
 _ROWS = 128  # decoder evaluations at a time
@@ -187,9 +189,9 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
     return data.binarise(images, np.random.default_rng(0))
 
 
-def store_in(run: Path, step: int, name: str, part: str, images: int) -> Path:
-    """Where the unfinished evaluation of a run after `step` steps is kept: the beginning of a path in its folder."""
-    return run / f"evaluation-step{step}-{name}-{part}-{images}"
+def store_of(trained: Trained, name: str, part: str, images: int) -> Path | None:
+    """Where the unfinished evaluation of a trained model is kept: the beginning of a path."""
+    return trained.notes / f"evaluation-step{trained.step}-{name}-{part}-{images}" if trained.notes else None
 
 
 def _named(store: Path | None, suffix: str) -> Path | None:
@@ -207,9 +209,12 @@ def _restore(store: Path | None, count: int) -> tuple[Floats, int]:
 
 
 def _keep(store: Path, found: Floats, done: int) -> None:
+    """Keeps it if the disk lets us; without, an evaluation that is stopped begins anew."""
     temporary = store.with_suffix(".tmp.npz")
-    np.savez(temporary, found=found, done=done)
-    os.replace(temporary, store)
+    with contextlib.suppress(OSError):
+        store.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(temporary, found=found, done=done)
+        os.replace(temporary, store)
 
 
 def _nll(log_weights: Tensor) -> Floats:

@@ -1,8 +1,6 @@
 """Turns a trained VLAE into the integer model that the codec runs: weights to 16 bits, latents to a lattice.
 
-Float weights are rounded to the finest power-of-two grid on which they fit int16, a grid per layer; biases to the grid of
-the products. Latents that training switched off are dropped from encoder, prior and decoder, and so are the hidden units
-of the prior that no remaining latent reads. No quantisation-aware training is needed (see `docs/exactness.md`).
+`integer` says how weights are rounded; here the lattice and the code of octaves are chosen, and the result is checked.
 """
 
 from __future__ import annotations
@@ -18,23 +16,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
 from vlae_codec import codec, pixels, search
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
 from vlae_codec.files import write
-from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS, code_length_bits
+from vlae_codec.fixed import LATENT_BITS, code_length_bits
 from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 
 from . import config as configs
 from . import data
-from .layers import CausalConv, Conv, blocks_of
-from .priors import MixturePrior
+from .integer import Arrays, to_arrays
 from .train import Trained, rounds
-from .vlae import VLAE, PixelCNN
+from .vlae import VLAE
 
-Arrays = dict[str, Any]  # name -> numpy array
 CELLS = 128
 """Lattice points per latent: the support is 128 steps wide."""
 TYPICAL_LENGTHS = [14, 14, 13, 9, 8, 12, 9, 9, 5, 6, 6, 4, 4, 4, 4, 4, 4, 2, 3, 5, 4, 4, 6, 11, 10, 10] + [11] * 6
@@ -51,7 +46,6 @@ At 0.8, images of a KL beyond 20 bits find no root among 2^17 whose latents fit;
 """
 
 
-@torch.no_grad()
 def export(model: VLAE, steps: npt.NDArray[np.int64], split: int, octave_lengths: list[int]) -> Arrays:
     """All arrays of the integer model.
 
@@ -63,17 +57,14 @@ def export(model: VLAE, steps: npt.NDArray[np.int64], split: int, octave_lengths
     Raises:
         ConfigError: the model is not one that the codec knows.
     """
-    if not isinstance(model.prior, MixturePrior):
-        raise ConfigError("only a model with prior = 'mixture' can be exported: no other has exact cell masses")
-    if not isinstance(model.pixels, PixelCNN) or model.config.dilation != 1 or model.flow is not None:
-        raise ConfigError("only a model with a Gaussian posterior and an undilated PixelCNN can be exported")
-    active = torch.nonzero(model.active)[:, 0]
-    arrays: Arrays = {"octave_lengths": np.array(octave_lengths, np.uint8), "prior.split": np.array(split, np.int64)}
-    _encoder(arrays, model, active)
-    _prior(arrays, model.prior, active, steps)
-    _decoder(arrays, model, active)
-    _pixels(arrays, model.pixels)
-    return arrays
+    return {
+        "octave_lengths": np.array(octave_lengths, np.uint8),
+        "prior.split": np.array(split, np.int64),
+        **to_arrays(model),
+        "prior.steps": steps,
+        "prior.lowest": np.full(len(steps), -CELLS // 2, np.int64),
+        "prior.cells": np.array(CELLS, np.int64),
+    }
 
 
 def save(folder: Path, arrays: Arrays, name: str, about: Mapping[str, Any]) -> None:
@@ -280,100 +271,3 @@ def huffman_lengths(weights: npt.NDArray[np.float64]) -> list[int]:
         heap[:2] = [(first + second, left + right)]
     assert max(lengths) <= LONGEST_SYMBOL_BITS
     return lengths
-
-
-def _encoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
-    encoder = model.encoder
-    _conv(arrays, "encoder.input", encoder.input, input_bits=0)
-    _residual(arrays, "encoder.top", encoder.top)
-    _conv(arrays, "encoder.down", encoder.down)
-    _residual(arrays, "encoder.bottom", encoder.bottom)
-    weight = _grid_last(encoder.dense.weight().T, model.config.bottom_channels, axis=0)
-    _affine(arrays, "encoder.dense", weight, encoder.dense.b)
-    rows = torch.cat([active, model.latents + active])
-    head = encoder.posterior
-    _affine(arrays, "encoder.posterior", head.weight()[rows].T, head.b[rows], output_bits=LATENT_BITS)
-
-
-def _decoder(arrays: Arrays, model: VLAE, active: Tensor) -> None:
-    decoder, channels = model.decoder, model.config.bottom_channels
-    _affine(arrays, "decoder.dense", decoder.dense.weight()[:, active].T, decoder.dense.b, input_bits=LATENT_BITS)
-    weight = _grid_last(decoder.expand.weight().T, channels, axis=1)
-    _affine(arrays, "decoder.expand", weight, _grid_last(decoder.expand.b, channels, axis=0))
-    _residual(arrays, "decoder.bottom", decoder.bottom)
-    _conv(arrays, "decoder.up", decoder.up)
-    _residual(arrays, "decoder.top", decoder.top)
-    _conv(arrays, "decoder.output", decoder.output)
-
-
-def _pixels(arrays: Arrays, pixels: PixelCNN) -> None:
-    _affine(arrays, "pixels.input", _causal(pixels.input, taps=4), pixels.input.b, input_bits=0)
-    for i, block in enumerate(blocks_of(pixels.blocks)):
-        _affine(arrays, f"pixels.blocks.{i}.first", _causal(block.first, taps=5), block.first.b)
-        _conv(arrays, f"pixels.blocks.{i}.second", block.second)
-    _conv(arrays, "pixels.output", pixels.output)
-    arrays["pixels.layers"] = np.array(len(blocks_of(pixels.blocks)), np.int64)
-
-
-def _prior(arrays: Arrays, prior: MixturePrior, active: Tensor, steps: npt.NDArray[np.int64]) -> None:
-    made, count = prior.made, len(active)
-    # Degree d stands for "sees the first d latents": among the active ones, those are the active below d.
-    degrees = (active[None, :] < made.degrees[:, None]).sum(1)
-    used = torch.nonzero((degrees >= 1) & (degrees < count))[:, 0]
-    outputs = (active[:, None] * made.outputs + torch.arange(made.outputs)).flatten()
-    rows = [active] + [used] * (len(made.masked) - 1)
-    columns = [used] * (len(made.masked) - 1) + [outputs]
-    # A unit of degree 0 sees no active latent: it is a constant, folded into the biases behind it.
-    constant = torch.zeros(made.latents)
-    for index, layer in enumerate(made.masked):
-        weight = layer.weight * layer.mask
-        bias = layer.bias + weight @ constant
-        constant = torch.relu(bias) * (degrees == 0) if len(bias) == len(degrees) else constant
-        last = index == len(made.masked) - 1
-        name = "prior.output" if last else f"prior.hidden.{index}"
-        chosen = weight[columns[index]][:, rows[index]].T
-        _affine(arrays, name, chosen, bias[columns[index]], input_bits=LATENT_BITS, output_bits=LATENT_BITS)
-    arrays["prior.layers"] = np.array(len(made.masked) - 1, np.int64)
-    arrays["prior.degrees"] = degrees[used].numpy()
-    arrays["prior.steps"] = steps
-    arrays["prior.lowest"] = np.full(count, -CELLS // 2, np.int64)
-    arrays["prior.cells"] = np.array(CELLS, np.int64)
-
-
-def _residual(arrays: Arrays, name: str, stack: nn.Sequential) -> None:
-    for i, block in enumerate(blocks_of(stack)):
-        _conv(arrays, f"{name}.{i}.first", block.first)
-        _conv(arrays, f"{name}.{i}.second", block.second)
-
-
-def _conv(arrays: Arrays, name: str, layer: Conv | CausalConv, input_bits: int = ACTIVATION_BITS) -> None:
-    weight = layer.weight().permute(2, 3, 1, 0).flatten(0, 2)  # (kh, kw, in, out) -> (taps * in, out)
-    _affine(arrays, name, weight, layer.b, input_bits)
-
-
-def _causal(layer: Conv | CausalConv, taps: int) -> Tensor:
-    """The taps up-left, up, up-right, left, centre of a masked 3x3 kernel: (taps * in, out)."""
-    return layer.weight().flatten(2)[:, :, :taps].permute(2, 1, 0).flatten(0, 1)
-
-
-def _grid_last(x: Tensor, channels: int, axis: int) -> Tensor:
-    """Reorders an axis from (channel, row, col) to (row, col, channel)."""
-    split = x.unflatten(axis, (channels, -1))
-    return split.movedim(axis, axis + 1).flatten(axis, axis + 1)
-
-
-def _affine(
-    arrays: Arrays,
-    name: str,
-    weight: Tensor,
-    bias: Tensor,
-    input_bits: int = ACTIVATION_BITS,
-    output_bits: int = ACTIVATION_BITS,
-) -> None:
-    """Rounds one layer; weight (K, O), bias (O,)."""
-    w = weight.double().numpy()
-    weight_bits = int(np.floor(np.log2(32767 / max(np.abs(w).max(), 1e-6))))
-    weight_bits = max(weight_bits, output_bits - input_bits)
-    arrays[f"{name}.weight"] = np.floor(w * 2.0**weight_bits + 0.5).astype(np.int16)
-    arrays[f"{name}.bias"] = np.floor(bias.double().numpy() * 2.0 ** (weight_bits + input_bits) + 0.5).astype(np.int64)
-    arrays[f"{name}.shift"] = np.array(weight_bits + input_bits - output_bits, np.int64)

@@ -42,6 +42,17 @@ class _WeightNormed(nn.Module):
         norm = v.flatten(1).norm(dim=1) + 1e-8
         return v * (self.g / norm).view(-1, *[1] * (v.ndim - 1))
 
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """The effective weight, and the bias."""
+        return self.weight(), self.b
+
+    @torch.no_grad()
+    def become(self, weight: Tensor, bias: Tensor) -> None:
+        """The inverse of `effective`."""
+        self.v.copy_(weight)
+        self.g.copy_(weight.flatten(1).norm(dim=1))
+        self.b.copy_(bias)
+
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         """Sets g and b so that the layer's output on the batch `x` has mean 0 and deviation init_scale per channel."""

@@ -31,7 +31,17 @@ class MaskedLinear(nn.Linear):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.mask, self.bias)
+        return F.linear(x, *self.effective())
+
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """The weight under its mask, and the bias."""
+        return self.weight * self.mask, self.bias
+
+    @torch.no_grad()
+    def become(self, weight: Tensor, bias: Tensor) -> None:
+        """The inverse of `effective`."""
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
 
 
 class Made(nn.Module):

@@ -26,15 +26,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
+from vlae_codec.files import cache_folder
 
 from . import config as configs
 from . import data, memory
 from .config import Config, TrainConfig
+from .integer import to_float
 from .layers import initialise_from, placed
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
+_RELEASED = "released:"
 Order = npt.NDArray[np.int64]
 
 
@@ -59,7 +63,7 @@ def train(
 ) -> Run:
     """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run.
 
-    A new run starts from the averaged weights of the run `config.train.initial` beside it, if given, else from noise.
+    A new run starts from the averaged weights of `config.train.initial`, if given, else from noise.
     """
     memory.keep_freed()
     if threads:
@@ -68,7 +72,7 @@ def train(
     if len(images) < config.train.batch_size:
         raise ConfigError(f"train.batch_size is {config.train.batch_size}, and there are only {len(images)} images")
     trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
-    initial = folder.parent / config.train.initial if config.train.initial else None
+    initial = locate(config.train.initial, folder.parent) if config.train.initial else None
     run = _resume(config, folder, device) or _start(config, images, device, initial)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
@@ -277,7 +281,7 @@ def save(run: Run, config: Config, folder: Path) -> None:
 
 
 def _resume(config: Config, folder: Path, device: str) -> Run | None:
-    if not (folder / "checkpoint.pt").exists():
+    if not _is_run(folder):
         return None
     state = _read(folder, device)
     if (begun := configs.from_dict(state["config"])) != config:
@@ -294,8 +298,8 @@ def _resume(config: Config, folder: Path, device: str) -> Run | None:
 
 def _read(folder: Path, device: str) -> dict[str, Any]:
     path = folder / "checkpoint.pt"
-    if not path.exists():
-        raise ConfigError(f"{folder} holds no checkpoint of a run")
+    if not _is_run(folder):
+        raise ConfigError(f"{folder} holds no checkpoint of a run; for a model that ships give released:NAME")
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
@@ -304,34 +308,73 @@ def _read(folder: Path, device: str) -> dict[str, Any]:
 
 
 class Trained(NamedTuple):
-    """What a run has made so far: its averaged model on the CPU in float32, and how it came about."""
+    """What a run has made so far: its averaged model on the CPU in float32, and how it came about.
+
+    Of a released model `step` and `seconds` count all of its rounds. notes: where evaluations of it are kept.
+    """
 
     model: VLAE
     config: Config
     step: int
     seconds: float
+    notes: Path | None
 
 
 def load_average(folder: Path) -> Trained:
-    """The averaged model of a run.
+    """The averaged model of a run; of the folder of an integer model what it was rounded from, but for the rounding.
 
     Raises:
-        ConfigError: the folder holds no checkpoint, or what is none.
+        ConfigError: the folder holds no checkpoint nor a model, or what is none.
+        ModelError: the integer model is damaged.
     """
+    if _is_model(folder) and not _is_run(folder):
+        return _of_integers(folder)
     state = _read(folder, "cpu")
     config = configs.from_dict(state["config"])
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])
-    return Trained(model.eval(), config, state["step"], state["seconds"])
+    return Trained(model.eval(), config, state["step"], state["seconds"], folder)
+
+
+def _of_integers(folder: Path) -> Trained:
+    model = released.load(folder)
+    try:
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        config, training = configs.from_dict(about["config"]), about["training"]
+        step, seconds = int(training["steps"]), 3600.0 * training["hours"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
+    cache = cache_folder()
+    return Trained(to_float(model, config), config, step, seconds, cache and cache / model.digest.hex()[:16])
+
+
+def locate(name: str, beside: Path) -> Path:
+    """The folder `name` in `beside`, or of `released:NAME` that of the model which ships.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    return released.folder_of(name.removeprefix(_RELEASED)) if name.startswith(_RELEASED) else beside / name
 
 
 def rounds(folder: Path) -> list[tuple[str, Trained]]:
     """The runs whose weights led to this one's, in order, and itself, by name; earlier ones as far as they are at hand.
 
+    What was released is one round.
+
     Raises:
         ConfigError: the folder holds no checkpoint.
     """
-    trained = load_average(folder)
-    first = folder.parent / trained.config.train.initial
-    before = rounds(first) if trained.config.train.initial and (first / "checkpoint.pt").exists() else []
-    return [*before, (folder.name, trained)]
+    trained, earlier = load_average(folder), []
+    if trained.config.train.initial and _is_run(folder):
+        first = locate(trained.config.train.initial, folder.parent)
+        earlier = rounds(first) if _is_run(first) or _is_model(first) else []
+    return [*earlier, (folder.name, trained)]
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "checkpoint.pt").exists()
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "weights.npz").exists()

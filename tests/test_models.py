@@ -6,12 +6,15 @@ import dataclasses
 import json
 import math
 import platform
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import HERE
 
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
@@ -19,6 +22,7 @@ from vlae_codec.models import config as configs
 from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
+from vlae_codec.models.integer import to_arrays, to_float
 from vlae_codec.models.layers import Dropout, depth_to_space, elu, initialise_from, space_to_depth
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
@@ -184,6 +188,45 @@ def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
     assert ours == pytest.approx(theirs, rel=6e-4)  # 0.05 nats of the 80 of a trained model
 
 
+SWITCHED_OFF = ([], [4], [0], [6], [0, 1, 5, 6], [1, 3, 5], [0, 1, 2, 4, 5, 6])
+
+
+@pytest.mark.parametrize("off", SWITCHED_OFF)
+def test_an_integer_model_turns_back_into_the_float_model_it_was_made_of(model, fields, tmp_path, off):
+    model.active[off] = 0.0
+    count = 7 - len(off)
+    arrays = export.export(model, np.full(count, 1500, np.int64), 1, export.huffman_lengths(np.ones(32)))
+    export.save(tmp_path, arrays, "small", {})
+    config = schedule(keep_latents=2)
+    restored = to_float(released.load(tmp_path), config)
+    for name, array in to_arrays(restored).items():
+        assert np.array_equal(array, arrays[name]), name
+    x, noise = torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 7)
+    kept = torch.zeros(100, restored.latents)
+    kept[:, restored.active.bool()] = noise[:, model.active.bool()]
+    with torch.no_grad():
+        theirs, ours = (sum(part.sum() for part in one(x, z)) for one, z in ((model, noise), (restored, kept)))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-3)
+
+
+def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, tmp_path):
+    export.save(tmp_path, export.export(model, np.full(7, 1500, np.int64), 1, [5] * 32), "small", {})
+    integer = released.load(tmp_path)
+    for change in ({"channels": 8}, {"prior_hidden": 30}, {"mixtures": 4}, {"latents": 6}):
+        with pytest.raises(ConfigError, match="configuration asks for"):
+            to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in released.released()])
+def test_released_models_turn_back_into_float_models_and_into_themselves(name):
+    model, trained = released.named(name), train.load_average(train.locate(f"released:{name}", Path()))
+    arrays = to_arrays(trained.model)
+    assert len(arrays) > 100
+    for key, array in arrays.items():
+        assert np.array_equal(array, model.arrays[key]), key
+    assert trained.step > 1000
+
+
 def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
     train.train(schedule(epochs=3), tmp_path / "run", data_folder, report=lambda _: None)
@@ -268,6 +311,32 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     run("evaluate", folder, "--data", data_folder, "--on", "cifar", expect=1)
     for table, command in ((own, "evaluate runs/run --data"), (other, "evaluate runs/run --on mnist_gray --data")):
         assert command in export.card("small", train.rounds(folder), 0.5, table)
+
+
+def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
+    arguments = ("--data", data_folder, "--samples", 2, "--images", 20, "--json")
+    result = run("evaluate", "released:mnist", *arguments)
+    assert json.loads(result.stdout)["data"] == "mnist_static"
+    assert 60 < json.loads(result.stdout)["nll_nats"] < 100
+    assert len([*(tmp_path / "cache").rglob("evaluation-*.npz")]) == 1
+    assert run("evaluate", "released:mnist", *arguments).stdout == result.stdout
+    assert "give one of" in run("evaluate", "released:nothing", *arguments, expect=1).output
+    assert "released:NAME" in run("evaluate", "mnist", *arguments, expect=1).output
+    shutil.copytree(HERE / "tiny", tmp_path / "tiny")
+    assert "does not say how" in run("evaluate", tmp_path / "tiny", *arguments, expect=1).output
+    monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache" / "a file"))
+    (tmp_path / "cache" / "a file").write_text("where a folder would be")
+    assert run("evaluate", "released:mnist", *arguments).stdout == result.stdout
+
+
+def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
+    trained = train.load_average(train.locate("released:mnist", tmp_path))
+    settings = dataclasses.replace(schedule(epochs=0).train, initial="released:mnist")
+    config = Config(trained.config.model, settings, DataConfig("mnist_static", ("train",)))
+    begun = train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    for one, other in zip(trained.model.parameters(), begun.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .files import cache_folder
 from .fixed import LATENT_BITS
 from .latents import PrefixCode
 from .model import Model
@@ -127,7 +128,7 @@ def _shares(prefix: PrefixCode, branches: int, score: Floats) -> npt.NDArray[np.
 
 def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
     name = f"{model.digest.hex()[:16]}-{count.bit_length() - 1}.npz"
-    folder = _cache_folder()
+    folder = cache_folder()
     kept = _read(folder / name, count, model.prior.latents) if folder else None
     if kept is None:
         kept = _sample(model, count, progress)
@@ -145,15 +146,6 @@ def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
             progress("building the codebook (once, kept on disk)", min(start + piece, count), count)
     joined = np.concatenate(parts)
     return _Roots(joined[:, :-2].astype(np.int8), joined[:, -2:].astype(np.float32))
-
-
-def _cache_folder() -> Path | None:
-    """Where roots are kept; None if there is no home to keep them in."""
-    base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        return Path(base).expanduser() / "vlae-codec"
-    except RuntimeError:
-        return None
 
 
 def _read(path: Path, count: int, latents: int) -> _Roots | None:

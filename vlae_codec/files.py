@@ -35,6 +35,15 @@ def reading(title: str) -> Iterator[None]:
         raise ImageError(f"cannot read {title}: {reason}") from error
 
 
+def cache_folder() -> Path | None:
+    """Where is kept what can be made anew; None if there is no home to keep it in."""
+    base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        return Path(base).expanduser() / "vlae-codec"
+    except RuntimeError:
+        return None
+
+
 def check_free(path: Path, force: bool) -> None:
     """Refuses early what `write` would refuse later.
 

@@ -203,11 +203,19 @@ def named(name: str) -> Model:
     Raises:
         ModelError: there is none.
     """
-    for folder in released():
-        if folder.name == name:
-            return _load_released(folder)
-    if Path(name).is_dir():
+    if Path(name).is_dir() and RELEASED / name not in released():
         return load(Path(name))
+    return _load_released(folder_of(name))
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a released model.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    if RELEASED / name in released():
+        return RELEASED / name
     known = ", ".join(folder.name for folder in released())
     raise ModelError(f"no model {name!r}: give one of {known}, or the folder of a model")
 
