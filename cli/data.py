@@ -1,4 +1,4 @@
-"""data prepare, data list: the archives that training reads, made from their public originals. Without torch."""
+"""data prepare, collect, list: the archives that training reads, of public originals or of one's own. Without torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from vlae_codec.sources import gather
+
 from . import options
-from .files import check_free, write
+from .files import ProgressLine, check_free, write
 
 _FILE = click.Path(path_type=Path)
 
@@ -46,6 +48,39 @@ def prepare(
         click.echo(f"note: {', '.join(prepared.unverified)} not as published: figures are not comparable", err=True)
 
 
+@data.command()
+@click.argument("name")
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@options.data_folder("-o", "--output")
+@options.FORCE
+@options.QUIET
+def collect(
+    name: str, sources: tuple[str, ...], threshold: int | None, data_folder: Path, force: bool, quiet: bool
+) -> None:
+    """Make a data set NAME of your own images, to train on. SOURCES are those of `pack`.
+
+    One in ten is set aside for validation, one in ten for the test.
+
+    Example: vlae-codec data collect own my_drawings/
+    """
+    from vlae_codec.models import collect as collecting
+
+    collecting.check_name(name)
+    path = data_folder / f"{name}.npz"
+    check_free(path, force)
+    with gather(sources, threshold, exact=False) as gathered:
+        for note in gathered.notes:
+            click.echo(f"note: {note}", err=True)
+        line = ProgressLine(quiet)
+        collected = collecting.collect(gathered.sources, lambda done, total: line("reading", done, total))
+    for note, pictures in collected.notes.items():
+        click.echo(f"note: {note}: {pictures} pictures", err=True)
+    write(path, collected.archive(), force)
+    counts = ", ".join(f"{part} {len(fields)}" for part, fields in collected.parts.items())
+    click.echo(f"{path}: fields of 28x28, {counts}")
+
+
 @data.command("list")
 @options.data_folder("--data")
 def list_sets(data_folder: Path) -> None:
@@ -57,6 +92,9 @@ def list_sets(data_folder: Path) -> None:
         click.echo(f"  archive    {data_folder / f'{name}.npz'}: {preparing.status(name, data_folder)}")
         click.echo(f"  originals  {', '.join(known.files)}")
         click.echo(f"  source     {known.source}")
+    for path in sorted(data_folder.glob("*.npz")):
+        if path.stem not in preparing.SETS:
+            click.echo(f"{path.stem}: your own\n  archive    {path}")
 
 
 COMMANDS = (data,)

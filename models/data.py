@@ -1,7 +1,8 @@
 """Data sets as arrays of ink probability, (N, 28, 28) uint8 with 0 = never ink and 255 = always.
 
 A statically binarised set holds only 0 and 255; a gray one is binarised anew each time it is drawn (Burda et al. 2015).
-Archives are `NAME.npz`, read with `allow_pickle=False`; their folder is `--data`, the variable VLAE_DATA, or `data/`.
+A set of one's own is an archive as `collect` makes it, of any other name. Archives are `NAME.npz`, read with
+`allow_pickle=False`; their folder is `--data`, the variable VLAE_DATA, or `data/`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _SETS = {
     "omniglot28": ("omniglot28.npz", {"train": "train", "test": "test"}),
     "caltech101": ("caltech101.npz", {"train": "train", "valid": "valid", "test": "test"}),
 }
+_OWN = {part: part for part in ("train", "valid", "test")}
 CHARACTERS = 1623
 """Classes of `omniglot28`."""
 _GRAY_TRAIN = 50_000  # the first 50,000 of MNIST's 60,000 are `train`, the rest `valid`
@@ -42,9 +44,9 @@ def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
     Raises:
         ConfigError: the set, the part or the file is not there, or is not laid out as expected.
     """
-    if name not in _SETS:
-        raise ConfigError(f"unknown data set {name!r}: known are {', '.join(_SETS)}")
-    archive, keys = _SETS[name]
+    archive, keys = _SETS.get(name, (f"{name}.npz", _OWN))
+    if name not in _SETS and not (_folder(folder) / archive).exists():
+        raise ConfigError(f"no data set {name!r}: there are {', '.join(_SETS)}, and those that `data collect` makes")
     chosen = [*parts]
     for part in chosen:
         if part not in keys:
@@ -55,10 +57,14 @@ def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
         return np.concatenate([_part(name, part, arrays[keys[part]]) for part in chosen])
 
 
+def _folder(given: Path | None) -> Path:
+    return given or Path(os.environ.get("VLAE_DATA", "data"))
+
+
 @contextmanager
 def _reading(archive: str, folder: Path | None) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     """The arrays of an archive; what goes wrong with them within the context is a ConfigError."""
-    path = (folder or Path(os.environ.get("VLAE_DATA", "data"))) / archive
+    path = _folder(folder) / archive
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays
