@@ -74,8 +74,8 @@ def has_ended(experiment: str) -> bool:
 
 def measured(system: System, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
-    run = RUNS / system.experiment
-    if not has_ended(system.experiment):
+    run, ended = RUNS / system.experiment, has_ended(system.experiment)
+    if not ended:
         run = train.locate(f"released:{system.released}", RUNS)
     history = train.rounds(run)
     trained = history[-1][1]
@@ -90,6 +90,7 @@ def measured(system: System, folder: Path) -> Table:
     return {
         "data": name,
         "part": "test",
+        "weights": "float32" if ended else "16 bits",
         "epochs": sum(epochs(one, folder) for _, one in history),
         "hours": round(sum(one.seconds for _, one in history) / 3600, 2),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -124,8 +125,8 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
 
     kept: of those that it reads right, how many it still does; changed: some of those that it does not, and of what.
     """
-    found = _judge(name, folder)
-    if found is None or not model.latents:
+    found = _judge(name, folder) if model.latents else None
+    if found is None:
         return None
     judge, labels = found
     truth, before = labels[chosen], classifier.classify(judge, fields)

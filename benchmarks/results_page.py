@@ -83,9 +83,13 @@ def section(data_set: DataSet) -> str:
     header = ["system", "trained on", "epochs", "hours", *rates, "read", "kept", "paper: NLL"]
     rows = [row(system) for system in data_set.systems]
     rows += [[f"*published: {name}*"] + [""] * (len(header) - 2) + [nats] for name, nats in data_set.published]
+    rounded = [system for system in data_set.systems if (read(system.name) or {}).get("weights") == "16 bits"]
+    weights = (
+        f"Measured with the 16-bit weights that ship: {', '.join(one.what for one in rounded)}." if rounded else ""
+    )
     known = [table for system in data_set.systems if (table := read(system.name)) and table["reading"]]
     right = f"Originals read right: {known[0]['reading']['originals_right']:.1%}." if known else ""
-    notes = " ".join(filter(None, (data_set.note, right)))
+    notes = " ".join(filter(None, (data_set.note, right, weights)))
     return "\n\n".join(filter(None, (f"## {data_set.title}", notes, markdown(header, rows)))) + "\n"
 
 

@@ -16,6 +16,7 @@ from vlae_codec import codec, container, pixels
 from vlae_codec import model as models
 from vlae_codec.codebook import Progress
 from vlae_codec.errors import FormatError, OutputError, VlaeError
+from vlae_codec.polarity import suited
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import batches, cores
@@ -82,10 +83,10 @@ def compress(
 
     for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
         told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
-        drawings = [drawing for _, drawing in batch]
+        drawings = suited([drawing for _, drawing in batch], model)
         encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=told)
         done += len(batch)
-        for (image, drawing), result in zip(batch, encoded, strict=True):
+        for (image, _), drawing, result in zip(batch, drawings, encoded, strict=True):
             with failures.of(image):
                 if verify:
                     _verify(result, drawing, model)

@@ -46,7 +46,8 @@ def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
     """
     archive, keys = _SETS.get(name, (f"{name}.npz", _OWN))
     if name not in _SETS and not (_folder(folder) / archive).exists():
-        raise ConfigError(f"no data set {name!r}: there are {', '.join(_SETS)}, and those that `data collect` makes")
+        known = f"known are {', '.join(_SETS)}, and what `data collect` makes"
+        raise ConfigError(f"no data set {name!r} in {_folder(folder)}: {known}; point --data at the folder")
     chosen = [*parts]
     for part in chosen:
         if part not in keys:

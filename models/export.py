@@ -106,6 +106,7 @@ def export_run(
     about = {
         "training": {"steps": sum(one.step for _, one in history), "hours": round(_hours(history), 2)},
         "step": step,
+        "mostly_ink": mostly_ink(fields),
         "config": configs.to_dict(config),
     }
     bits = fields[:, 0].astype(np.uint8)
@@ -131,6 +132,11 @@ def export_run(
         for path in made.iterdir():
             os.replace(path, folder / path.name)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
+
+
+def mostly_ink(fields: npt.NDArray[np.float32]) -> float:
+    """The share of fields (B, 1, 28, 28) of which more than half is ink."""
+    return float((fields.mean(axis=(1, 2, 3)) > 0.5).mean())
 
 
 def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:

@@ -84,7 +84,7 @@ def test_binarising_is_told(run, tmp_path, fields):
 
 
 def test_a_set_that_is_nowhere_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"no data set 'own'.*data collect"):
+    with pytest.raises(ConfigError, match=r"no data set 'own'.*data collect.*--data"):
         data.load("own", ["train"], tmp_path)
     np.savez(tmp_path / "own.npz", train=np.zeros((3, 98), np.uint8))
     with pytest.raises(ConfigError, match="cannot read"):

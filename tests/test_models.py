@@ -537,7 +537,7 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
 def test_missing_data_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match="--data"):
         data.load("mnist_static", ["train"], tmp_path)
-    with pytest.raises(ConfigError, match="unknown data set"):
+    with pytest.raises(ConfigError, match="no data set 'mnist'"):
         data.load("mnist", ["train"], tmp_path)
     with pytest.raises(ConfigError, match="no part"):
         data.load("mnist_static", [], tmp_path)

@@ -22,6 +22,7 @@ from .latents import Blank, Code, Lattice, Number, PrefixCode
 from .model import Model, find, load_default, named
 from .network import SIDE, Bits
 from .pixels import Drawing, Picture, PillowImage
+from .polarity import suited
 from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
 from .texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels, write_shortest
 
@@ -97,7 +98,7 @@ def compress(
     """
     drawing = pixels.to_drawing(picture, threshold, exact=lossless)
     chosen = named(model) if isinstance(model, str) else model or load_default()
-    return encode([drawing], chosen, lossless=lossless, effort=effort)[0].data
+    return encode(suited([drawing], chosen), chosen, lossless=lossless, effort=effort)[0].data
 
 
 def decompress(

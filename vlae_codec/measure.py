@@ -31,6 +31,7 @@ from .labels import Labels
 from .model import Model
 from .network import SIDE, Bits
 from .pixels import Drawing
+from .polarity import suited_source
 from .posterior import Posterior
 from .report import Archive, Column, Measurement, percentiles
 from .search import DEFAULT_EFFORT, distortion_bits
@@ -80,11 +81,16 @@ class Measured:
 
 
 def sample(
-    paths: Sequence[str], count: int | None = None, threshold: int | None = None, labelled: str | None = None
+    paths: Sequence[str],
+    count: int | None = None,
+    threshold: int | None = None,
+    labelled: str | None = None,
+    model: Model | None = None,
 ) -> Sample:
     """`count` images of the sources at `paths`, drawn at random and always the same; all, if it is None or too many.
 
-    `labelled` says where their classes are; those beside an npz array are found without.
+    They have the level as ink that suits `model`, if that is given, else the rarer one. `labelled` says where their
+    classes are; those beside an npz array are found without.
 
     Raises:
         ImageError: a source or the labels cannot be read.
@@ -98,7 +104,8 @@ def sample(
             notes.append(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
-        names, drawings = map(list, zip(*_read(gathered.sources, chosen), strict=True))
+        sources = [suited_source(source, model) if model else source for source in gathered.sources]
+        names, drawings = map(list, zip(*_read(sources, chosen), strict=True))
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names)
 

@@ -1,7 +1,7 @@
 """A released model: a folder with `weights.npz` (integers, no pickle), `model.json` and `card.md`.
 
-`weights.npz` holds all that a decoder computes with; its SHA-256 is the model's identity. `model.json` holds the name
-and the configuration of the training run, for people.
+`weights.npz` holds all that a decoder computes with; its SHA-256 is the model's identity. `model.json` holds the name,
+what an encoder does well to know, and the configuration of the training run, for people.
 
 Parts are built when they are first used: a decoder never unpacks the encoder.
 """
@@ -46,15 +46,19 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Model:
-    """An integer VLAE. `digest` is the SHA-256 of its weights file."""
+    """An integer VLAE. `digest` is the SHA-256 of its weights file.
+
+    mostly_ink: the share of its training images of which more than half is ink; a hint for encoders (see `polarity`).
+    """
 
     name: str
     digest: bytes
     arrays: Arrays
+    mostly_ink: float = 0.0
 
-    def __reduce__(self) -> tuple[type[Model], tuple[str, bytes, Arrays]]:
+    def __reduce__(self) -> tuple[type[Model], tuple[str, bytes, Arrays, float]]:
         """Sent to another process, a model goes without the parts that were built from it."""
-        return Model, (self.name, self.digest, self.arrays)
+        return Model, (self.name, self.digest, self.arrays, self.mostly_ink)
 
     @property
     def number(self) -> int | None:
@@ -182,7 +186,7 @@ def load(folder: Path) -> Model:
         if about["sha256"] != digest.hex():
             raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return Model(str(about["name"]), digest, dict(arrays))
+            return Model(str(about["name"]), digest, dict(arrays), float(about.get("mostly_ink", 0.0)))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
 

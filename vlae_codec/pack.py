@@ -24,6 +24,7 @@ from .jobs import Report, spread
 from .manifest import ArrayForm, FilesForm, Form
 from .model import Model, find
 from .pixels import Drawing
+from .polarity import suited_source
 from .restore import Restorer
 from .sources import Source
 from .texture import Sampling
@@ -57,6 +58,8 @@ def pack(
     Raises:
         ImageError: an image cannot be coded as asked.
     """
+    if settings.ordered or _is_array(sources):
+        sources = [suited_source(source, model) for source in sources]
     forms = _forms(sources, settings)
     header = Header(model.identity, not settings.lossless, settings.ordered, forms, settings.samples).write()
     out.write(header)
@@ -283,9 +286,13 @@ def _place_of(contents: Contents, index: int) -> Place:
 def _forms(sources: Sequence[Source], settings: Settings) -> tuple[Form, ...]:
     """What the header says of the sources. A set without order comes back as files, or as the one array that it was."""
     forms = tuple(source.form for source in sources)
-    if settings.ordered or (len(forms) == 1 and isinstance(forms[0], ArrayForm)):
+    if settings.ordered or _is_array(sources):
         return forms
     return (FilesForm(sum(form.count for form in forms)),)
+
+
+def _is_array(sources: Sequence[Source]) -> bool:
+    return len(sources) == 1 and isinstance(sources[0].form, ArrayForm)
 
 
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
