@@ -81,7 +81,7 @@ def measured(system: System, folder: Path) -> Table:
     trained = history[-1][1]
     name = system.on or trained.config.data.name
     images = data.load(name, ["test"], folder)
-    store = store_of(trained, name, "test", len(images))
+    store = store_of(trained, name, "test", images)
     evaluator = Evaluator(trained.model)
     found = evaluator.figures(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
     x = binarised(images)

@@ -78,13 +78,14 @@ def collect(
         click.echo(f"note: {note}: {pictures} pictures", err=True)
     write(path, collected.archive(), force)
     counts = ", ".join(f"{part} {len(fields)}" for part, fields in collected.parts.items())
-    click.echo(f"{path}: fields of 28x28, {counts}")
+    click.echo(f"{path}: fields of 28x28, {counts}; {collected.blank_fields} without ink are left out")
 
 
 @data.command("list")
 @options.data_folder("--data")
 def list_sets(data_folder: Path) -> None:
     """List the data sets: what they are, where their originals come from, and whether they are in the folder."""
+    from vlae_codec.models import collect as collecting
     from vlae_codec.models import prepare as preparing
 
     for name, known in preparing.SETS.items():
@@ -92,9 +93,8 @@ def list_sets(data_folder: Path) -> None:
         click.echo(f"  archive    {data_folder / f'{name}.npz'}: {preparing.status(name, data_folder)}")
         click.echo(f"  originals  {', '.join(known.files)}")
         click.echo(f"  source     {known.source}")
-    for path in sorted(data_folder.glob("*.npz")):
-        if path.stem not in preparing.SETS:
-            click.echo(f"{path.stem}: your own\n  archive    {path}")
+    for path in collecting.own(data_folder):
+        click.echo(f"{path.stem}: your own\n  archive    {path}")
 
 
 COMMANDS = (data,)

@@ -68,7 +68,7 @@ def measure_images(
         plots.check(plot_file)
     model = models.named(model_name or models.DEFAULT)
     settled = measure.Settled(effort, jobs or cores(), not no_rivals, classifier)
-    images = measure.sample(sources, count, threshold, labels, model)
+    images = measure.sample(sources, count, threshold, labels)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement
     click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)

@@ -89,7 +89,7 @@ def evaluate(
     chosen = data.load(name, [part], data_folder)
     if images and images < len(chosen):
         chosen = data.shuffled_part(chosen, images, seed=0)
-    store = store_of(trained, name, part, len(chosen))
+    store = store_of(trained, name, part, chosen)
     progress = ProgressLine(quiet=False)
 
     def report(done: int, total: int) -> None:

@@ -1,29 +1,34 @@
 """A data set of one's own: pictures of any kind that the codec reads, as the archive that training reads.
 
-Pictures are cut into fields of 28x28 as the codec cuts them. The fields of a picture stay in one part: every tenth
-picture, in a random order of fixed seed, is for `test`, every tenth for `valid`, the others are for `train`.
+Pictures are cut into fields of 28x28 as the codec cuts them; those without ink, for which it needs no model, are left
+out. The fields of a picture stay in one part: of SHARE pictures with ink, in a random order of fixed seed, one is for
+`test`, one for `valid`, the others are for `train`.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import pixels
 from vlae_codec.errors import ConfigError
+from vlae_codec.pixels import Drawing
 from vlae_codec.sources import Source
 
 from .prepare import SETS
 
 PARTS = ("train", "valid", "test")
 SHARE = 10
-"""One of so many pictures is for `test`, and one for `valid`."""
+FEWEST = 50
+"""Pictures with ink, below which there would be hardly a batch to train on."""
 Packed = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """(pictures read, of how many)."""
@@ -31,9 +36,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Collected:
-    """Packed fields (N, 98) of each part; what was lost on the way in, and of how many pictures."""
+    """Packed fields (N, 98) of each part; how many had no ink; what was lost on the way in, and of how many pictures."""
 
     parts: dict[str, Packed]
+    blank_fields: int
     notes: Counter[str]
 
     def archive(self) -> bytes:
@@ -55,31 +61,46 @@ def check_name(name: str) -> None:
         raise ConfigError(f"a set is named by letters, digits, - and _, not {name!r}")
 
 
+def own(folder: Path) -> list[Path]:
+    """The archives in a folder that are laid out as those of `collect`, by name."""
+    return [path for path in sorted(folder.glob("*.npz")) if path.stem not in SETS and _has_parts(path)]
+
+
+def _has_parts(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {f"{part}.npy" for part in PARTS} <= {*archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def collect(sources: Sequence[Source], progress: Progress) -> Collected:
     """Reads all pictures of all sources and divides them among the parts.
 
     Raises:
-        ConfigError: there are fewer than SHARE pictures.
+        ConfigError: there are fewer than FEWEST pictures with ink.
         ImageError: one of them cannot be read, or is not black and white.
     """
-    count = sum(source.count for source in sources)
-    if count < SHARE:
-        raise ConfigError(f"a data set needs at least {SHARE} pictures, and there are {count}")
-    notes = Counter[str]()
-    fields = [*_read(sources, notes, lambda done: progress(done, count))]
-    order = np.random.default_rng(0).permutation(count)
-    share = count // SHARE
+    notes, blank, inked = Counter[str](), 0, list[Packed]()
+    for drawing in _read(sources, progress):
+        fields, _ = pixels.to_fields(drawing.bits)
+        marked = fields[fields.any(axis=(1, 2))]
+        blank += len(fields) - len(marked)
+        notes.update([drawing.note] if drawing.note else [])
+        if len(marked):
+            inked.append(np.packbits(marked.reshape(len(marked), -1), axis=1))
+    if len(inked) < FEWEST:
+        raise ConfigError(f"a data set needs at least {FEWEST} pictures that are not blank, and there are {len(inked)}")
+    order, share = np.random.default_rng(0).permutation(len(inked)), len(inked) // SHARE
     chosen = {"test": order[:share], "valid": order[share : 2 * share], "train": order[2 * share :]}
-    return Collected({part: np.concatenate([fields[i] for i in sorted(chosen[part])]) for part in PARTS}, notes)
+    parts = {part: np.concatenate([inked[i] for i in sorted(chosen[part])]) for part in PARTS}
+    return Collected(parts, blank, notes)
 
 
-def _read(sources: Sequence[Source], notes: Counter[str], progress: Callable[[int], None]) -> Iterator[Packed]:
-    """The fields (F, 98) of each picture."""
-    done = 0
+def _read(sources: Sequence[Source], progress: Progress) -> Iterator[Drawing]:
+    count, done = sum(source.count for source in sources), 0
     for source in sources:
         for drawing in source.drawings(0, source.count):
-            fields, _ = pixels.to_fields(drawing.bits)
-            notes.update([drawing.note] if drawing.note else [])
+            yield drawing
             done += 1
-            progress(done)
-            yield np.packbits(fields.reshape(len(fields), -1), axis=1)
+            progress(done, count)

@@ -26,6 +26,8 @@ _CHOICES = {
     "posterior": ("gaussian", "iaf"),
     "prior": ("mixture", "flow", "normal"),
 }
+_DEPTHS = ("blocks", "bottom_blocks", "masked_layers", "dilation", "prior_layers", "flow_steps")
+_NONE = ("latents", "blocks", "bottom_blocks")  # may be 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ModelConfig:
     blocks of encoder and decoder, in training only; dense_dropout: likewise, of what enters their largest matrices.
 
     Raises:
-        ConfigError: a choice is none of these, or a dropout not below 1.
+        ConfigError: a choice is none of these, a size beyond what can be, or a dropout not below 1.
     """
 
     latents: int = 64
@@ -65,6 +67,10 @@ class ModelConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        for size in (one.name for one in dataclasses.fields(self) if one.type == "int"):
+            least, most = int(size not in _NONE), 64 if size in _DEPTHS else 1 << 14
+            if not least <= getattr(self, size) <= most:
+                raise ConfigError(f"model.{size} must be {least} to {most}, not {getattr(self, size)}")
         for name in ("dropout", "dense_dropout"):
             if not 0.0 <= getattr(self, name) <= 0.99:
                 raise ConfigError(f"model.{name} must be 0 to 0.99, not {getattr(self, name)}")

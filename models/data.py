@@ -78,9 +78,18 @@ def _reading(archive: str, folder: Path | None) -> Iterator[Mapping[str, npt.NDA
 def _part(name: str, part: str, stored: npt.NDArray[np.uint8]) -> Images:
     if name == "mnist_gray" and part != "test":
         stored = stored[:_GRAY_TRAIN] if part == "train" else stored[_GRAY_TRAIN:]
+    if name not in _SETS:
+        _check_own(name, part, stored)
     if stored.shape[1:] == (98,):
         stored = np.unpackbits(stored, axis=1)[:, :784] * np.uint8(255)
     return stored.reshape(-1, 28, 28)
+
+
+def _check_own(name: str, part: str, stored: npt.NDArray[Any]) -> None:
+    """Raises ValueError for what is no part of a set as `collect` makes it, or of gray images."""
+    packed, gray = stored.shape[1:] == (98,), stored.shape[1:] == (28, 28) and stored.max(initial=0) > 1
+    if stored.dtype != np.uint8 or not len(stored) or not (packed or gray):
+        raise ValueError(f"{part} of {name} must be uint8, packed bits (N, 98) or ink from 0 to 255 (N, 28, 28)")
 
 
 def binarise(images: Images, rng: np.random.Generator) -> npt.NDArray[np.float32]:

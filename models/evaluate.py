@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import io
 import math
-import os
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from vlae_codec import files
+from vlae_codec.errors import OutputError
 
 from . import data, memory
 from .layers import placed
@@ -189,9 +194,11 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
     return data.binarise(images, np.random.default_rng(0))
 
 
-def store_of(trained: Trained, name: str, part: str, images: int) -> Path | None:
-    """Where the unfinished evaluation of a trained model is kept: the beginning of a path."""
-    return trained.notes / f"evaluation-step{trained.step}-{name}-{part}-{images}" if trained.notes else None
+def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
+    """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path."""
+    content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:8]
+    kept = f"evaluation-step{trained.step}-{name}-{part}-{len(images)}-{content}"
+    return trained.folder / kept if trained.folder else None
 
 
 def _named(store: Path | None, suffix: str) -> Path | None:
@@ -199,22 +206,28 @@ def _named(store: Path | None, suffix: str) -> Path | None:
 
 
 def _restore(store: Path | None, count: int) -> tuple[Floats, int]:
-    """What an earlier evaluation of these images, or of more or fewer, has found, and how many of `count` are done."""
-    found, done = np.zeros((3, count)), 0
-    if store and store.exists():
-        with np.load(store, allow_pickle=False) as kept:
-            done = min(int(kept["done"]), kept["found"].shape[1], count)
-            found[:, :done] = kept["found"][:, :done]
+    """What an earlier evaluation has found, and how many of `count` images are done; a damaged file is as good as none."""
+    found = np.zeros((3, count))
+    if store is None:
+        return found, 0
+    try:
+        with store.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            stored, done = kept["found"], int(kept["done"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return found, 0
+    if stored.shape != found.shape or not 0 <= done <= count:
+        return found, 0
+    found[:, :done] = stored[:, :done]
     return found, done
 
 
 def _keep(store: Path, found: Floats, done: int) -> None:
     """Keeps it if the disk lets us; without, an evaluation that is stopped begins anew."""
-    temporary = store.with_suffix(".tmp.npz")
-    with contextlib.suppress(OSError):
+    out = io.BytesIO()
+    np.savez(out, found=found, done=done)
+    with contextlib.suppress(OSError, OutputError):
         store.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, found=found, done=done)
-        os.replace(temporary, store)
+        files.write(store, out.getvalue(), force=True)
 
 
 def _nll(log_weights: Tensor) -> Floats:

@@ -214,6 +214,8 @@ def _hours(history: list[tuple[str, Trained]]) -> float:
 
 def _round(run: str, trained: Trained) -> str:
     c, images = trained.config.train, trained.config.data
+    if trained.exported:
+        return f"- the model `{run}`, {trained.step} steps, whose card says how it was made"
     begun = f", from the weights of {c.initial}" if c.initial else ""
     return (
         f"- `vlae-codec train {run} --data DIR`: {images.name} ({' + '.join(images.parts)}), {c.epochs} epochs, "

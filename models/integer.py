@@ -21,7 +21,7 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.fixed import ACTIVATION_BITS, LATENT_BITS
 from vlae_codec.model import Model
 
-from .config import Config
+from .config import Config, ModelConfig
 from .layers import CausalConv, Conv, Linear, blocks_of
 from .priors import Made, MaskedLinear, MixturePrior, hidden_degrees
 from .vlae import VLAE, PixelCNN
@@ -65,22 +65,20 @@ class _Place:
         """Gives the layer the weights that were rounded to these arrays; what was left out is zero."""
         shift = int(model.array(f"{self.name}.shift"))
         weight, bias = self.layer.effective()
-        w = _unarranged(
-            model.array(f"{self.name}.weight"), self.output_bits - self.input_bits + shift, weight, self.weight
-        )
-        b = _unarranged(model.array(f"{self.name}.bias"), self.output_bits + shift, bias, self.bias)
+        weight_bits = self.output_bits - self.input_bits + shift
+        w = _unarranged(model.array(f"{self.name}.weight"), weight_bits, weight, self.weight)
+        b = _unarranged(model.array(f"{self.name}.bias"), weight_bits + self.input_bits, bias, self.bias)
         self.layer.become(w, b)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the layer's arrays, by name."""
+        weight, bias = self.layer.effective()
+        return {f"{self.name}.weight": (*self.weight(weight).shape,), f"{self.name}.bias": (*self.bias(bias).shape,)}
 
 
 def _unarranged(stored: npt.NDArray[Any], bits: int, like: Tensor, arrange: Arrange) -> Tensor:
-    """Integers in units of 2^-bits, as a tensor of the shape of `like`.
-
-    Raises:
-        ConfigError: there are not as many as the layer has.
-    """
+    """Integers in units of 2^-bits, as a tensor of the shape of `like`."""
     places = arrange(torch.arange(like.numel()).view(like.shape))
-    if stored.shape != places.shape:
-        raise ConfigError(f"a layer of the model is {stored.shape}, and its configuration asks for {(*places.shape,)}")
     flat = torch.zeros(like.numel())
     flat[places.flatten()] = torch.from_numpy(stored.astype(np.float64) * 2.0**-bits).float().flatten()
     return flat.view(like.shape)
@@ -93,10 +91,9 @@ def to_arrays(model: VLAE) -> Arrays:
     Raises:
         ConfigError: the model is not one that the codec knows.
     """
-    if not isinstance(model.prior, MixturePrior):
-        raise ConfigError("only a model with prior = 'mixture' can be exported: no other has exact cell masses")
-    if not isinstance(model.pixels, PixelCNN) or model.config.dilation != 1 or model.flow is not None:
-        raise ConfigError("only a model with a Gaussian posterior and an undilated PixelCNN can be exported")
+    _check_kind(model.config)
+    assert isinstance(model.prior, MixturePrior)
+    assert isinstance(model.pixels, PixelCNN)
     active = torch.nonzero(model.active)[:, 0]
     folded, degrees = _folded(model.prior.made, active), _degrees(model.prior.made.degrees, active)
     arrays: Arrays = {}
@@ -108,6 +105,14 @@ def to_arrays(model: VLAE) -> Arrays:
     return arrays
 
 
+def _check_kind(c: ModelConfig) -> None:
+    """Refuses models that the codec does not know."""
+    if c.prior != "mixture":
+        raise ConfigError("only a model with prior = 'mixture' can be integer: no other has exact cell masses")
+    if c.decoder != "pixelcnn" or c.dilation != 1 or c.posterior != "gaussian" or not c.latents:
+        raise ConfigError("only a model with latents, a Gaussian posterior and an undilated PixelCNN can be integer")
+
+
 @torch.no_grad()
 def to_float(model: Model, config: Config) -> VLAE:
     """The inverse of `to_arrays`: the VLAE of which `model` was made by training as in `config`, but for the rounding.
@@ -116,6 +121,7 @@ def to_float(model: Model, config: Config) -> VLAE:
         ConfigError: the arrays are not of such a model.
         ModelError: some are missing.
     """
+    _check_kind(config.model)
     degrees = torch.from_numpy(model.array("prior.degrees").astype(np.int64))
     count = len(model.array("prior.steps"))
     for latents in (config.train.keep_latents, config.model.latents):
@@ -124,12 +130,32 @@ def to_float(model: Model, config: Config) -> VLAE:
             break
     else:
         raise ConfigError(f"the prior of the model {model.name} is not of the shape that its configuration asks for")
+    with torch.device("meta"):  # takes no memory for what only the configuration claims
+        shapes = VLAE(config.model, latents)
+    _check_shapes(model, shapes, active)
     restored = VLAE(config.model, latents)
     assert isinstance(restored.prior, MixturePrior)
     for place in _places(restored, restored.prior.made, active):
         place.restore(model)
     restored.active.zero_()[active] = 1.0
     return restored.eval()
+
+
+def _check_shapes(model: Model, like: VLAE, active: Tensor) -> None:
+    """Compares the arrays with the layers of `like`, which hold no values.
+
+    Raises:
+        ConfigError: they differ in number or shape.
+    """
+    assert isinstance(like.prior, MixturePrior)
+    asked: dict[str, tuple[int, ...]] = {}
+    for place in _places(like, like.prior.made, active):
+        asked.update(place.shapes())
+    stored = {name: array.shape for name, array in model.arrays.items() if name.endswith((".weight", ".bias"))}
+    for name in sorted(asked.keys() | stored.keys()):
+        if asked.get(name) != stored.get(name):
+            sizes = " and ".join(str(table.get(name, "absent")) for table in (stored, asked))
+            raise ConfigError(f"{name} of the model {model.name} is not as its configuration asks for: {sizes}")
 
 
 def _places(model: VLAE, made: Made, active: Tensor) -> Iterator[_Place]:
@@ -146,7 +172,8 @@ def _places(model: VLAE, made: Made, active: Tensor) -> Iterator[_Place]:
         "encoder.posterior", encoder.posterior, lambda w: w[rows].T, lambda b: b[rows], output_bits=LATENT_BITS
     )
 
-    used = _used(_degrees(made.degrees, active), len(active))
+    degrees = hidden_degrees(model.latents, model.config.prior_hidden)
+    used = _used(_degrees(degrees, active), len(active))
     outputs = (active[:, None] * made.outputs + torch.arange(made.outputs)).flatten()
     seen = active
     for i, layer in enumerate(made.masked):

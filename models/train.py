@@ -11,6 +11,7 @@ off for good; the codec never hears of them.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 from vlae_codec import model as released
-from vlae_codec.errors import ConfigError
+from vlae_codec.errors import ConfigError, ModelError
 from vlae_codec.files import cache_folder
 
 from . import config as configs
@@ -44,11 +45,15 @@ Order = npt.NDArray[np.int64]
 
 @dataclass
 class Run:
-    """All that a checkpoint restores. `model` is trained, `average` (Polyak) is what is evaluated and released."""
+    """All that a checkpoint restores. `model` is trained, `average` (Polyak) is what is evaluated and released.
+
+    images: the SHA-256 of those that it is trained on.
+    """
 
     model: VLAE
     average: VLAE
     optimizer: torch.optim.Optimizer
+    images: str
     step: int = 0
     seconds: float = 0.0
 
@@ -72,8 +77,9 @@ def train(
     if len(images) < config.train.batch_size:
         raise ConfigError(f"train.batch_size is {config.train.batch_size}, and there are only {len(images)} images")
     trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
-    initial = locate(config.train.initial, folder.parent) if config.train.initial else None
-    run = _resume(config, folder, device) or _start(config, images, device, initial)
+    run = _resume(config, folder, device, images) or _start(config, images, device, folder)
+    if run.step >= config.train.epochs * trainer.steps_per_epoch:
+        report(f"the run in {folder} has ended: -o names a folder for a new one")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
     while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
@@ -200,10 +206,10 @@ def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
     return torch.optim.Adamax(model.parameters(), lr=config.train.learning_rate, foreach=True)
 
 
-def _start(config: Config, images: data.Images, device: str, initial: Path | None) -> Run:
-    if initial:
-        model = placed(_warm(config, initial), device)
-        return Run(model, _averaged(model), _adamax(model, config))
+def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:
+    if config.train.initial:
+        model = placed(_warm(config, locate(config.train.initial, folder.parent)), device)
+        return Run(model, _averaged(model), _adamax(model, config), _digest(images))
     torch.manual_seed(config.train.seed)
     model = VLAE(config.model)
     rng = np.random.default_rng(config.train.seed)
@@ -211,7 +217,11 @@ def _start(config: Config, images: data.Images, device: str, initial: Path | Non
     with initialise_from(model):
         model(batch, torch.randn(len(batch), model.latents))
     model = placed(model, device)
-    return Run(model, _averaged(model), _adamax(model, config))
+    return Run(model, _averaged(model), _adamax(model, config), _digest(images))
+
+
+def _digest(images: data.Images) -> str:
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def _warm(config: Config, initial: Path) -> VLAE:
@@ -269,6 +279,7 @@ def save(run: Run, config: Config, folder: Path) -> None:
     state = {
         "config": configs.to_dict(config),
         "latents": run.model.latents,
+        "images": run.images,
         "step": run.step,
         "seconds": run.seconds,
         "model": run.model.state_dict(),
@@ -280,20 +291,22 @@ def save(run: Run, config: Config, folder: Path) -> None:
     os.replace(temporary, folder / "checkpoint.pt")
 
 
-def _resume(config: Config, folder: Path, device: str) -> Run | None:
+def _resume(config: Config, folder: Path, device: str, images: data.Images) -> Run | None:
     if not _is_run(folder):
         return None
     state = _read(folder, device)
     if (begun := configs.from_dict(state["config"])) != config:
         keys = ", ".join(configs.differing(begun, config))
         raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
+    if state["images"] != _digest(images):
+        raise ConfigError(f"the run in {folder} was begun with other images: -o names a folder for a new one")
     model = placed(VLAE(config.model, state["latents"]), device)
     model.load_state_dict(state["model"])
     average = _averaged(model)
     average.load_state_dict(state["average"])
     optimizer = _adamax(model, config)
     optimizer.load_state_dict(state["optimizer"])
-    return Run(model, average, optimizer, state["step"], state["seconds"])
+    return Run(model, average, optimizer, state["images"], state["step"], state["seconds"])
 
 
 def _read(folder: Path, device: str) -> dict[str, Any]:
@@ -310,14 +323,16 @@ def _read(folder: Path, device: str) -> dict[str, Any]:
 class Trained(NamedTuple):
     """What a run has made so far: its averaged model on the CPU in float32, and how it came about.
 
-    Of a released model `step` and `seconds` count all of its rounds. notes: where evaluations of it are kept.
+    Of an exported model `step` and `seconds` count all of its rounds. folder: where unfinished evaluations are kept, if
+    there is a place.
     """
 
     model: VLAE
     config: Config
     step: int
     seconds: float
-    notes: Path | None
+    folder: Path | None
+    exported: bool = False
 
 
 def load_average(folder: Path) -> Trained:
@@ -342,10 +357,14 @@ def _of_integers(folder: Path) -> Trained:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         config, training = configs.from_dict(about["config"]), about["training"]
         step, seconds = int(training["steps"]), 3600.0 * training["hours"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
+    try:
+        restored = to_float(model, config)
+    except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
+        raise ConfigError(f"{folder} is no model as its configuration says") from error
     cache = cache_folder()
-    return Trained(to_float(model, config), config, step, seconds, cache and cache / model.digest.hex()[:16])
+    return Trained(restored, config, step, seconds, cache and cache / model.digest.hex()[:16], exported=True)
 
 
 def locate(name: str, beside: Path) -> Path:
@@ -360,16 +379,20 @@ def locate(name: str, beside: Path) -> Path:
 def rounds(folder: Path) -> list[tuple[str, Trained]]:
     """The runs whose weights led to this one's, in order, and itself, by name; earlier ones as far as they are at hand.
 
-    What was released is one round.
+    An exported model is one round.
 
     Raises:
-        ConfigError: the folder holds no checkpoint.
+        ConfigError, ModelError: as `load_average`.
     """
-    trained, earlier = load_average(folder), []
-    if trained.config.train.initial and _is_run(folder):
-        first = locate(trained.config.train.initial, folder.parent)
-        earlier = rounds(first) if _is_run(first) or _is_model(first) else []
-    return [*earlier, (folder.name, trained)]
+    trained = load_average(folder)
+    before = trained.config.train.initial
+    if trained.exported or not before:
+        return [(folder.name, trained)]
+    try:
+        first = locate(before, folder.parent)
+    except ModelError:  # of a later version
+        return [(folder.name, trained)]
+    return [*(rounds(first) if _is_run(first) or _is_model(first) else []), (folder.name, trained)]
 
 
 def _is_run(folder: Path) -> bool:

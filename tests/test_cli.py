@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import HERE
 from PIL import Image
 
 FAST = ["--effort", "0"]
@@ -249,6 +251,15 @@ def test_model_folder(run, image):
     run("compress", image, "--model", TINY, *FAST)
     assert "--model DIR" in run("decompress", "img.vlz", "-o", "a.png", expect=1).stderr
     run("decompress", "img.vlz", "-o", "a.png", "--model", TINY)
+
+
+def test_a_folder_that_is_named_as_a_released_model_is_meant_if_it_is_spelled_as_one(run, image, tmp_path):
+    shutil.copytree(HERE / "tiny", tmp_path / "mnist")
+    for name in ("./mnist", "mnist/", tmp_path / "mnist"):
+        run("compress", image, "--model", name, "-f", *FAST)
+        assert "--model DIR" in run("info", "img.vlz", expect=1).output
+    run("compress", image, "--model", "mnist", "-f", *FAST)
+    run("info", "img.vlz")
 
 
 def test_models_lists_the_released(run):

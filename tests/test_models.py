@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -212,9 +213,44 @@ def test_an_integer_model_turns_back_into_the_float_model_it_was_made_of(model, 
 def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, tmp_path):
     export.save(tmp_path, export.export(model, np.full(7, 1500, np.int64), 1, [5] * 32), "small", {})
     integer = released.load(tmp_path)
-    for change in ({"channels": 8}, {"prior_hidden": 30}, {"mixtures": 4}, {"latents": 6}):
+    other = (
+        {"channels": 8},
+        {"prior_hidden": 30},
+        {"mixtures": 4},
+        {"latents": 6},
+        {"blocks": 0},
+        {"masked_layers": 2},
+    )
+    for change in (*other, {"channels": 1 << 14}, {"dense": 1 << 14, "bottom_channels": 1 << 14}):
         with pytest.raises(ConfigError, match="configuration asks for"):
             to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
+    for change in ({"prior": "flow"}, {"posterior": "iaf"}, {"decoder": "factorised"}, {"dilation": 2}, {"latents": 0}):
+        with pytest.raises(ConfigError, match="can be integer"):
+            to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": []},
+        {"config": {"model": {"channels": -1}}},
+        {"config": {"model": {"prior_hidden": 10**9}}},
+        {"config": {"model": {"blocks": 10**9}}},
+        {"training": {"steps": math.inf, "hours": 1}},
+        {"training": {"steps": 1, "hours": 10**400}},
+        {"training": []},
+        {"mostly_ink": 10**400},
+        {"mostly_ink": "all"},
+        {"mostly_ink": math.nan},
+    ],
+)
+def test_a_model_that_says_nonsense_of_itself_is_an_error_of_one_line(run, data_folder, tmp_path, change):
+    shutil.copytree(HERE / "tiny", tmp_path / "tiny")
+    about = json.loads((tmp_path / "tiny" / "model.json").read_text())
+    about = {**about, "training": {"steps": 1, "hours": 0.1}, **change}
+    (tmp_path / "tiny" / "model.json").write_text(json.dumps(about))
+    result = run("evaluate", tmp_path / "tiny", "--data", data_folder, "--samples", 2, expect=1)
+    assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", [folder.name for folder in released.released()])
@@ -224,7 +260,9 @@ def test_released_models_turn_back_into_float_models_and_into_themselves(name):
     assert len(arrays) > 100
     for key, array in arrays.items():
         assert np.array_equal(array, model.arrays[key]), key
-    assert trained.step > 1000
+    card = (released.RELEASED / name / "card.md").read_text(encoding="utf-8")
+    assert trained.step == sum(map(int, re.findall(r"(\d+) steps of", card)))
+    assert f"{trained.seconds / 3600:.2f} hours" in card
 
 
 def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
@@ -313,7 +351,7 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
         assert command in export.card("small", train.rounds(folder), 0.5, table)
 
 
-def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch):
+def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch, fields):
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
     arguments = ("--data", data_folder, "--samples", 2, "--images", 20, "--json")
     result = run("evaluate", "released:mnist", *arguments)
@@ -325,6 +363,13 @@ def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run,
     assert "released:NAME" in run("evaluate", "mnist", *arguments, expect=1).output
     shutil.copytree(HERE / "tiny", tmp_path / "tiny")
     assert "does not say how" in run("evaluate", tmp_path / "tiny", *arguments, expect=1).output
+    (kept,) = (tmp_path / "cache").rglob("evaluation-*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert run("evaluate", "released:mnist", *arguments).stdout == result.stdout
+    np.savez(data_folder / "own.npz", test=np.packbits(fields[:20].reshape(20, -1), axis=1))
+    first = run("evaluate", "released:mnist", "--on", "own", *arguments).stdout
+    np.savez(data_folder / "own.npz", test=np.packbits(fields[20:40].reshape(20, -1), axis=1))
+    assert run("evaluate", "released:mnist", "--on", "own", *arguments).stdout != first
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache" / "a file"))
     (tmp_path / "cache" / "a file").write_text("where a folder would be")
     assert run("evaluate", "released:mnist", *arguments).stdout == result.stdout
@@ -337,6 +382,13 @@ def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
     begun = train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
     for one, other in zip(trained.model.parameters(), begun.model.parameters(), strict=True):
         assert torch.equal(one, other)
+    train.save(begun, config, tmp_path / "run")
+    page = export.card("own", train.rounds(tmp_path / "run"), 0.5, {})
+    assert "- the model `mnist`, 43056 steps, whose card says how it was made" in page
+    config = dataclasses.replace(config, train=dataclasses.replace(settings, initial="released:of tomorrow"))
+    train.save(begun, config, tmp_path / "run")
+    assert [name for name, _ in train.rounds(tmp_path / "run")] == ["run"]
+    train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
@@ -363,6 +415,13 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     trained(schedule(epochs=1))
     with pytest.raises(ConfigError, match=r"begun with another train\.epochs, train\.seed"):
         trained(schedule(seed=9))
+    told = []
+    train.train(schedule(epochs=1), tmp_path / "run", data_folder, report=told.append)
+    assert "has ended" in told[0]
+    with np.load(data_folder / "mnist_static.npz") as arrays:
+        np.savez(data_folder / "mnist_static.npz", **{**arrays, "train": arrays["train"][::-1]})
+    with pytest.raises(ConfigError, match="begun with other images"):
+        trained(schedule(epochs=1))
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ConfigError, match="damaged"):
         trained(schedule())

@@ -25,6 +25,7 @@ from .manifest import ArrayForm, FilesForm
 from .model import Model
 from .network import Bits
 from .pixels import Drawing
+from .polarity import suited
 from .search import DEFAULT_EFFORT, Search
 from .texture import Sampling, decode_fields
 
@@ -129,10 +130,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Images:
-    """What one chunk is made from."""
+    """What one chunk is made from; an image of an array has no name."""
 
     first: int
-    names: tuple[str, ...]
+    names: tuple[str | None, ...]
     drawings: list[Drawing]
 
     @property
@@ -172,10 +173,11 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
         ImageError: a set without order has images of several sizes.
     """
     model, settings = shared
-    fields, inside, index = pixels.cut(images.drawings)
+    drawings = _each_suited(images, model) if settings.ordered else images.drawings
+    fields, inside, index = pixels.cut(drawings)
     told = _per_image(done, images.images, len(fields))
     if not settings.ordered:
-        _check_set(images.drawings)
+        _check_set(drawings)
         payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told, settings.samples))
         ledger.order_bits = math.lgamma(images.images + 1) / math.log(2)
     elif settings.lossless:
@@ -184,12 +186,13 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
         ledger.image_bits = _by_image(pushed.field_bits(inside), index)
     else:
         payload, counted, ledger = _push_codes(model, fields, inside, index, settings.search_effort, told)
-    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(format_of, images.drawings)))
-    head = Head(images.first, images.names if settings.ordered else (), runs, counted, len(payload))
+    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(format_of, drawings)))
+    names = tuple(name for name in images.names if name is not None)
+    head = Head(images.first, names if settings.ordered else (), runs, counted, len(payload))
     data = head.write() + archive.checked(payload)
-    ledger.merge(Ledger(images.images, sum(drawing.bits.size for drawing in images.drawings), len(data)))
+    ledger.merge(Ledger(images.images, sum(drawing.bits.size for drawing in drawings), len(data)))
     name_bits = 8 * len(head.packed_names())
-    ledger.notes.update(drawing.note for drawing in images.drawings if drawing.note)
+    ledger.notes.update(drawing.note for drawing in drawings if drawing.note)
     ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(payload)) - name_bits)
     return Chunk(data, images.images, ledger)
 
@@ -270,6 +273,15 @@ def _by_image(field_bits: npt.NDArray[np.float64], index: npt.NDArray[np.int64])
     """Sums over the fields of each image, (n,) bits; `index` is each field's place in its image."""
     sums: list[float] = np.add.reduceat(field_bits, np.flatnonzero(index == 0)).tolist()
     return sums
+
+
+def _each_suited(images: Images, model: Model) -> list[Drawing]:
+    """The loose pictures each with the ink that suits the model; those of arrays as they are."""
+    drawings = images.drawings[:]
+    loose = [index for index, name in enumerate(images.names) if name is not None]
+    for index, drawing in zip(loose, suited([drawings[index] for index in loose], model), strict=True):
+        drawings[index] = drawing
+    return drawings
 
 
 def _check_set(drawings: Sequence[Drawing]) -> None:

@@ -31,7 +31,7 @@ from .labels import Labels
 from .model import Model
 from .network import SIDE, Bits
 from .pixels import Drawing
-from .polarity import suited_source
+from .polarity import looking, suited
 from .posterior import Posterior
 from .report import Archive, Column, Measurement, percentiles
 from .search import DEFAULT_EFFORT, distortion_bits
@@ -85,12 +85,10 @@ def sample(
     count: int | None = None,
     threshold: int | None = None,
     labelled: str | None = None,
-    model: Model | None = None,
 ) -> Sample:
     """`count` images of the sources at `paths`, drawn at random and always the same; all, if it is None or too many.
 
-    They have the level as ink that suits `model`, if that is given, else the rarer one. `labelled` says where their
-    classes are; those beside an npz array are found without.
+    `labelled` says where their classes are; those beside an npz array are found without.
 
     Raises:
         ImageError: a source or the labels cannot be read.
@@ -104,8 +102,7 @@ def sample(
             notes.append(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
-        sources = [suited_source(source, model) if model else source for source in gathered.sources]
-        names, drawings = map(list, zip(*_read(sources, chosen), strict=True))
+        names, drawings = map(list, zip(*_read(gathered.sources, chosen), strict=True))
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names)
 
@@ -118,10 +115,10 @@ def measure(
     Raises:
         VlaeError: what was coded does not decode to what it was, or the classifier cannot be read.
     """
-    drawings, notes = images.drawings, list(images.notes)
+    drawings, single, notes = images.drawings, suited(images.drawings, model), list(images.notes)
     judge = _judge(images, settled.classifier, notes)
-    columns = _theory(model, drawings, _staged(progress, "theory"))
-    files, decoded = _single_files(model, drawings, settled.effort, columns, progress)
+    columns = _theory(model, single, _staged(progress, "theory"))
+    files, decoded = _single_files(model, single, settled.effort, columns, progress)
     archives = _archives(model, drawings, settled, columns, notes, progress)
     if settled.rivals:
         columns |= _rival_columns(drawings, progress)
@@ -311,11 +308,14 @@ def _unpacked(model: Model, out: io.BytesIO, jobs: int, progress: Progress | Non
 
 def _as_promised(restored: list[Drawing], drawings: list[Drawing], settings: Settings) -> bool:
     """Whether an archive gave back what it should: all images, of the same form; if lossless, with the same pixels."""
+    if len(restored) != len(drawings):
+        return False
+    restored = [*map(looking, restored, (drawing.look for drawing in drawings))]
     if not settings.lossless:
         return list(map(chunks.format_of, restored)) == list(map(chunks.format_of, drawings))
     if not settings.ordered:
         restored, drawings = (sorted(some, key=lambda drawing: drawing.bits.tobytes()) for some in (restored, drawings))
-    return len(restored) == len(drawings) and all(map(_same, restored, drawings))
+    return all(map(_same, restored, drawings))
 
 
 def _is_set(drawings: Sequence[Drawing]) -> bool:
@@ -376,6 +376,7 @@ def _unjudged(images: Sample, path: Path) -> str | None:
 def _classified(judge: Judge | None, images: Sample, decoded: list[Drawing]) -> dict[str, int] | None:
     if judge is None:
         return None
-    seen = [np.stack([drawing.bits for drawing in some]) for some in (images.drawings, decoded)]
+    as_given = [*map(looking, decoded, (drawing.look for drawing in images.drawings))]
+    seen = [np.stack([drawing.bits for drawing in some]) for some in (images.drawings, as_given)]
     before, after = (int((judge(fields) == images.labels).sum()) for fields in seen)
     return {"images": len(decoded), "originals_right": before, "lossy_right": after}

@@ -186,9 +186,15 @@ def load(folder: Path) -> Model:
         if about["sha256"] != digest.hex():
             raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return Model(str(about["name"]), digest, dict(arrays), float(about.get("mostly_ink", 0.0)))
+            return Model(str(about["name"]), digest, dict(arrays), _share(about.get("mostly_ink", 0.0)))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
+
+
+def _share(value: object) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise ValueError(f"a share is a number from 0 to 1, not {str(value)[:20]}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def load_default() -> Model:
@@ -207,7 +213,7 @@ def named(name: str) -> Model:
     Raises:
         ModelError: there is none.
     """
-    if Path(name).is_dir() and RELEASED / name not in released():
+    if Path(name).is_dir() and name not in _released_names():
         return load(Path(name))
     return _load_released(folder_of(name))
 
@@ -218,10 +224,13 @@ def folder_of(name: str) -> Path:
     Raises:
         ModelError: there is none of that name.
     """
-    if RELEASED / name in released():
+    if name in _released_names():
         return RELEASED / name
-    known = ", ".join(folder.name for folder in released())
-    raise ModelError(f"no model {name!r}: give one of {known}, or the folder of a model")
+    raise ModelError(f"no model {name!r}: give one of {', '.join(_released_names())}, or the folder of a model")
+
+
+def _released_names() -> list[str]:
+    return [folder.name for folder in released()]
 
 
 def find(identity: int | bytes, given: Model | None = None) -> Model:

@@ -24,7 +24,7 @@ from .jobs import Report, spread
 from .manifest import ArrayForm, FilesForm, Form
 from .model import Model, find
 from .pixels import Drawing
-from .polarity import suited_source
+from .polarity import suited_together
 from .restore import Restorer
 from .sources import Source
 from .texture import Sampling
@@ -58,8 +58,7 @@ def pack(
     Raises:
         ImageError: an image cannot be coded as asked.
     """
-    if settings.ordered or _is_array(sources):
-        sources = [suited_source(source, model) for source in sources]
+    sources = _turned(sources, model, settings)
     forms = _forms(sources, settings)
     header = Header(model.identity, not settings.lossless, settings.ordered, forms, settings.samples).write()
     out.write(header)
@@ -295,11 +294,22 @@ def _is_array(sources: Sequence[Source]) -> bool:
     return len(sources) == 1 and isinstance(sources[0].form, ArrayForm)
 
 
+def _turned(sources: Sequence[Source], model: Model, settings: Settings) -> list[Source]:
+    """The sources with the ink that suits the model: of an array one for all, of a set without order one for everything.
+
+    Loose pictures are turned each by `chunks.make`.
+    """
+    if not settings.ordered:
+        return suited_together(sources, model)
+    together = [suited_together([source], model) if _is_array([source]) else [source] for source in sources]
+    return [source for (source,) in together]
+
+
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
     """All images, chunk by chunk."""
     first, size = 0, settings.chunk_images
     for batch in batches(_named(sources), lambda one: chunks.format_of(one[1]).fields, size, max(_CHUNK_FIELDS, size)):
-        yield Images(first, tuple(name for name, _ in batch if name is not None), [drawing for _, drawing in batch])
+        yield Images(first, tuple(name for name, _ in batch), [drawing for _, drawing in batch])
         first += len(batch)
 
 

@@ -9,72 +9,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import pixels
-from .arrays import StoredArray
-from .manifest import Form
+from .container import Header, Kind
+from .manifest import ArrayForm, Form
 from .model import Model
-from .pixels import Drawing
+from .network import SIDE, Bits
+from .pixels import Drawing, Look
 from .posterior import Posterior
 from .search import distortion_bits
-from .sources import Array, Source
+from .sources import Source
 
 MOSTLY_INK = 0.01
 """A model takes pictures either way if more than this share of what it was trained on is more than half ink."""
-_LOOK_BITS = 24.0  # of a header with another look than the usual
-_SAMPLE = 64  # images that speak for an array, or are looked at together
+_SPEAKERS = 64  # images that speak for all that are turned together
+_SPOKEN_FIELDS = 16  # fields that speak for a picture
+_LARGEST_FIELDS = 1 << 12  # of all speakers together
 
 
 def suited(drawings: Sequence[Drawing], model: Model) -> list[Drawing]:
     """The same pictures, each the way that costs the model less."""
     if not _takes_both(model) or not drawings:
         return [*drawings]
-    turned = [inverted(drawing) for drawing in drawings]
-    gain_bits = _cost_bits(drawings, model) - _cost_bits(turned, model)
-    return [b if gain > _LOOK_BITS else a for a, b, gain in zip(drawings, turned, gain_bits.tolist(), strict=True)]
+    gain_bits = _gain_bits(drawings, model)
+    turned = [*map(inverted, drawings)]
+    gain_bits += [_header_bits(a, model) - _header_bits(b, model) for a, b in zip(drawings, turned, strict=True)]
+    return [b if gain > 0 else a for a, b, gain in zip(drawings, turned, gain_bits.tolist(), strict=True)]
 
 
-def suited_source(source: Source, model: Model) -> Source:
-    """The same images: those of an array all the way that costs the model less for its first ones, others each its own."""
+def suited_together(sources: Sequence[Source], model: Model) -> list[Source]:
+    """The same images, all of them the way that costs the model less for some of them, which are spread over all."""
     if not _takes_both(model):
-        return source
-    if not isinstance(source, Array):
-        return _Suited(source, model)
-    first = [*source.drawings(0, min(source.count, _SAMPLE))]
-    gain_bits = _cost_bits(first, model) - _cost_bits([*map(inverted, first)], model)
-    return Array(_inverted_array(source.stored)) if gain_bits.sum() > 0 else source
+        return [*sources]
+    speakers = [*_speakers(sources)]
+    return [_Turned(source) for source in sources] if _gain_bits(speakers, model).sum() > 0 else [*sources]
 
 
 def inverted(drawing: Drawing) -> Drawing:
-    """The same picture with its other colour as ink; of one colour, itself."""
-    if not drawing.bits.any():
-        return drawing
+    """The same picture with its other colour as ink."""
     look = replace(drawing.look, paper=drawing.look.ink, ink=drawing.look.paper)
     return replace(drawing, bits=1 - drawing.bits, look=look)
 
 
+def looking(drawing: Drawing, look: Look) -> Drawing:
+    """The same picture with that look, if it has one with these two colours, else itself."""
+    turned = inverted(drawing)
+    return turned if turned.look == look != drawing.look else drawing
+
+
 @dataclass(frozen=True)
-class _Suited(Source):
-    """Loose pictures, each as `suited`."""
+class _Turned(Source):
+    """The images of another source, each inverted."""
 
     source: Source
-    model: Model
 
     @property
     def form(self) -> Form:
-        return self.source.form
+        form = self.source.form
+        return replace(form, paper=form.ink, ink=form.paper) if isinstance(form, ArrayForm) else form
 
     def name(self, index: int) -> str:
         return self.source.name(index)
 
     def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
-        drawings = self.source.drawings(start, stop)
-        while some := [*islice(drawings, _SAMPLE)]:
-            yield from suited(some, self.model)
+        return map(inverted, self.source.drawings(start, stop))
 
     def close(self) -> None:
         self.source.close()
@@ -84,19 +86,64 @@ def _takes_both(model: Model) -> bool:
     return model.mostly_ink > MOSTLY_INK
 
 
-def _inverted_array(stored: StoredArray) -> StoredArray:
-    form = stored.form
-    return replace(stored, form=replace(form, paper=form.ink, ink=form.paper))
+def _header_bits(drawing: Drawing, model: Model) -> int:
+    height, width = drawing.bits.shape
+    return 8 * len(Header(Kind.LOSSY, model.identity, width, height, drawing.look).write())
 
 
-def _cost_bits(drawings: Sequence[Drawing], model: Model) -> npt.NDArray[np.float64]:
-    """About -ELBO of each picture, (n,) bits: the distortion is that at the mean of q."""
-    fields, inside, index = pixels.cut(drawings)
-    cost_bits = np.zeros(len(fields))
-    inked = np.flatnonzero(fields.any(axis=(1, 2)))
-    if len(inked):
-        posterior = Posterior.of(model, fields[inked])
-        cost_bits[inked] = distortion_bits(model.rough, fields[inked], inside[inked], posterior.nearest())
-        cost_bits[inked] += posterior.rate_bits()
-    summed: npt.NDArray[np.float64] = np.add.reduceat(cost_bits, np.flatnonzero(index == 0))
-    return summed
+def _speakers(sources: Sequence[Source]) -> Iterator[Drawing]:
+    """Some images of all sources, as many as their size allows."""
+    total, left = sum(source.count for source in sources), _LARGEST_FIELDS
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _SPEAKERS)).astype(np.int64))
+    start = 0
+    for source in sources:
+        for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
+            (drawing,) = source.drawings(index - start, index - start + 1)
+            left -= int(np.prod(pixels.grid(*drawing.bits.shape)))
+            yield drawing
+            if left < 0:
+                source.close()
+                return
+        source.close()
+        start += source.count
+
+
+class _Fields(NamedTuple):
+    """What speaks for a picture: some of its fields of two colours, and how many of it each kind there are."""
+
+    some: Bits
+    inside: npt.NDArray[np.bool_]
+    mixed: int
+    full: int
+    blank: int
+
+
+def _gain_bits(drawings: Sequence[Drawing], model: Model) -> npt.NDArray[np.float64]:
+    """About how much less -ELBO each picture costs inverted, (n,) bits; without the header."""
+    every = [_fields(drawing) for drawing in drawings]
+    some, inside = (np.concatenate([getattr(one, key) for one in every]) for key in ("some", "inside"))
+    whole = np.ones((1, SIDE, SIDE), np.uint8)
+    both = np.concatenate([some, (1 - some) * inside, whole])
+    cost_bits = _cost_bits(model, both, np.concatenate([inside, inside, whole == 1]))
+    gains_bits, full_bits = cost_bits[: len(some)] - cost_bits[len(some) : -1], cost_bits[-1]
+    found, at = np.zeros(len(drawings)), 0
+    for number, one in enumerate(every):
+        own = gains_bits[at : at + len(one.some)]
+        found[number] = (one.full - one.blank) * full_bits + (own.mean() * one.mixed if len(own) else 0.0)
+        at += len(own)
+    return found
+
+
+def _fields(drawing: Drawing) -> _Fields:
+    fields, inside = pixels.to_fields(drawing.bits)
+    inked, papered = fields.any(axis=(1, 2)), (inside > fields).any(axis=(1, 2))
+    mixed = np.flatnonzero(inked & papered)
+    some = mixed[np.unique(np.linspace(0, len(mixed) - 1, min(len(mixed), _SPOKEN_FIELDS)).astype(np.int64))]
+    return _Fields(fields[some], inside[some], len(mixed), int((~papered).sum()), int((~inked).sum()))
+
+
+def _cost_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """About -ELBO of fields with ink, (n,) bits: the distortion is that at the mean of q."""
+    posterior = Posterior.of(model, fields)
+    found: npt.NDArray[np.float64] = posterior.rate_bits()
+    return found + distortion_bits(model.rough, fields, inside, posterior.nearest())
