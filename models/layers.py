@@ -163,6 +163,12 @@ class ResidualBlock(nn.Module):
         y: Tensor = self.second(self.dropout(elu(self.first(elu(x)))))
         return x + y
 
+    @torch.no_grad()
+    def vanish(self) -> None:
+        """Makes it the identity, which it need not stay: the scale of its last layer is zero, and can learn."""
+        self.second.g.zero_()
+        self.second.b.zero_()
+
 
 def residual_stack(channels: int, blocks: int, dropout: float) -> nn.Sequential:
     """`blocks` residual blocks of two 3x3 convolutions each."""

@@ -35,7 +35,7 @@ from . import config as configs
 from . import data, memory
 from .config import Config, TrainConfig
 from .integer import to_float
-from .layers import initialise_from, placed
+from .layers import ResidualBlock, initialise_from, placed
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
@@ -225,13 +225,27 @@ def _digest(images: data.Images) -> str:
 
 
 def _warm(config: Config, initial: Path) -> VLAE:
-    """The averaged model of another run, in the shape that `config` asks for."""
+    """The averaged model of another run, in the shape that `config` asks for.
+
+    Residual blocks that it has not got begin as identities (Net2Net: Chen, Goodfellow & Shlens 2016, Section 2.2).
+    """
     weights = load_average(initial).model
+    torch.manual_seed(config.train.seed)
     model = VLAE(config.model, weights.latents)
-    try:
-        model.load_state_dict(weights.state_dict())
-    except RuntimeError as error:
-        raise ConfigError(f"the model of {initial} has another shape than the experiment's") from error
+    before, expected = weights.state_dict(), model.state_dict()
+    added = [
+        name
+        for name, one in model.named_modules()
+        if isinstance(one, ResidualBlock) and f"{name}.first.v" not in before
+    ]
+    new = {key for key in expected if key.startswith(tuple(f"{name}." for name in added))}
+    if {key: expected[key].shape for key in expected.keys() - new} != {key: before[key].shape for key in before}:
+        raise ConfigError(f"the model of {initial} has another shape than the experiment's")
+    model.load_state_dict({**expected, **before})
+    for name in added:
+        block = model.get_submodule(name)
+        assert isinstance(block, ResidualBlock)
+        block.vanish()
     return model
 
 

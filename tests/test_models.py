@@ -24,7 +24,7 @@ from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.integer import to_arrays, to_float
-from vlae_codec.models.layers import Dropout, depth_to_space, elu, initialise_from, space_to_depth
+from vlae_codec.models.layers import Dropout, ResidualBlock, depth_to_space, elu, initialise_from, space_to_depth
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
 
@@ -391,7 +391,7 @@ def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
     train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
 
 
-def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
+def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields):
     first = train.train(schedule(), tmp_path / "first", data_folder, report=lambda _: None)
     config = schedule(epochs=0, initial="first")
     second = train.train(config, tmp_path / "second", data_folder, report=lambda _: None)
@@ -399,6 +399,16 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path):
         assert torch.equal(one, other)
     with pytest.raises(ConfigError, match="checkpoint"):
         train.train(schedule(initial="nowhere"), tmp_path / "third", data_folder, report=lambda _: None)
+    grown = dataclasses.replace(SMALL, blocks=3, bottom_blocks=2, masked_layers=4)
+    third = train._warm(dataclasses.replace(config, model=grown), tmp_path / "first")
+    x, noise = (fields[:20, None]).astype(np.float32), torch.randn(20, third.latents)
+    for one, other in zip(first.average(torch.from_numpy(x), noise), third(torch.from_numpy(x), noise), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5)
+    sum(part.sum() for part in third(torch.from_numpy(x), noise)).backward()
+    assert all(block.second.g.grad.any() for block in third.modules() if isinstance(block, ResidualBlock))
+    narrower = dataclasses.replace(config, model=dataclasses.replace(SMALL, masked_layers=2))
+    with pytest.raises(ConfigError, match="another shape"):
+        train.train(narrower, tmp_path / "fifth", data_folder, report=lambda _: None)
     wider = dataclasses.replace(config, model=dataclasses.replace(SMALL, channels=8))
     with pytest.raises(ConfigError, match="another shape"):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
