@@ -23,9 +23,9 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.pixels import Drawing
 from vlae_codec.sources import Source
 
+from .data import PARTS
 from .prepare import SETS
 
-PARTS = ("train", "valid", "test")
 SHARE = 10
 FEWEST = 50
 """Pictures with ink, below which there would be hardly a batch to train on."""

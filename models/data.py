@@ -7,6 +7,7 @@ A set of one's own is an archive as `collect` makes it, of any other name. Archi
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ _SETS = {
     "omniglot28": ("omniglot28.npz", {"train": "train", "test": "test"}),
     "caltech101": ("caltech101.npz", {"train": "train", "valid": "valid", "test": "test"}),
 }
-_OWN = {part: part for part in ("train", "valid", "test")}
+PARTS = ("train", "valid", "test")
+"""Of a set of one's own."""
 CHARACTERS = 1623
 """Classes of `omniglot28`."""
 _GRAY_TRAIN = 50_000  # the first 50,000 of MNIST's 60,000 are `train`, the rest `valid`
@@ -44,7 +46,7 @@ def load(name: str, parts: Iterable[str], folder: Path | None = None) -> Images:
     Raises:
         ConfigError: the set, the part or the file is not there, or is not laid out as expected.
     """
-    archive, keys = _SETS.get(name, (f"{name}.npz", _OWN))
+    archive, keys = _SETS.get(name, (f"{name}.npz", dict(zip(PARTS, PARTS, strict=True))))
     if name not in _SETS and not (_folder(folder) / archive).exists():
         known = f"known are {', '.join(_SETS)}, and what `data collect` makes"
         raise ConfigError(f"no data set {name!r} in {_folder(folder)}: {known}; point --data at the folder")
@@ -90,6 +92,11 @@ def _check_own(name: str, part: str, stored: npt.NDArray[Any]) -> None:
     packed, gray = stored.shape[1:] == (98,), stored.shape[1:] == (28, 28) and stored.max(initial=0) > 1
     if stored.dtype != np.uint8 or not len(stored) or not (packed or gray):
         raise ValueError(f"{part} of {name} must be uint8, packed bits (N, 98) or ink from 0 to 255 (N, 28, 28)")
+
+
+def digest(images: npt.NDArray[np.uint8]) -> str:
+    """The SHA-256 of images, rows first, in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def binarise(images: Images, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import math
 import time
@@ -196,7 +195,7 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
 
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
     """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path."""
-    content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:8]
+    content = data.digest(images)[:8]
     kept = f"evaluation-step{trained.step}-{name}-{part}-{len(images)}-{content}"
     return trained.folder / kept if trained.folder else None
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import importlib
 import io
 import math
@@ -38,6 +37,8 @@ import numpy.typing as npt
 
 from vlae_codec.errors import ConfigError
 from vlae_codec.pixels import open_picture
+
+from .data import digest
 
 Array = npt.NDArray[np.uint8]
 Files = Mapping[str, Path]
@@ -114,7 +115,7 @@ def prepare(name: str, sources: Sequence[Path], unverified: bool = False) -> Pre
 
 
 def _published(array: Array) -> Published:
-    return Published(array.shape, hashlib.sha256(np.ascontiguousarray(array).data).hexdigest())
+    return Published(array.shape, digest(array))
 
 
 def _mismatch(name: str, known: DataSet, differing: Sequence[str], first: Array) -> str:

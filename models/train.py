@@ -11,7 +11,6 @@ off for good; the codec never hears of them.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import os
@@ -207,21 +206,20 @@ def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
 
 
 def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:
-    if config.train.initial:
-        model = placed(_warm(config, locate(config.train.initial, folder.parent)), device)
-        return Run(model, _averaged(model), _adamax(model, config), _digest(images))
+    first = _warm(config, locate(config.train.initial, folder.parent)) if config.train.initial else _new(config, images)
+    model = placed(first, device)
+    return Run(model, _averaged(model), _adamax(model, config), data.digest(images))
+
+
+def _new(config: Config, images: data.Images) -> VLAE:
+    """A model of noise, initialised from some of the images."""
     torch.manual_seed(config.train.seed)
     model = VLAE(config.model)
     rng = np.random.default_rng(config.train.seed)
     batch = torch.from_numpy(data.binarise(images[rng.permutation(len(images))[:512]], rng))
     with initialise_from(model):
         model(batch, torch.randn(len(batch), model.latents))
-    model = placed(model, device)
-    return Run(model, _averaged(model), _adamax(model, config), _digest(images))
-
-
-def _digest(images: data.Images) -> str:
-    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+    return model
 
 
 def _warm(config: Config, initial: Path) -> VLAE:
@@ -312,7 +310,7 @@ def _resume(config: Config, folder: Path, device: str, images: data.Images) -> R
     if (begun := configs.from_dict(state["config"])) != config:
         keys = ", ".join(configs.differing(begun, config))
         raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
-    if state["images"] != _digest(images):
+    if state["images"] != data.digest(images):
         raise ConfigError(f"the run in {folder} was begun with other images: -o names a folder for a new one")
     model = placed(VLAE(config.model, state["latents"]), device)
     model.load_state_dict(state["model"])

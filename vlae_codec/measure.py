@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from .posterior import Posterior
 from .report import Archive, Column, Measurement, percentiles
 from .search import DEFAULT_EFFORT, distortion_bits
 from .sheets import Sheet, extremes, resamplings
-from .sources import Memory, Source, gather
+from .sources import Memory, gather, pick
 from .threads import cores
 
 CLASSIFIER = Path("runs/classifier.pt")
@@ -102,7 +102,7 @@ def sample(
             notes.append(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
-        names, drawings = map(list, zip(*_read(gathered.sources, chosen), strict=True))
+        names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names)
 
@@ -159,16 +159,6 @@ def theory_bits(
             progress("distortion", done + 1, samples)
     kl_bits[inked] = posterior.rate_bits(_KL_SAMPLES)
     return kl_bits, mean_bits
-
-
-def _read(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
-    """The images of those numbers, which ascend over all sources, with their names."""
-    start = 0
-    for source in sources:
-        for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
-            (drawing,) = source.drawings(index - start, index - start + 1)
-            yield source.name(index - start), drawing
-        start += source.count
 
 
 def _shown(paths: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ it is turned to what costs the model less. A file says which colour is ink, so a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from .network import SIDE, Bits
 from .pixels import Drawing, Look
 from .posterior import Posterior
 from .search import distortion_bits
-from .sources import Source
+from .sources import Source, pick
 
 MOSTLY_INK = 0.01
 """A model takes pictures either way if more than this share of what it was trained on is more than half ink."""
@@ -95,17 +96,13 @@ def _speakers(sources: Sequence[Source]) -> Iterator[Drawing]:
     """Some images of all sources, as many as their size allows."""
     total, left = sum(source.count for source in sources), _LARGEST_FIELDS
     chosen = np.unique(np.linspace(0, total - 1, min(total, _SPEAKERS)).astype(np.int64))
-    start = 0
+    for _, drawing in pick(sources, chosen):
+        left -= math.prod(pixels.grid(*drawing.bits.shape))
+        yield drawing
+        if left < 0:
+            break
     for source in sources:
-        for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
-            (drawing,) = source.drawings(index - start, index - start + 1)
-            left -= int(np.prod(pixels.grid(*drawing.bits.shape)))
-            yield drawing
-            if left < 0:
-                source.close()
-                return
         source.close()
-        start += source.count
 
 
 class _Fields(NamedTuple):

@@ -19,6 +19,9 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Generic, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from . import arrays, pixels
 from .arrays import StoredArray
 from .errors import ImageError
@@ -208,6 +211,16 @@ def gather(paths: Sequence[str], threshold: int | None = None, exact: bool = Tru
         _check_names(sources)
         undo.pop_all()
     return Gathered(tuple(sources), tuple(notes))
+
+
+def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
+    """The images of those numbers, which ascend over all sources, with their names."""
+    start = 0
+    for source in sources:
+        for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
+            (drawing,) = source.drawings(index - start, index - start + 1)
+            yield source.name(index - start), drawing
+        start += source.count
 
 
 def _kind(path: str) -> str:
