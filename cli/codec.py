@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -79,7 +78,7 @@ def compress(
         return pixels.to_drawing(pixels.open_picture(read_bytes(image), str(image)), threshold, exact=lossless)
 
     def fields(one: tuple[Path, pixels.Drawing]) -> int:
-        return math.prod(pixels.grid(*one[1].bits.shape))
+        return pixels.field_count(*one[1].bits.shape)
 
     for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
         told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress

@@ -22,7 +22,7 @@ from .container import Kind, read_look, read_start, write_look, write_start
 from .errors import FormatError, ImageError, TruncatedError
 from .latents import read_varint, varint
 from .manifest import Form
-from .pixels import Look, fits, grid
+from .pixels import Look, field_count, fits
 
 LARGEST_CHUNK = 1 << 17
 """Most fields, and most images, of a chunk."""
@@ -88,8 +88,7 @@ class Format:
     @property
     def fields(self) -> int:
         """How many 28x28 fields cover such an image."""
-        rows, cols = grid(self.height, self.width)
-        return rows * cols
+        return field_count(self.height, self.width)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from .errors import FormatError, TruncatedError
 from .latents import read_varint, varint
 from .network import SIDE
-from .pixels import Look, fits, grid
+from .pixels import Look, field_count, fits
 
 MAGIC = 0xD7
 VERSION = 1
@@ -58,8 +58,7 @@ class Header:
     @property
     def fields(self) -> int:
         """How many 28x28 fields cover the picture."""
-        rows, cols = grid(self.height, self.width)
-        return rows * cols
+        return field_count(self.height, self.width)
 
     def write(self) -> bytes:
         """The header's bytes."""

@@ -198,6 +198,12 @@ def grid(height: int, width: int) -> tuple[int, int]:
     return -(-height // SIDE), -(-width // SIDE)
 
 
+def field_count(height: int, width: int) -> int:
+    """How many 28x28 fields cover a picture of that size."""
+    rows, cols = grid(height, width)
+    return rows * cols
+
+
 def fits(width: int, height: int) -> bool:
     """Whether a picture may have that size: SIZES says which may."""
     return 0 < width < _LARGEST_SIDE and 0 < height < _LARGEST_SIDE and width * height <= _LARGEST_PIXELS

@@ -7,7 +7,6 @@ it is turned to what costs the model less. A file says which colour is ink, so a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -97,7 +96,7 @@ def _speakers(sources: Sequence[Source]) -> Iterator[Drawing]:
     total, left = sum(source.count for source in sources), _LARGEST_FIELDS
     chosen = np.unique(np.linspace(0, total - 1, min(total, _SPEAKERS)).astype(np.int64))
     for _, drawing in pick(sources, chosen):
-        left -= math.prod(pixels.grid(*drawing.bits.shape))
+        left -= pixels.field_count(*drawing.bits.shape)
         yield drawing
         if left < 0:
             break
