@@ -77,8 +77,7 @@ def measured(system: System, folder: Path) -> Table:
     run, ended = RUNS / system.experiment, has_ended(system.experiment)
     if not ended:
         run = train.locate(f"released:{system.released}", RUNS)
-    history = train.rounds(run)
-    trained = history[-1][1]
+    trained = train.load_average(run)
     name = system.on or trained.config.data.name
     images = data.load(name, ["test"], folder)
     store = store_of(trained, name, "test", images)
@@ -91,8 +90,8 @@ def measured(system: System, folder: Path) -> Table:
         "data": name,
         "part": "test",
         "weights": "float32" if ended else "16 bits",
-        "epochs": sum(epochs(one, folder) for _, one in history),
-        "hours": round(sum(one.seconds for _, one in history) / 3600, 2),
+        "epochs": sum(epochs(one, folder) for one in trained.rounds),
+        "hours": round(sum(one.hours for one in trained.rounds), 2),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "active_latents": int(trained.model.active.sum()),
         **found.as_dict(),
@@ -108,10 +107,10 @@ def measured(system: System, folder: Path) -> Table:
     }
 
 
-def epochs(trained: train.Trained, folder: Path) -> int:
-    """How often its training has looked at each image."""
-    config = trained.config
-    return trained.step // (len(data.load(config.data.name, config.data.parts, folder)) // config.train.batch_size)
+def epochs(one: configs.Round, folder: Path) -> int:
+    """How often a round of training has looked at each image."""
+    config = one.config
+    return one.steps // (len(data.load(config.data.name, config.data.parts, folder)) // config.train.batch_size)
 
 
 def curve(run: Path) -> list[Table]:

@@ -136,11 +136,10 @@ def export(
 
 
 @click.command()
-@click.argument("run", type=options.FOLDER)
 @click.argument("folder", type=options.FOLDER)
 @click.argument("figures", type=click.Path(path_type=Path))
-def card(run: Path, folder: Path, figures: Path) -> None:
-    """Write the FIGURES that `evaluate -o` measured of RUN onto the card of the exported model in FOLDER."""
+def card(folder: Path, figures: Path) -> None:
+    """Write the FIGURES that `evaluate -o` measured of an exported model's run onto the card of the model in FOLDER."""
     _need_torch()
     from vlae_codec.models import export as exporting
 
@@ -148,8 +147,8 @@ def card(run: Path, folder: Path, figures: Path) -> None:
         measured = json.loads(read_bytes(figures))
         if not isinstance(measured, dict):
             raise ValueError("no table")
-        exporting.describe(run, folder, measured)
-    except (ValueError, KeyError) as error:
+        exporting.describe(folder, measured)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{figures} or {folder}/model.json is not what `evaluate` and `export` write") from error
 
 

@@ -135,6 +135,16 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
 
+@dataclass(frozen=True)
+class Round:
+    """One run that led to a model, and how long it was trained in it."""
+
+    run: str
+    steps: int
+    hours: float
+    config: Config
+
+
 def locate(experiment: Path) -> Path:
     """The file itself, or the one of that name among those that ship.
 
@@ -177,6 +187,21 @@ def to_dict(config: Config) -> dict[str, Any]:
     table = dataclasses.asdict(config)
     table["data"]["parts"] = list(config.data.parts)
     return table
+
+
+def round_from_dict(table: dict[str, Any]) -> Round:
+    """The inverse of `round_to_dict`.
+
+    Raises:
+        ConfigError, TypeError, OverflowError: it is not what `round_to_dict` makes.
+    """
+    one: Round = _build(Round, table, "")
+    return one
+
+
+def round_to_dict(one: Round) -> dict[str, Any]:
+    """A round, JSON-ready."""
+    return {**dataclasses.asdict(one), "config": to_dict(one.config)}
 
 
 def differing(one: Config, other: Config) -> list[str]:

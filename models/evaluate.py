@@ -196,7 +196,7 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
     """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path."""
     content = data.digest(images)[:8]
-    kept = f"evaluation-step{trained.step}-{name}-{part}-{len(images)}-{content}"
+    kept = f"evaluation-step{trained.rounds[-1].steps}-{name}-{part}-{len(images)}-{content}"
     return trained.folder / kept if trained.folder else None
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 
 from . import config as configs
 from . import data
+from .config import Round
 from .integer import Arrays, to_arrays
-from .train import Trained, rounds
+from .train import load_average
 from .vlae import VLAE
 
 CELLS = 128
@@ -96,18 +97,16 @@ def export_run(
     Raises:
         ConfigError: they differ by more than PARITY_NATS, or the codec has no such model.
     """
-    history = rounds(run)
-    trained = history[-1][1]
-    float_model, config = trained.model, trained.config
+    float_model, rounds, _ = load_average(run)
+    config = rounds[-1].config
     images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
     fields = data.binarise(images, np.random.default_rng(config.train.seed))
     sigma, split = _posterior_statistics(float_model, fields)
     steps = np.maximum(1, np.floor(sigma * step * 2.0**LATENT_BITS + 0.5)).astype(np.int64)
     about = {
-        "training": {"steps": sum(one.step for _, one in history), "hours": round(_hours(history), 2)},
+        "rounds": [configs.round_to_dict(one) for one in rounds],
         "step": step,
         "mostly_ink": mostly_ink(fields),
-        "config": configs.to_dict(config),
     }
     bits = fields[:, 0].astype(np.uint8)
 
@@ -128,7 +127,7 @@ def export_run(
             raise ConfigError(
                 f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}"
             )
-        describe(run, made, {})
+        describe(made, {})
         for path in made.iterdir():
             os.replace(path, folder / path.name)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
@@ -139,17 +138,20 @@ def mostly_ink(fields: npt.NDArray[np.float32]) -> float:
     return float((fields.mean(axis=(1, 2, 3)) > 0.5).mean())
 
 
-def describe(run: Path, folder: Path, figures: Mapping[str, Any]) -> None:
+def describe(folder: Path, figures: Mapping[str, Any]) -> None:
     """Writes what `evaluate` measured into an exported model's `model.json` and `card.md`; its weights stay as they are.
 
     Raises:
         KeyError: a figure is missing; nothing is written.
+        ModelError: the model is damaged.
     """
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     figures = {
         key: value for key, value in figures.items() if key in ("data", "part") or isinstance(value, (int, float))
     }
-    page = card(about["name"], rounds(run), about["step"], figures)
+    rounds = [configs.round_from_dict(one) for one in about["rounds"]]
+    active = len(released.load(folder).prior.steps)
+    page = card(about["name"], rounds, active, about["step"], figures)
     write(folder / "model.json", (json.dumps({**about, "figures": figures}, indent=2) + "\n").encode(), force=True)
     write(folder / "card.md", page.encode(), force=True)
 
@@ -165,25 +167,24 @@ def _posterior_statistics(model: VLAE, fields: npt.NDArray[np.float32]) -> tuple
     return log_sigma[:, active].mean(0).exp().numpy(), min(split, len(kl_nats))
 
 
-def card(name: str, history: list[tuple[str, Trained]], step: float, figures: Mapping[str, Any]) -> str:
-    """A page for people: how the model was made, in which rounds, and what it gives."""
-    (run, trained), paired = history[-1], figures.get("paired_images", 1000)
-    config = trained.config
+def card(name: str, rounds: Sequence[Round], active: int, step: float, figures: Mapping[str, Any]) -> str:
+    """A page for people: how the model of so many active latents was made, in which rounds, and what it gives."""
+    run, config, paired = rounds[-1].run, rounds[-1].config, figures.get("paired_images", 1000)
     on = figures.get("data", config.data.name)
     where = "--data DIR" if on == config.data.name else f"--on {on} --data DIR"
     lines = [
         f"# {name}",
         "",
-        f"A VLAE of {int(trained.model.active.sum())} active latents (of {config.model.latents}), trained in "
-        f"{_hours(history):.2f} hours on one or two CPU cores:",
+        f"A VLAE of {active} active latents (of {config.model.latents}), trained in "
+        f"{sum(one.hours for one in rounds):.2f} hours on one or two CPU cores:",
         "",
-        *map(_round, *zip(*history, strict=True)),
+        *map(_line, rounds),
         "",
         "Measured, exported and described by",
         "",
         f"    vlae-codec evaluate runs/{run} {where} --paired-images {paired} -o figures.json",
         f"    vlae-codec export runs/{run} -o {name} --step {step} --data DIR",
-        f"    vlae-codec card runs/{run} {name} figures.json",
+        f"    vlae-codec card {name} figures.json",
         "",
     ]
     if figures:
@@ -208,18 +209,12 @@ _FIGURES = {
 }
 
 
-def _hours(history: list[tuple[str, Trained]]) -> float:
-    return sum(trained.seconds for _, trained in history) / 3600
-
-
-def _round(run: str, trained: Trained) -> str:
-    c, images = trained.config.train, trained.config.data
-    if trained.exported:
-        return f"- the model `{run}`, {trained.step} steps, whose card says how it was made"
+def _line(one: Round) -> str:
+    c, images = one.config.train, one.config.data
     begun = f", from the weights of {c.initial}" if c.initial else ""
     return (
-        f"- `vlae-codec train {run} --data DIR`: {images.name} ({' + '.join(images.parts)}), {c.epochs} epochs, "
-        f"{trained.step} steps of {c.batch_size} images, {trained.seconds / 3600:.2f} hours{begun}"
+        f"- `vlae-codec train {one.run} --data DIR`: {images.name} ({' + '.join(images.parts)}), {c.epochs} epochs, "
+        f"{one.steps} steps of {c.batch_size} images, {one.hours:.2f} hours{begun}"
     )
 
 

@@ -17,7 +17,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 
 from vlae_codec import model as released
-from vlae_codec.errors import ConfigError, ModelError
+from vlae_codec.errors import ConfigError
 from vlae_codec.files import cache_folder
 
 from . import config as configs
 from . import data, memory
-from .config import Config, TrainConfig
+from .config import Config, Round, TrainConfig
 from .integer import to_float
 from .layers import ResidualBlock, initialise_from, placed
 from .vlae import VLAE, Terms
@@ -46,13 +46,14 @@ Order = npt.NDArray[np.int64]
 class Run:
     """All that a checkpoint restores. `model` is trained, `average` (Polyak) is what is evaluated and released.
 
-    images: the SHA-256 of those that it is trained on.
+    images: the SHA-256 of those that it is trained on. before: the rounds that its first weights have gone through.
     """
 
     model: VLAE
     average: VLAE
     optimizer: torch.optim.Optimizer
     images: str
+    before: tuple[Round, ...] = ()
     step: int = 0
     seconds: float = 0.0
 
@@ -206,9 +207,10 @@ def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
 
 
 def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:
-    first = _warm(config, locate(config.train.initial, folder.parent)) if config.train.initial else _new(config, images)
-    model = placed(first, device)
-    return Run(model, _averaged(model), _adamax(model, config), data.digest(images))
+    initial = load_average(locate(config.train.initial, folder.parent)) if config.train.initial else None
+    model = placed(_grown(config, initial) if initial else _new(config, images), device)
+    before = initial.rounds if initial else ()
+    return Run(model, _averaged(model), _adamax(model, config), data.digest(images), before)
 
 
 def _new(config: Config, images: data.Images) -> VLAE:
@@ -222,15 +224,14 @@ def _new(config: Config, images: data.Images) -> VLAE:
     return model
 
 
-def _warm(config: Config, initial: Path) -> VLAE:
-    """The averaged model of another run, in the shape that `config` asks for.
+def _grown(config: Config, initial: Trained) -> VLAE:
+    """A trained model, in the shape that `config` asks for.
 
     Residual blocks that it has not got begin as identities (Net2Net: Chen, Goodfellow & Shlens 2016, Section 2.2).
     """
-    weights = load_average(initial).model
     torch.manual_seed(config.train.seed)
-    model = VLAE(config.model, weights.latents)
-    before, expected = weights.state_dict(), model.state_dict()
+    model = VLAE(config.model, initial.model.latents)
+    before, expected = initial.model.state_dict(), model.state_dict()
     added = [
         name
         for name, one in model.named_modules()
@@ -238,7 +239,10 @@ def _warm(config: Config, initial: Path) -> VLAE:
     ]
     new = {key for key in expected if key.startswith(tuple(f"{name}." for name in added))}
     if {key: expected[key].shape for key in expected.keys() - new} != {key: before[key].shape for key in before}:
-        raise ConfigError(f"the model of {initial} has another shape than the experiment's")
+        keys = ", ".join(configs.differing(replace(config, model=initial.config.model), config))
+        raise ConfigError(
+            f"{config.train.initial} has another shape than the experiment's model: they differ in {keys}"
+        )
     model.load_state_dict({**expected, **before})
     for name in added:
         block = model.get_submodule(name)
@@ -292,6 +296,7 @@ def save(run: Run, config: Config, folder: Path) -> None:
         "config": configs.to_dict(config),
         "latents": run.model.latents,
         "images": run.images,
+        "before": [configs.round_to_dict(one) for one in run.before],
         "step": run.step,
         "seconds": run.seconds,
         "model": run.model.state_dict(),
@@ -318,7 +323,11 @@ def _resume(config: Config, folder: Path, device: str, images: data.Images) -> R
     average.load_state_dict(state["average"])
     optimizer = _adamax(model, config)
     optimizer.load_state_dict(state["optimizer"])
-    return Run(model, average, optimizer, state["images"], state["step"], state["seconds"])
+    return Run(model, average, optimizer, state["images"], _before(state), state["step"], state["seconds"])
+
+
+def _before(state: dict[str, Any]) -> tuple[Round, ...]:
+    return tuple(map(configs.round_from_dict, state["before"]))
 
 
 def _read(folder: Path, device: str) -> dict[str, Any]:
@@ -329,22 +338,26 @@ def _read(folder: Path, device: str) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{path} is damaged, or no checkpoint: {str(error).partition(chr(10))[0]}") from error
+    if "before" not in state:
+        raise ConfigError(f"{path} is a checkpoint of an older version: -o names a folder for a new run")
     return state
 
 
 class Trained(NamedTuple):
     """What a run has made so far: its averaged model on the CPU in float32, and how it came about.
 
-    Of an exported model `step` and `seconds` count all of its rounds. folder: where unfinished evaluations are kept, if
-    there is a place.
+    rounds: the runs that its weights have gone through, in order, its own the last. folder: where unfinished evaluations
+    are kept, if there is a place.
     """
 
     model: VLAE
-    config: Config
-    step: int
-    seconds: float
+    rounds: tuple[Round, ...]
     folder: Path | None
-    exported: bool = False
+
+    @property
+    def config(self) -> Config:
+        """Of the last round."""
+        return self.rounds[-1].config
 
 
 def load_average(folder: Path) -> Trained:
@@ -360,23 +373,24 @@ def load_average(folder: Path) -> Trained:
     config = configs.from_dict(state["config"])
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])
-    return Trained(model.eval(), config, state["step"], state["seconds"], folder)
+    last = Round(folder.resolve().name, state["step"], round(state["seconds"] / 3600, 2), config)
+    return Trained(model.eval(), (*_before(state), last), folder)
 
 
 def _of_integers(folder: Path) -> Trained:
     model = released.load(folder)
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        config, training = configs.from_dict(about["config"]), about["training"]
-        step, seconds = int(training["steps"]), 3600.0 * training["hours"]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        rounds = tuple(map(configs.round_from_dict, about["rounds"]))
+        config = rounds[-1].config
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
     try:
         restored = to_float(model, config)
     except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ConfigError(f"{folder} is no model as its configuration says") from error
     cache = cache_folder()
-    return Trained(restored, config, step, seconds, cache and cache / model.digest.hex()[:16], exported=True)
+    return Trained(restored, rounds, cache and cache / model.digest.hex()[:16])
 
 
 def locate(name: str, beside: Path) -> Path:
@@ -386,25 +400,6 @@ def locate(name: str, beside: Path) -> Path:
         ModelError: there is no such model.
     """
     return released.folder_of(name.removeprefix(_RELEASED)) if name.startswith(_RELEASED) else beside / name
-
-
-def rounds(folder: Path) -> list[tuple[str, Trained]]:
-    """The runs whose weights led to this one's, in order, and itself, by name; earlier ones as far as they are at hand.
-
-    An exported model is one round.
-
-    Raises:
-        ConfigError, ModelError: as `load_average`.
-    """
-    trained = load_average(folder)
-    before = trained.config.train.initial
-    if trained.exported or not before:
-        return [(folder.name, trained)]
-    try:
-        first = locate(before, folder.parent)
-    except ModelError:  # of a later version
-        return [(folder.name, trained)]
-    return [*(rounds(first) if _is_run(first) or _is_model(first) else []), (folder.name, trained)]
 
 
 def _is_run(folder: Path) -> bool:

@@ -109,5 +109,5 @@ def test_arrays_of_another_layout_are_refused(tmp_path):
 def test_the_experiment_for_it_starts_from_a_model_that_ships(tmp_path):
     config = configs.load(configs.locate(configs.Path("own")))
     assert config.data.name == "own"
-    begun = train._warm(config, train.locate(config.train.initial, tmp_path))
+    begun = train._grown(config, train.load_average(train.locate(config.train.initial, tmp_path)))
     assert begun.active.sum() == 32

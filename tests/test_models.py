@@ -229,16 +229,22 @@ def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, 
             to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
 
 
+ROUND = {"run": "tiny", "steps": 1, "hours": 0.1, "config": {}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"config": []},
-        {"config": {"model": {"channels": -1}}},
-        {"config": {"model": {"prior_hidden": 10**9}}},
-        {"config": {"model": {"blocks": 10**9}}},
-        {"training": {"steps": math.inf, "hours": 1}},
-        {"training": {"steps": 1, "hours": 10**400}},
-        {"training": []},
+        {"rounds": [{**ROUND, "config": []}]},
+        {"rounds": [{**ROUND, "config": {"model": {"channels": -1}}}]},
+        {"rounds": [{**ROUND, "config": {"model": {"prior_hidden": 10**9}}}]},
+        {"rounds": [{**ROUND, "config": {"model": {"blocks": 10**9}}}]},
+        {"rounds": [{**ROUND, "steps": math.inf}]},
+        {"rounds": [{**ROUND, "hours": 10**400}]},
+        {"rounds": [{"run": "tiny"}]},
+        {"rounds": [1]},
+        {"rounds": []},
+        {"rounds": 1},
         {"mostly_ink": 10**400},
         {"mostly_ink": "all"},
         {"mostly_ink": math.nan},
@@ -247,7 +253,7 @@ def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, 
 def test_a_model_that_says_nonsense_of_itself_is_an_error_of_one_line(run, data_folder, tmp_path, change):
     shutil.copytree(HERE / "tiny", tmp_path / "tiny")
     about = json.loads((tmp_path / "tiny" / "model.json").read_text())
-    about = {**about, "training": {"steps": 1, "hours": 0.1}, **change}
+    about = {**about, "rounds": [ROUND], **change}
     (tmp_path / "tiny" / "model.json").write_text(json.dumps(about))
     result = run("evaluate", tmp_path / "tiny", "--data", data_folder, "--samples", 2, expect=1)
     assert len(result.output.splitlines()) == 1
@@ -261,8 +267,8 @@ def test_released_models_turn_back_into_float_models_and_into_themselves(name):
     for key, array in arrays.items():
         assert np.array_equal(array, model.arrays[key]), key
     card = (released.RELEASED / name / "card.md").read_text(encoding="utf-8")
-    assert trained.step == sum(map(int, re.findall(r"(\d+) steps of", card)))
-    assert f"{trained.seconds / 3600:.2f} hours" in card
+    assert [one.steps for one in trained.rounds] == [*map(int, re.findall(r"(\d+) steps of", card))]
+    assert f"{sum(one.hours for one in trained.rounds):.2f} hours" in card
 
 
 def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
@@ -281,12 +287,12 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
     assert "integer model's ELBO" in run(*arguments, "-f", expect=1).output
     assert contents() == before
     (tmp_path / "bad.json").write_text("[1]")
-    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "bad.json", expect=1)
+    run("card", tmp_path / "small", tmp_path / "bad.json", expect=1)
     (tmp_path / "bad.json").write_text('{"data": "mnist_static"}')
-    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "bad.json", expect=1)
+    run("card", tmp_path / "small", tmp_path / "bad.json", expect=1)
     assert contents() == before
     run("evaluate", tmp_path / "run", "--data", data_folder, "--samples", 2, "-o", tmp_path / "figures.json")
-    run("card", tmp_path / "run", tmp_path / "small", tmp_path / "figures.json")
+    run("card", tmp_path / "small", tmp_path / "figures.json")
     assert "| NLL, 2 importance samples |" in (tmp_path / "small" / "card.md").read_text()
     assert contents()["weights.npz"] == before["weights.npz"]
 
@@ -348,7 +354,7 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     assert other == figures("--on", "mnist_gray")
     run("evaluate", folder, "--data", data_folder, "--on", "cifar", expect=1)
     for table, command in ((own, "evaluate runs/run --data"), (other, "evaluate runs/run --on mnist_gray --data")):
-        assert command in export.card("small", train.rounds(folder), 0.5, table)
+        assert command in export.card("small", train.load_average(folder).rounds, 5, 0.5, table)
 
 
 def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch, fields):
@@ -383,12 +389,14 @@ def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
     for one, other in zip(trained.model.parameters(), begun.model.parameters(), strict=True):
         assert torch.equal(one, other)
     train.save(begun, config, tmp_path / "run")
-    page = export.card("own", train.rounds(tmp_path / "run"), 0.5, {})
-    assert "- the model `mnist`, 43056 steps, whose card says how it was made" in page
+    rounds = train.load_average(tmp_path / "run").rounds
+    assert [(one.run, one.steps) for one in rounds] == [("mnist", 28080), ("mnist-2", 14976), ("run", 0)]
+    page = export.card("own", rounds, 17, 0.5, {})
+    assert all(f"`vlae-codec train {name} --data DIR`" in page for name in ("mnist", "mnist-2", "run"))
     config = dataclasses.replace(config, train=dataclasses.replace(settings, initial="released:of tomorrow"))
     train.save(begun, config, tmp_path / "run")
-    assert [name for name, _ in train.rounds(tmp_path / "run")] == ["run"]
     train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    assert train.load_average(tmp_path / "run").rounds[:2] == rounds[:2]
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields):
@@ -400,7 +408,7 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields
     with pytest.raises(ConfigError, match="checkpoint"):
         train.train(schedule(initial="nowhere"), tmp_path / "third", data_folder, report=lambda _: None)
     grown = dataclasses.replace(SMALL, blocks=3, bottom_blocks=2, masked_layers=4)
-    third = train._warm(dataclasses.replace(config, model=grown), tmp_path / "first")
+    third = train._grown(dataclasses.replace(config, model=grown), train.load_average(tmp_path / "first"))
     x, noise = (fields[:20, None]).astype(np.float32), torch.randn(20, third.latents)
     for one, other in zip(first.average(torch.from_numpy(x), noise), third(torch.from_numpy(x), noise), strict=True):
         assert torch.allclose(one, other, rtol=1e-5)
@@ -410,7 +418,7 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields
     with pytest.raises(ConfigError, match="another shape"):
         train.train(narrower, tmp_path / "fifth", data_folder, report=lambda _: None)
     wider = dataclasses.replace(config, model=dataclasses.replace(SMALL, channels=8))
-    with pytest.raises(ConfigError, match="another shape"):
+    with pytest.raises(ConfigError, match=r"another shape .* differ in model\.channels$"):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
 
 
