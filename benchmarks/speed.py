@@ -38,7 +38,8 @@ BASELINE = [sys.executable, "-c", "import numpy, PIL.Image, constriction, click"
 def main(runs: int, out: Path | None) -> None:
     """Measures processes, then batches."""
     model = models.named(models.DEFAULT)
-    table = {"model": model.name, "cores": cores(), "processes": processes(runs), "batches": batches(model)}
+    table = {"model": model.name, "sha256": model.digest.hex(), "cores": cores()}
+    table |= {"processes": processes(runs), "batches": batches(model)}
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(table, indent=2) + "\n")

@@ -443,6 +443,9 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ConfigError, match="damaged"):
         trained(schedule())
+    torch.save({"step": 1}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="older version"):
+        trained(schedule())
 
 
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
+import pytest
 from conftest import HERE
+
+from vlae_codec import model as models
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +30,12 @@ def test_tables_are_those_of_the_results(monkeypatch):
 
     assert tables.rendered(README) == README, "run python benchmarks/tables.py"
     assert "tables" in sys.modules
+
+
+@pytest.mark.parametrize("name", ["quality", "sizes", "measure", "archives"])
+def test_what_the_readme_shows_was_measured_of_the_default_model(name):
+    measured = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert measured["sha256"] == models.named(models.DEFAULT).digest.hex(), "docs/releasing.md says how to measure anew"
 
 
 def test_results_page_is_that_of_the_results(monkeypatch):
