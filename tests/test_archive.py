@@ -825,7 +825,9 @@ def test_a_pack_that_is_terminated_leaves_nothing(tmp_path, number):
         "--chunk",
         "100",
     ]
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored, which processes inherit
     process = subprocess.Popen([*command, "-o", "sets/set.vlz"], cwd=tmp_path, start_new_session=True)
+    signal.signal(number, before)
     while not any(path.stat().st_size for path in tmp_path.glob("sets/.vlae-*")):
         assert process.poll() is None
         time.sleep(0.05)
