@@ -58,8 +58,8 @@ originals it reads as many as the heading says, and *kept* is the share of those
 are wall-clock hours of one or two threads, often beside other work. A dash: not trained yet.
 
 Each was trained once, from one seed. Schedules and regularisation were settled beforehand or on validation images, but
-for the second rounds of the two released models of digits: that these exist, and their dropout, was decided by test
-images ([docs/training.md](docs/training.md)), as was which of the two is the codec's default.
+for the later rounds of `mnist`, `mnist-dynamic` and `omniglot`: that these exist, and their dropout and size, was decided
+by figures of test images ([docs/training.md](docs/training.md)), as was which of the first two is the codec's default.
 """
 
 
