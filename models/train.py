@@ -134,9 +134,9 @@ class _Trainer:
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
         if self.config.data.mirrored:
             batch = np.where(rng.integers(0, 2, (len(batch), 1, 1), dtype=np.uint8), batch[:, :, ::-1], batch)
-        drawn = data.binarise(batch, rng).repeat(c.importance_samples, axis=0)
-        x = torch.from_numpy(drawn).to(self.device, memory_format=torch.channels_last)
-        noise = torch.from_numpy(rng.standard_normal((len(x), run.model.latents), dtype=np.float32))
+        x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
+        rows = (len(x) * c.importance_samples, run.model.latents)
+        noise = torch.from_numpy(rng.standard_normal(rows, dtype=np.float32))
         torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         with torch.autocast(self.device, torch.bfloat16):
             terms = Terms(*compiled(x, noise.to(self.device)))

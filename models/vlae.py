@@ -129,13 +129,13 @@ class Factorised(nn.Module):
 
 @dataclass(frozen=True)
 class Terms:
-    """The loss in the paper's order (Eq. 1 and 10), nats: log_likelihood_nats (B,), kl_nats (B, D)."""
+    """The loss in the paper's order (Eq. 1 and 10), nats: log_likelihood_nats (B * S,), kl_nats (B * S, D)."""
 
     log_likelihood_nats: Tensor
     kl_nats: Tensor
 
     def elbo_nats(self) -> Tensor:
-        """log p(x|z) - (log q(z|x) - log p(z)), (B,)."""
+        """log p(x|z) - (log q(z|x) - log p(z)), (B * S,)."""
         return self.log_likelihood_nats - self.kl_nats.sum(1)
 
 
@@ -191,9 +191,11 @@ class VLAE(nn.Module):
         return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """One-sample terms for images (B, 1, 28, 28) and noise (B, D) ~ N(0, 1): see `Terms`."""
-        z, log_q = self.posterior(x, noise[:, None])
-        return self.log_likelihood(x, z[:, 0]), self.kl(z, log_q)[:, 0]
+        """One-sample terms for images (B, 1, 28, 28) and noise (B * S, D) ~ N(0, 1), S rows of each image: see `Terms`."""
+        samples = len(noise) // len(x)
+        z, log_q = self.posterior(x, noise.view(len(x), samples, self.latents))
+        rows = x.repeat_interleave(samples, dim=0)
+        return self.log_likelihood(rows, z.flatten(0, 1)), self.kl(z, log_q).flatten(0, 1)
 
     @torch.no_grad()
     def with_latents(self, order: Tensor) -> VLAE:
