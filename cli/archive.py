@@ -19,6 +19,7 @@ from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
 from vlae_codec.errors import FormatError, ImageError, VlaeError
 from vlae_codec.files import check_free, whole
+from vlae_codec.pixels import Drawing
 from vlae_codec.report import paired
 from vlae_codec.restore import Restorer
 from vlae_codec.search import DEFAULT_EFFORT
@@ -26,8 +27,8 @@ from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
-from .files import RESAMPLED, ProgressLine, check_no_terminal, default_output, opened
-from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
+from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, default_output, opened
+from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True)
 _MOST_NAMES = 1 << 22  # in memory
@@ -49,7 +50,7 @@ _JOBS = click.option(
 @click.option("--effort", type=click.IntRange(0, 9),
               help="Lossless: 2^EFFORT samples of the posterior for each image, at most 32.  [default: 0]  Lossy: size of "
               f"the search.  [default: {DEFAULT_EFFORT}]")  # fmt: skip
-@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@THRESHOLD
 @_JOBS
 @MODEL
 @FORCE
@@ -82,6 +83,7 @@ def pack(
     if target != "-":
         check_free(Path(target), force)
     with gather(sources, threshold, exact=lossless) as gathered:
+        check_not_input(Path(target), gathered.files())
         for note in gathered.notes:
             click.echo(f"note: {note}", err=True)
         settings = Settings(lossless, not unordered, effort, chunk)
@@ -142,25 +144,23 @@ def unpack(
     with opened(file) as stream:
         contents = archive.read_contents(stream)
         problems = list(contents.damages)
-        if only:
-            written = _take(stream, contents, only, sampling, model, folder, force, problems)
-        else:
-            model = models.find(contents.header.model, model)  # before there is a folder
-            with (
-                at_most(jobs and min(jobs, cores())),
-                Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer,
-            ):
-                restored = packing.restore(
-                    stream,
-                    contents,
-                    restorer,
-                    sampling,
-                    model=model,
-                    jobs=jobs or cores(),
-                    progress=progress,
-                )
-            written = restored.written
-            problems += restored.lost
+        model = models.find(contents.header.model, model)  # before there is a folder
+        with at_most(jobs and min(jobs, cores())):
+            if only:
+                written = _take(stream, contents, only, sampling, model, folder, force, problems)
+            else:
+                with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
+                    restored = packing.restore(
+                        stream,
+                        contents,
+                        restorer,
+                        sampling,
+                        model=model,
+                        jobs=jobs or cores(),
+                        progress=progress,
+                    )
+                written = restored.written
+                problems += restored.lost
     for problem in problems:
         click.echo(f"Error: {file}: {problem}", err=True)
     if as_json:
@@ -177,12 +177,18 @@ def _take(
     file: BinaryIO, contents: archive.Contents, names: Sequence[str], sampling: Sampling, model: models.Model | None,
     folder: Path, force: bool, problems: list[str],
 ) -> list[Path]:  # fmt: skip
+    """Those images that can be had, as files; no folder is made for none."""
+    taken = list[tuple[str, Drawing]]()
+    for name in names:
+        try:
+            taken.append((name, packing.take(file, contents, name, sampling, model)))
+        except (FormatError, ImageError) as error:
+            problems.append(str(error))
+    if not taken:
+        return []
     with Restorer(folder, [], force) as restorer:
-        for name in names:
-            try:
-                restorer.put_picture(name, packing.take(file, contents, name, sampling, model))
-            except (FormatError, ImageError) as error:
-                problems.append(str(error))
+        for name, drawing in taken:
+            restorer.put_picture(name, drawing)
         return restorer.finish()
 
 

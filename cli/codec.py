@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -22,7 +23,7 @@ from vlae_codec.threads import batches, cores
 from vlae_codec.words import SEED_LIMIT
 
 from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
-from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE
+from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 T = TypeVar("T")
 _INPUT = click.Path(path_type=Path, allow_dash=True)
@@ -50,7 +51,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
 )
-@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@THRESHOLD
 @click.option("--verify", is_flag=True, help="Decompress again and compare.")
 def compress(
     images: tuple[Path, ...],
@@ -157,7 +158,10 @@ def decompress(
     inputs: dict[Path, Path] = {}
     for file in files:
         with failures.of(file):
-            inputs[file] = targets.claim(output_for(file, out, ".png", len(files) > 1))
+            target = targets.claim(output_for(file, out, ".png", len(files) > 1))
+            if samples and target.suffix.lower() not in ("", ".png"):
+                raise OutputError(f"{target}: a sheet of samples is a PNG file, so name it .png")
+            inputs[file] = target
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
     seeds = range(seed, seed + (samples or 1))
 
@@ -366,7 +370,7 @@ class _Failures:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, BrokenPipeError) or not isinstance(error, VlaeError | OSError):
             return False
-        self.tell(str(error) if isinstance(error, VlaeError) else str(error.strerror))
+        self.tell(str(error) if isinstance(error, VlaeError) else str(error.strerror or error))
         return True
 
     def each(self, paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
@@ -379,7 +383,8 @@ class _Failures:
 
     def tell(self, text: str) -> None:
         """Reports an error about the path given last."""
-        name = "" if str(self._path) in text else f"{self._path}: "
+        named = re.search(rf"(^|\s){re.escape(str(self._path))}($|[\s:,])", text)
+        name = "" if named else f"{self._path}: "
         click.echo("Error: " + " ".join(f"{name}{text}".splitlines()), err=True)
         self.count += 1
 

@@ -9,7 +9,7 @@ import click
 from vlae_codec.sources import gather
 
 from . import options
-from .files import ProgressLine, check_free, write
+from .files import ProgressLine, check_free, check_not_input, write
 
 _FILE = click.Path(path_type=Path)
 
@@ -40,6 +40,7 @@ def prepare(
     preparing.find(name)  # before a name becomes part of a path
     path = data_folder / f"{name}.npz"
     check_free(path, force)
+    check_not_input(path, [*first, *others])
     prepared = preparing.prepare(name, [*first, *others], unverified)
     write(path, prepared.archive(), force)
     shapes = ", ".join(f"{key} {array.shape}" for key, array in prepared.arrays.items())
@@ -51,7 +52,7 @@ def prepare(
 @data.command()
 @click.argument("name")
 @click.argument("sources", nargs=-1, required=True)
-@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@options.THRESHOLD
 @options.data_folder("-o", "--output")
 @options.FORCE
 @options.QUIET
@@ -70,6 +71,7 @@ def collect(
     path = data_folder / f"{name}.npz"
     check_free(path, force)
     with gather(sources, threshold, exact=False) as gathered:
+        check_not_input(path, gathered.files())
         for note in gathered.notes:
             click.echo(f"note: {note}", err=True)
         line = ProgressLine(quiet)

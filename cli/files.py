@@ -42,7 +42,7 @@ def read_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read here and there; stdin is held in memory.
+    """A file to read here and there; stdin, or another pipe, is held in memory.
 
     Raises:
         VlaeError: it is missing, a folder, or unreadable.
@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise VlaeError(f"cannot read {path}: {error.strerror}") from error
     with file:
         try:
-            yield file
+            yield file if file.seekable() else io.BytesIO(read_rest(file, path))
         except FormatError as error:
             raise type(error)(f"{path}: {error}") from error
 
@@ -83,9 +83,21 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
         UsageError: there are many sources, and OUT is or looks like one file.
     """
     target = _output_for(source, out, suffix, many)
-    if str(target) != "-" and target.exists() and source.exists() and target.samefile(source):
-        raise VlaeError(f"{source} would be replaced by its own result: name another file with -o")
+    check_not_input(target, [source])
     return target
+
+
+def check_not_input(target: Path, sources: Iterable[Path]) -> None:
+    """An input is never replaced by its result, even if what exists may be overwritten.
+
+    Raises:
+        VlaeError: the target is one of the sources.
+    """
+    if str(target) == "-" or not target.exists():
+        return
+    for source in sources:
+        if source.exists() and target.samefile(source):
+            raise VlaeError(f"{source} would be replaced by its own result: name another file with -o")
 
 
 def default_output(source: Path, suffix: str) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ class _Group(click.Group):
         return next(command for command in found if command.name == cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
+        _spell_out(sys.stdout)
         try:
             with _tidy_when_terminated():
                 return super().invoke(ctx)
@@ -59,6 +61,12 @@ class _Group(click.Group):
             raise click.ClickException(f"{where}{error.strerror or error}") from error
         except MemoryError as error:
             raise click.ClickException("not enough memory for this") from error
+
+
+def _spell_out(stream: object) -> None:
+    """What the stream's encoding has no letters for is written as escapes, as stderr does, and is no error."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

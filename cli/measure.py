@@ -13,7 +13,7 @@ from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.threads import cores
 
 from .files import ProgressLine
-from .options import FORCE, JSON, MODEL
+from .options import FORCE, JSON, MODEL, THRESHOLD
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -23,7 +23,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--n", "count", type=click.IntRange(1), metavar="N", help="Only N images, a random sample of fixed seed.")
 @click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,
               help="Size of the search.")  # fmt: skip
-@click.option("--threshold", type=click.IntRange(0, 254), help="Binarise: luminance above this is the light level.")
+@THRESHOLD
 @click.option("--no-rivals", is_flag=True, help="Only this codec, not PNG and the others.")
 @JSON
 @click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write a line for each image.")
@@ -71,13 +71,13 @@ def measure_images(
     images = measure.sample(sources, count, threshold, labels)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement
-    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
     if csv_file:
         files.write(csv_file, report.csv_text(found).encode(), force)
     if plot_file:
         plots.plot(found, plot_file, force)
     if page_file:
         files.write(page_file, page.html(found, measured.sheets).encode(), force)
+    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
 
 
 def _check_free(paths: list[Path | None], force: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vlae_codec.pixels import LARGEST_THRESHOLD
 from vlae_codec.words import SEED_LIMIT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,6 +36,11 @@ SEED = click.option(
 )
 TEMPERATURE = click.option(
     "--temperature", type=_Temperature(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
+)
+THRESHOLD = click.option(
+    "--threshold",
+    type=click.IntRange(0, LARGEST_THRESHOLD),
+    help="Binarise: luminance above this is the light level.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 

@@ -236,7 +236,7 @@ def test_a_set_of_several_sizes_or_looks_or_a_lossy_one_is_refused(tiny, digits)
     for i, odd in enumerate([Drawing(NOISE[:20]), Drawing(NOISE, Look((1,), (2,))), Drawing(NOISE.repeat(2, 0))]):
         save(f"odd{i}.png", odd)
         for paths in (["a.png", f"odd{i}.png"], [f"odd{i}.png", "a.png"]):
-            with pytest.raises(ImageError, match="one size and look"):
+            with pytest.raises(ImageError, match=r"one size, 28x28|same paper and ink"):
                 packed(tiny, *paths, ordered=False)
     with pytest.raises(ValueError, match="lossless"):
         Settings(lossless=False, ordered=False)
@@ -637,6 +637,47 @@ def test_a_file_full_of_markers_is_read_whole_a_few_times_only(tiny, claim, monk
     assert sum(count > 1 << 17 for count in read_bytes) < 30
 
 
+def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny, monkeypatch):
+    count = 20000
+    rows = [(archive._SMALLEST_CHUNK, 1)] * count
+    forgery = forged(tiny, files_form(count), CHUNK_MARKER * 3 * count, rows=rows)
+    read_bytes, read = [], archive._read
+
+    def counting(file, offset, wanted):
+        read_bytes.append(len(data := read(file, offset, wanted)))
+        return data
+
+    monkeypatch.setattr(archive, "_read", counting)
+    assert len(pack.inspect(io.BytesIO(forgery))["damages"]) == count
+    assert sum(read_bytes) < 10 * len(forgery)
+    smaller = forged(tiny, files_form(count), rows=[(0, 1)] * count)
+    assert pack.inspect(io.BytesIO(smaller))["chunks"] == 1
+
+
+def test_a_payload_beyond_the_file_costs_nothing(tiny):
+    class Counting(io.BytesIO):
+        largest = 0
+
+        def read(self, count=-1):
+            self.largest = max(self.largest, count)
+            return super().read(count)
+
+    head = Head(0, ("x.png",), ((Format(28, 28), 1),), Counted(0), (1 << 35) - 1)
+    file = Counting(forged(tiny, files_form(1), head.write()))
+    assert "lost x.png" in pack.verify(file, model=tiny)[-1]
+    assert 0 < file.largest <= len(file.getvalue())
+
+
+@pytest.mark.parametrize("nested", ["[]", '{"":0}'])
+def test_a_manifest_that_inflates_without_end_is_refused(tiny, nested):
+    text = f"[{','.join([nested] * (1 << 21))}]".encode()
+    with pytest.raises(FormatError, match="longer than any"):
+        archive.read_header(forged(tiny, None, text=deflate(text, DICTIONARY)))
+    form = ArrayForm("npz", f"{'x' * 200}.npz", "|u1", (1, 28, 28), 0, 255, "key")
+    with pytest.raises(ImageError, match="in several"):
+        Header(1, False, True, (form,) * (1 << 14)).write()
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=60),
@@ -703,6 +744,60 @@ def test_stdin_and_stdout(run, folder):
     assert json.loads(run("info", "-", "--json", stdin=data).stdout)["images"] == 5
     run("unpack", "-", stdin=data)
     same_pictures(folder, Path("unpacked/digits"))
+
+
+def test_no_source_is_replaced_by_its_archive(run, folder):
+    np.savez("set.npz", test=NOISE[None])
+    for source, target in (("digits", "digits/3.png"), ("digits/0.png", "digits/0.png"), ("set.npz:test", "set.npz")):
+        before = Path(target).read_bytes()
+        assert "own result" in run("pack", source, "-o", target, "-f", expect=1).stderr
+        assert Path(target).read_bytes() == before
+    assert listing() == ["digits", "set.npz"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on open files")
+def test_there_may_be_more_arrays_than_open_files(run):
+    import resource
+
+    np.savez("set.npz", **{f"a{i}": NOISE[None] for i in range(100)})
+    run("pack", "set.npz")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 30, before[1]))
+    try:
+        run("unpack", "set.vlz", "-o", "out", "--jobs", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with np.load("out/set.npz") as arrays:
+        assert len(arrays) == 100
+        assert all(same_array(arrays[key], NOISE[None]) for key in arrays)
+
+
+def test_an_image_that_is_not_there_leaves_no_folder(run, folder):
+    run("pack", folder)
+    assert "no image named" in run("unpack", "digits.vlz", "--only", "nope", "-o", "out", expect=1).stderr
+    assert listing() == ["digits", "digits.vlz"]
+
+
+def test_names_beyond_the_encoding_of_stdout_are_spelled_out(run, folder):
+    (folder / "0.png").rename(folder / "\u4e2d.png")
+    run("pack", folder)
+    result = subprocess.run(
+        [sys.executable, "-m", "vlae_codec", "list", "--names", "digits.vlz"],
+        capture_output=True, check=True, text=True, env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
+    )  # fmt: skip
+    assert "digits/\\u4e2d.png" in result.stdout
+
+
+def test_a_picture_whose_format_cannot_hold_it_stands_in_the_way_of_none(run, folder, digits):
+    Image.fromarray(digits[0].bits * np.uint8(255)).save("digits/a.jpg", quality=100)
+    run("pack", folder, "--threshold", 128)
+    Path("out/digits").mkdir(parents=True)
+    Path("out/digits/a.jpg").write_bytes(b"x")
+    run("unpack", "digits.vlz", "-o", "out")
+    assert "a.jpg.png" in listing("out/digits")
+    for path in Path("out/digits").glob("[0-9].png"):
+        path.unlink()
+    assert "a.jpg.png exists" in run("unpack", "digits.vlz", "-o", "out", expect=1).stderr
 
 
 def test_a_file_that_exists_is_told_before_any_is_written(run, folder):

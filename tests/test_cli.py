@@ -14,6 +14,9 @@ import pytest
 from conftest import HERE
 from PIL import Image
 
+from vlae_codec import codebook, files
+from vlae_codec.errors import OutputError
+
 FAST = ["--effort", "0"]
 
 
@@ -173,6 +176,19 @@ def test_an_input_is_never_replaced_by_its_result(run, image):
     assert image.read_bytes() == before
 
 
+def test_a_sheet_of_samples_is_a_png_file(run, image):
+    run("compress", image, *FAST)
+    assert "name it .png" in run("decompress", "img.vlz", "--samples", 2, "-o", "sheet.bmp", expect=1).stderr
+    assert sorted(os.listdir()) == ["img.png", "img.vlz"]
+    run("decompress", "img.vlz", "--samples", 2, "-o", "sheet")
+    assert Path("sheet").read_bytes().startswith(b"\x89PNG")
+
+
+def test_errors_name_the_file_whatever_its_name(run):
+    Path("a").write_bytes(b"")
+    assert run("decompress", "a", "-o", "x.png", expect=1).stderr.startswith("Error: a: ")
+
+
 def test_the_name_of_a_picture_says_its_format(run, image):
     run("compress", image, "--lossless", *FAST)
     for suffix, kind in ((".gif", "GIF"), (".tif", "TIFF"), (".bmp", "BMP")):
@@ -220,6 +236,28 @@ def test_force_writes_through_links_and_into_pipes(run, image, tmp_path):
     assert not os.path.isfile(os.devnull)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes have no names here")
+def test_pipes_that_have_names_are_written_and_read(run, image):
+    there, back = os.pipe()
+    run("compress", image, "-o", f"/dev/fd/{back}", *FAST)
+    os.close(back)
+    data = os.read(there, 1000)
+    os.close(there)
+    assert data == run("compress", image, "-o", "-", *FAST).stdout_bytes
+    there, back = os.pipe()
+    os.write(back, data)
+    os.close(back)
+    assert "ok" in run("test", f"/dev/fd/{there}").stdout
+    os.close(there)
+
+
+def test_a_device_needs_no_folder_that_can_be_written_to(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    files.check_free(Path(os.devnull), force=False)
+    with pytest.raises(OutputError):
+        files.check_free(Path("x"), force=False)
+
+
 def test_a_name_beyond_what_the_system_takes_stops_no_other(run, image):
     result = run("compress", "x" * 300 + ".png", image, "-o", "out", *FAST, expect=1)
     assert os.listdir("out") == ["img.vlz"]
@@ -239,6 +277,18 @@ def test_a_damaged_cache_is_made_anew(run, image, tmp_path, monkeypatch):
     for content in (b"", b"PK nonsense"):
         kept.write_bytes(content)
         assert run("compress", image, "-o", "-", *FAST).stdout_bytes == data
+
+
+def test_a_cache_with_any_byte_changed_is_made_anew_or_as_good(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "kept.npz"
+    roots = codebook._Roots(rng.integers(-9, 9, (4, 3), np.int8), rng.random((4, 2)).astype(np.float32))
+    codebook._write(path, roots)
+    data, damaged = path.read_bytes(), 0
+    for at in range(len(data)):
+        for changed in (1, data[at] ^ 0x80):
+            path.write_bytes(data[:at] + bytes([changed]) + data[at + 1 :])
+            damaged += codebook._read(path, 4, 3) is None
+    assert damaged > len(data) / 4
 
 
 def test_unknown_model(run, image):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -84,6 +85,36 @@ def test_a_gray_digit_is_binarised_with_a_note():
     with pytest.raises(ImageError, match="--threshold"):
         pixels.to_drawing(gray_digit(), exact=True)
     assert pixels.to_drawing(gray_digit(), threshold=9, exact=True).bits.any()
+
+
+def test_the_middle_of_a_narrow_range_of_deep_grays_is_its_middle():
+    deep = gray_digit().astype(np.uint16)
+    assert np.array_equal(pixels.to_drawing(deep).bits, pixels.to_drawing(gray_digit()).bits)
+    assert pixels.to_drawing(deep).note != pixels.to_drawing(gray_digit()).note
+
+
+@pytest.mark.parametrize("threshold", [-1, 255, 300])
+def test_a_threshold_has_a_level_above_and_one_at_or_below(threshold):
+    with pytest.raises(ValueError, match="0 to 254"):
+        pixels.to_drawing(gray_digit(), threshold=threshold)
+
+
+def test_gray_among_colours_is_as_light_as_it_is():
+    picture = np.array([[[level] * 3 for level in range(256)] + [[255, 0, 0]] * 2], np.uint8)
+    for threshold in range(255):
+        bright = pixels.to_drawing(picture, threshold=threshold)
+        light = bright.bits[0, :256] if bright.look.ink == (255,) else 1 - bright.bits[0, :256]
+        assert light.tolist() == [int(level > threshold) for level in range(256)]
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_a_large_picture_takes_memory_in_proportion(samples):
+    picture = np.random.default_rng(0).integers(0, 256, (2048, 1024, samples), np.uint8)
+    tracemalloc.start()
+    pixels.to_drawing(picture, threshold=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (1 << 20) * 8 * 3 * samples + (1 << 21) * 16
 
 
 def test_a_photo_needs_a_threshold():

@@ -36,9 +36,10 @@ DICTIONARY = (
 _LOSSY, _SET, _SAMPLES_SHIFT = 1, 2, 2
 MOST_SAMPLES = 32
 """Of q for each field of a lossless archive."""
-_LARGEST_TEXT = 1 << 26  # of names and manifests, inflated
+_LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
 _LARGEST_HEADER, _SHORT_HEAD = 1 << 24, 1 << 14
 _CHECK_BYTES = 4
+_SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # and more than that
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Header:
         Raises:
             ImageError: the forms are too many for one header.
         """
-        manifests = [form.manifest() for form in self.forms]
-        text = deflate(json.dumps(manifests, ensure_ascii=False, separators=(",", ":")).encode(), DICTIONARY)
+        manifests = json.dumps([form.manifest() for form in self.forms], ensure_ascii=False, separators=(",", ":"))
+        if len(manifests.encode()) > LARGEST_MANIFEST:
+            raise ImageError(f"{len(self.forms)} sources are too many for one archive: pack them in several")
+        text = deflate(manifests.encode(), DICTIONARY)
         options = self.lossy * _LOSSY | (not self.ordered) * _SET | self.samples.bit_length() - 1 << _SAMPLES_SHIFT
         return _frame(write_start(Kind.ARCHIVE, self.model) + bytes([options]) + varint(len(text)) + text)
 
@@ -230,7 +233,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if samples > MOST_SAMPLES or (options & _LOSSY and options != _LOSSY):
         raise FormatError("the archive has options that this version does not know; upgrade vlae-codec")
     try:
-        manifests = json.loads(inflate(text, DICTIONARY).decode())
+        manifests = json.loads(inflate(text, DICTIONARY, LARGEST_MANIFEST).decode())
     except (ValueError, RecursionError):
         manifests = None
     if not isinstance(manifests, list) or not manifests:
@@ -247,7 +250,7 @@ def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
     """
     if not place.length:
         raise FormatError("no chunk with these images was found")
-    head, head_bytes = _head_at(file, place.offset)
+    head, head_bytes = _head_at(file, place.offset, min(place.length, _LARGEST_HEADER))
     whole = head_bytes + head.payload_bytes + _CHECK_BYTES
     if (whole, head.first, head.images) != (place.length, place.first, place.images):
         raise FormatError("a chunk is not the one that the archive's index says: it is damaged")
@@ -286,15 +289,15 @@ def deflate(data: bytes, dictionary: bytes = b"") -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def inflate(data: bytes, dictionary: bytes = b"") -> bytes:
+def inflate(data: bytes, dictionary: bytes = b"", most: int = _LARGEST_TEXT) -> bytes:
     """The inverse of `deflate`.
 
     Raises:
-        FormatError: it is no such data, or inflates to more than any archive needs.
+        FormatError: it is no such data, or inflates to more than `most` bytes.
     """
     unpacker = zlib.decompressobj(-15, zdict=dictionary)
     try:
-        text = unpacker.decompress(data, _LARGEST_TEXT)
+        text = unpacker.decompress(data, most)
     except zlib.error as error:
         raise FormatError("a text in the archive cannot be inflated: it is damaged") from error
     if not unpacker.eof or unpacker.unused_data:
@@ -303,8 +306,10 @@ def inflate(data: bytes, dictionary: bytes = b"") -> bytes:
 
 
 def _read(file: BinaryIO, offset: int, count: int) -> bytes:
+    """So many bytes, or those that there are: no memory is taken for others."""
+    left = file.seek(0, 2) - offset
     file.seek(offset)
-    return file.read(count)
+    return file.read(max(0, min(count, left)))
 
 
 def _front(file: BinaryIO, size: int) -> Header | FormatError:
@@ -339,7 +344,8 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, list[Place] | None] 
     for chunk_bytes, images in rows:
         places.append(Place(offset, chunk_bytes, first, images))
         offset, first = offset + chunk_bytes, first + images
-    if first != header.images or header_bytes != len(copy) or not all(0 < row[1] <= LARGEST_CHUNK for row in rows):
+    sound = all(chunk_bytes >= _SMALLEST_CHUNK and 0 < images <= LARGEST_CHUNK for chunk_bytes, images in rows)
+    if first != header.images or header_bytes != len(copy) or not sound:
         return None
     return header, places if offset == size - 4 - length else None
 
@@ -353,7 +359,7 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     found, offset, spare = [], 0, 16 + (size >> 16)
     while (offset := _find(file, offset, size)) < size:
         try:
-            head, head_bytes = _head_at(file, offset, long=spare > 0)
+            head, head_bytes = _head_at(file, offset, _LARGEST_HEADER if spare > 0 else _SHORT_HEAD)
         except FormatError:
             offset, spare = offset + 1, spare - 1
             continue
@@ -384,14 +390,14 @@ def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 16) -> int:
     return size
 
 
-def _head_at(file: BinaryIO, offset: int, long: bool = True) -> tuple[Head, int]:
-    """The head that begins at an offset, and its length: most are short; others are looked for on demand."""
+def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int]:
+    """The head that begins at an offset, and its length: most are short; `longest` bytes are read of one that is not."""
     try:
-        return _parse_head(_read(file, offset, _SHORT_HEAD))
+        return _parse_head(_read(file, offset, min(longest, _SHORT_HEAD)))
     except FormatError:
-        if not long:
+        if longest <= _SHORT_HEAD:
             raise
-        return _parse_head(_read(file, offset, _LARGEST_HEADER))
+        return _parse_head(_read(file, offset, longest))
 
 
 def _parse_head(data: bytes) -> tuple[Head, int]:

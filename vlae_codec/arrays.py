@@ -314,12 +314,14 @@ def _with_threshold(layout: _Layout, threshold: int) -> _Layout:
 
 def _paper_and_ink(cursor: _Cursor) -> tuple[float, float]:
     """The commoner and the rarer value of an array; the same twice if it has only one."""
-    counts = _count(cursor)
     dtype = cursor.layout.level_dtype
-    values = {np.array(word, f"u{dtype.itemsize}").view(dtype).item(): count for word, count in counts.items()}
-    if not all(math.isfinite(value) for value in values):
+    counted = [
+        (np.array(word, f"u{dtype.itemsize}").view(dtype).item(), count) for word, count in _count(cursor).items()
+    ]
+    if not all(math.isfinite(value) for value, _ in counted):
         raise ImageError(f"{cursor.layout.title} holds values that are not finite numbers")
-    paper, ink = max(values, key=lambda v: (values[v], -v)), min(values, key=lambda v: (values[v], -v))
+    commonest = [value for value, _ in sorted(counted, key=lambda one: (-one[1], one[0]))]
+    paper, ink = commonest[0], commonest[-1]
     return (int(paper), int(ink)) if dtype.kind == "b" else (paper, ink)
 
 

@@ -287,10 +287,14 @@ def _each_suited(images: Images, model: Model) -> list[Drawing]:
 def _check_set(drawings: Sequence[Drawing]) -> None:
     form = format_of(drawings[0])
     for drawing in drawings:
-        if form.fields > 1 or format_of(drawing) != form:
-            height, width = drawing.bits.shape
+        height, width = drawing.bits.shape
+        if form.fields > 1 or (height, width) != (form.height, form.width):
             raise ImageError(
-                f"a set without order needs images of one size and look, 28x28 at most, and one is {width}x{height}"
+                f"a set without order needs images of one size, 28x28 at most, and one is {width}x{height}"
+            )
+        if drawing.look != form.look:
+            raise ImageError(
+                "a set without order needs images of the same paper and ink, and these have others: pack them in order"
             )
 
 

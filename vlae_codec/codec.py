@@ -337,12 +337,12 @@ class _Job:
 
 
 def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
-    """Jobs that can be drawn in one pass: of one model, and no two of one file, whose groups share its bits."""
+    """Jobs that can be drawn in one pass: of one model, and no two of one file if its groups share stored bits."""
     batch: list[_Job] = []
     for job in jobs:
         last = batch[-1].file if batch else None
         full = sum(len(other.codes) for other in batch) >= _BATCH
-        if last and (full or last is job.file or last.model is not job.file.model):
+        if last and (full or (last is job.file and not job.reader.empty) or last.model is not job.file.model):
             yield batch
             batch = []
         batch.append(job)

@@ -51,6 +51,8 @@ def check_free(path: Path, force: bool) -> None:
         OutputError: the file exists and `force` is not set, or there can be none in that place.
     """
     try:
+        if _is_device(path):
+            return
         if not force and path.is_file():
             raise OutputError(f"{path} exists: -f overwrites it, or name another")
         if path.is_dir():
@@ -76,11 +78,11 @@ def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
         OutputError: the file exists and `force` is not set, or it cannot be written.
     """
     try:
-        path = Path(os.path.realpath(path))  # a link stays a link
-        if path.exists() and not path.is_file():  # a device or a pipe is written into, not replaced
+        if _is_device(path):
             with path.open("wb") as device:
                 yield device
             return
+        path = Path(os.path.realpath(path))  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
             try:
@@ -94,6 +96,11 @@ def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
                 raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _is_device(path: Path) -> bool:
+    """Whether it is a device or a pipe, which is written into and not replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def safe_name(name: str) -> str:

@@ -27,6 +27,12 @@ SIZES = "1x1 to 65535x65535, at most 2^26 pixels"
 _MIDDLE_SHARE = 0.25
 """A drawing has at most this share of its pixels in the middle half of its range of grays."""
 
+LARGEST_THRESHOLD = 254
+"""Above 254 is no level but 255, and above that none."""
+_WEIGHTS = np.array([19595, 38470, 7471]) / 65536
+"""Of red, green and blue: those of ITU-R 601, rounded as Pillow's. They add up to 1 exactly."""
+_STRIP_PIXELS = 1 << 20
+
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
     ".bmp": ("BMP", None, {}),
@@ -93,13 +99,16 @@ def open_picture(data: bytes, name: str = "the input") -> Image.Image:
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
     """Two-level form of a Pillow image or of an array (H, W), (H, W, 3) or (H, W, 4).
 
-    Gray levels are binarised at the middle of their range if few of them are middle grays, or at `threshold` (0..255:
+    Gray levels are binarised at the middle of their range if few of them are middle grays, or at `threshold` (0 to 254:
     a luminance above it is the light level). Ink is the rarer level; on a tie the lighter.
 
     Raises:
+        ValueError: the threshold is not 0 to 254.
         ImageError: the image is empty or too large, or has more than two colours and neither is it clearly a drawing nor
             is there a threshold; with `exact`, if it has more than two colours and no threshold.
     """
+    if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
+        raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
     samples = _samples(picture)
     height, width = samples.shape[:2]
     _check_size(width, height)
@@ -111,17 +120,8 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
             "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
         )
     light = _luminance(samples)
-    if threshold is None:
-        low, high = float(light.min()), float(light.max())
-        middle = np.abs(light - (low + high) / 2) < (high - low) / 4
-        if middle.mean() > _MIDDLE_SHARE:
-            raise ImageError(
-                "this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N"
-            )
-        threshold = int((low + high) / 2)
-    bright = light > threshold
-    note = f"binarised at gray level {threshold}"
-    return _with_rarer_ink(bright, (0,), (255,), deep=False, note=note)
+    level = _middle(light) if threshold is None else float(threshold)
+    return _with_rarer_ink(light > level, (0,), (255,), deep=False, note=f"binarised at gray level {level:.4g}")
 
 
 def to_picture(drawing: Drawing) -> Image.Image:
@@ -141,9 +141,14 @@ def png_bytes(picture: Image.Image) -> bytes:
     return out.getvalue()
 
 
+def is_exact(suffix: str) -> bool:
+    """Whether `suffix` (".png", ".tif", ...) names a format that can hold drawings exactly."""
+    return suffix.lower() in _EXACT_FORMATS
+
+
 def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
     """The picture as a file of the format that `suffix` (".png", ".tif", ...) names, or None if that loses anything."""
-    if suffix.lower() not in _EXACT_FORMATS:
+    if not is_exact(suffix):
         return None
     kind, mode, options = _EXACT_FORMATS[suffix.lower()]
     picture, out = to_picture(drawing), io.BytesIO()
@@ -289,8 +294,29 @@ def _with_rarer_ink(
     return Drawing((~bright).astype(np.uint8), Look(light, dark, deep), note)
 
 
-def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """Luminance 0..255 (H, W), over white where transparent (ITU-R 601 weights, as Pillow's)."""
+def _middle(light: npt.NDArray[np.float32]) -> float:
+    """The middle of the range of luminances.
+
+    Raises:
+        ImageError: more of them are middle grays than a drawing has.
+    """
+    low, high = float(light.min()), float(light.max())
+    middle, quarter = (low + high) / 2, (high - low) / 4
+    if ((light > middle - quarter) & (light < middle + quarter)).mean() > _MIDDLE_SHARE:
+        raise ImageError("this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N")
+    return middle
+
+
+def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Luminance 0..255 (H, W), over white where transparent; exact where it is not. A strip of rows at a time."""
+    light = np.empty(samples.shape[:2], np.float32)
+    rows = max(1, _STRIP_PIXELS // samples.shape[1])
+    for top in range(0, len(samples), rows):
+        light[top : top + rows] = _strip_luminance(samples[top : top + rows])
+    return light
+
+
+def _strip_luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     values = samples.astype(np.float64)
     if samples.dtype == np.uint16:
         return values[..., 0] / 257.0
@@ -299,7 +325,7 @@ def _luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         values = values[..., :3] * alpha + 255.0 * (1.0 - alpha)
     if values.shape[2] == 1:
         return values[..., 0]
-    light: npt.NDArray[np.float64] = values @ np.array([0.299, 0.587, 0.114])
+    light: npt.NDArray[np.float64] = values @ _WEIGHTS
     return light
 
 

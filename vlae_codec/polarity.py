@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,9 @@ class _Turned(Source):
 
     def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
         return map(inverted, self.source.drawings(start, stop))
+
+    def files(self) -> Iterator[Path]:
+        return self.source.files()
 
     def close(self) -> None:
         self.source.close()

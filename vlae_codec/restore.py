@@ -54,15 +54,22 @@ class Restorer:
             folder.mkdir(parents=True, exist_ok=True)
         self._inside = folder.resolve()
         for name in self._files:
-            self.check_free(name)
-        self._rows: dict[str, _Rows] = {form.root: _Rows(form, folder) for form in arrays}
+            check_free(self._place(name), force)
+        with _writing(folder):
+            self._held: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".vlae-")  # noqa: SIM115
+        self._rows, end = dict[str, _Rows](), 0
+        for form in arrays:
+            self._rows[form.root] = rows = _Rows(form, self._held, end)
+            end = rows.end
 
     def check_free(self, name: str) -> None:
-        """Refuses early what `put_picture` would refuse later.
+        """Refuses early what `put_picture` would refuse later: another file in the picture's place.
 
         Raises:
             OutputError: a file of that name exists and `force` is not set, or there can be none in that place.
         """
+        if not pixels.is_exact(PurePosixPath(name).suffix):
+            name = next(_spare_names(name))
         try:
             check_free(self._place(name), self._force)
         except OutputError as error:
@@ -112,8 +119,8 @@ class Restorer:
 
     def discard(self) -> None:
         """Forgets the rows put so far; files that are whole stay."""
-        for rows in self._rows.values():
-            rows.close()
+        with _writing(self._folder):  # what waits in memory is written first
+            self._held.close()
 
     def __enter__(self) -> Restorer:
         return self
@@ -198,14 +205,16 @@ def _by_file(arrays: Sequence[ArrayForm]) -> dict[str, list[ArrayForm]]:
 
 
 class _Rows:
-    """The images of one array until they are written: packed bits, 1 = ink, in the order of the array."""
+    """The images of one array until they are written: packed bits, 1 = ink, in the order of the array.
 
-    def __init__(self, form: ArrayForm, folder: Path) -> None:
-        self._form = form
+    They stand in `file` from `start` to `end`.
+    """
+
+    def __init__(self, form: ArrayForm, file: IO[bytes], start: int) -> None:
+        self._form, self._file, self._start = form, file, start
         height, width = form.size
         self._pixels, self._bytes = height * width, -(-height * width // 8)
-        with _writing(folder):
-            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".vlae-")  # noqa: SIM115
+        self.end = start + form.count * self._bytes
 
     def put(self, row: int, drawings: Sequence[Drawing]) -> None:
         for drawing in drawings:
@@ -215,7 +224,7 @@ class _Rows:
                 )
         bits = np.stack([drawing.bits.ravel() for drawing in drawings])
         with _writing(Path(self._form.root)):
-            self._file.seek(row * self._bytes)
+            self._file.seek(self._start + row * self._bytes)
             self._file.write(np.packbits(bits, axis=1).tobytes())
 
     def blocks(self) -> Iterator[bytes]:
@@ -223,17 +232,13 @@ class _Rows:
         form = self._form
         values = np.array([form.paper, form.ink], np.uint8 if form.packed else form.dtype)
         step = max(1, BLOCK_BYTES // (self._pixels * values.itemsize))
-        self._file.seek(0)
+        self._file.seek(self._start)
         for start in range(0, form.count, step):
             rows = min(step, form.count - start)
             packed = self._file.read(rows * self._bytes).ljust(rows * self._bytes, b"\0")
             bits = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(rows, -1), axis=1, count=self._pixels)
             block = values[bits]
             yield np.packbits(block, axis=1).tobytes() if form.packed else block.tobytes()
-
-    def close(self) -> None:
-        with _writing(Path(self._form.root)):  # what waits in memory is written first
-            self._file.close()
 
 
 def _write_arrays(out: IO[bytes], forms: Sequence[ArrayForm], rows: Sequence[_Rows]) -> None:

@@ -76,6 +76,10 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def files(self) -> Iterator[Path]:
+        """The files it reads from."""
+
+    @abstractmethod
     def close(self) -> None:
         """Closes the files it reads from; they are opened again if need be."""
 
@@ -98,6 +102,10 @@ class Array(Source):
     def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
         """See `Source`; all have the default look, whatever the values of the array."""
         return (Drawing(bits, note=self.stored.note) for bits in self.stored.bits(start, stop))
+
+    def files(self) -> Iterator[Path]:
+        """See `Source`."""
+        yield Path(self.stored.path)
 
     def close(self) -> None:
         """See `Source`."""
@@ -135,6 +143,10 @@ class Files(Source):
         if stop >= self.count:
             self.close()
 
+    def files(self) -> Iterator[Path]:
+        """See `Source`."""
+        return self.shelf.files()
+
     def close(self) -> None:
         """See `Source`."""
         self.shelf.close()
@@ -168,6 +180,10 @@ class Memory(Source):
         """See `Source`."""
         return iter(self.held[start:stop])
 
+    def files(self) -> Iterator[Path]:
+        """See `Source`; none."""
+        return iter(())
+
     def close(self) -> None:
         """See `Source`."""
 
@@ -178,6 +194,10 @@ class Gathered:
 
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
+
+    def files(self) -> Iterator[Path]:
+        """The files that the sources read from."""
+        return itertools.chain.from_iterable(source.files() for source in self.sources)
 
     def close(self) -> None:
         """Closes every source."""
@@ -309,6 +329,10 @@ class _Shelf(ABC, Generic[_Key]):
         """The bytes of the picture file of item `index`."""
 
     @abstractmethod
+    def files(self) -> Iterator[Path]:
+        """The files that it reads from."""
+
+    @abstractmethod
     def close(self) -> None:
         """Closes what `read` keeps open."""
 
@@ -332,6 +356,9 @@ class _Loose(_Shelf[Path]):
         with item.key.open("rb") as file:
             return _read_whole(file, os.fstat(file.fileno()).st_size, item.title)
 
+    def files(self) -> Iterator[Path]:
+        return (item.key for item in self.items)
+
     def close(self) -> None:
         pass
 
@@ -353,6 +380,9 @@ class _Zip(_Shelf[zipfile.ZipInfo]):
             self._open = zipfile.ZipFile(self._path)
         with self._open.open(item.key) as file:
             return _read_whole(file, item.key.file_size, item.title)
+
+    def files(self) -> Iterator[Path]:
+        yield Path(self._path)
 
     def close(self) -> None:
         if self._open is not None:
@@ -394,6 +424,9 @@ class _Tar(_Shelf[tarfile.TarInfo]):
         file = self._open.extractfile(item.key)
         assert file is not None  # which it is only for what is no regular file
         return _read_whole(file, item.key.size, item.title)
+
+    def files(self) -> Iterator[Path]:
+        yield Path(self._path)
 
     def close(self) -> None:
         if self._open is not None:

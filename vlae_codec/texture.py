@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -122,12 +121,16 @@ def decode_fields(
     if not inked.any():
         return fields
     coded, inside = [code for code in codes if not isinstance(code, Blank)], inside[inked]
-    words = np.stack([field_words(sampling, *at) for at in zip(coded, index[inked].tolist(), strict=True)])
-    z = _values(model, coded)
-    if stored is None:
-        fields[inked] = in_pieces(DRAW_PIECE, partial(sample_fields, model, sampling), z, words, inside)
-    else:
-        fields[inked] = _read_fields(model, sampling, Stored(stored.readers, stored.owner[inked]), z, words, inside)
+    places, z = index[inked].tolist(), _values(model, coded)
+
+    def draw(some: npt.NDArray[np.int64], z: Integers, inside: npt.NDArray[np.bool_]) -> Bits:
+        words = np.stack([field_words(sampling, coded[n], places[n]) for n in some.tolist()])
+        if stored is None:
+            return sample_fields(model, sampling, z, words, inside)
+        return _read_fields(model, sampling, Stored(stored.readers, stored.owner[inked]), z, words, inside)
+
+    together = len(coded) if stored else DRAW_PIECE  # what readers hand out has an order
+    fields[inked] = in_pieces(together, draw, np.arange(len(coded)), z, inside)
     return fields
 
 
