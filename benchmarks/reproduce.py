@@ -67,9 +67,12 @@ def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None
 
 
 def has_ended(experiment: str) -> bool:
-    """Whether the run of an experiment has come to the end of its schedule."""
-    epochs, run = configs.load(configs.locate(Path(experiment))).train.epochs, RUNS / experiment
-    return (run / "log.jsonl").exists() and any(line["epoch"] == epochs for line in curve(run))
+    """Whether the run of an experiment has come to the end of its schedule, and saved its weights."""
+    config, run = configs.load(configs.locate(Path(experiment))), RUNS / experiment
+    if not (run / "log.jsonl").exists() or not any(line["epoch"] == config.train.epochs for line in curve(run)):
+        return False
+    last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return train.load_average(run).rounds[-1].steps >= last["step"]
 
 
 def measured(system: System, folder: Path) -> Table:
@@ -92,7 +95,6 @@ def measured(system: System, folder: Path) -> Table:
         "weights": "float32" if ended else "16 bits",
         "epochs": sum(epochs(one, folder) for one in trained.rounds),
         "hours": round(sum(one.hours for one in trained.rounds), 2),
-        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "active_latents": int(trained.model.active.sum()),
         **found.as_dict(),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],

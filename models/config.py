@@ -6,6 +6,7 @@ An unknown or missing key is an error. The whole configuration is stored with th
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import types
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class TrainConfig:
     do without. Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see
     `train`. initial: the run, in the folder beside, whose averaged weights a new run starts from, or `released:NAME`, a
     model that ships; the new one may have more residual blocks. importance_samples: of more than one, the bound on
-    log p(x) is theirs (Burda et al. 2016), without free bits.
+    log p(x) is theirs (Burda et al. 2016), without free bits and warm-up.
 
     Raises:
         ConfigError: a number is out of range.
@@ -109,6 +110,11 @@ class TrainConfig:
         for name in ("batch_size", "importance_samples", "keep_latents"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("epochs", "learning_rate", "free_nats", "warm_up_epochs", "seed", "prune_nats"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"train.{name} must be at least 0, not {getattr(self, name)}")
+        if self.importance_samples > 1 and self.warm_up_epochs:
+            raise ConfigError("train.warm_up_epochs must be 0 with several train.importance_samples")
         for name in ("decay_from", "polyak"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"train.{name} must be 0 to 1, not {getattr(self, name)}")
@@ -128,11 +134,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment."""
+    """One experiment.
+
+    Raises:
+        ConfigError: latents of a flow are to be pruned: only all of them together have a density.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        if (self.model.prior == "flow" or self.model.posterior == "iaf") and self.train.prune_epoch != -1:
+            raise ConfigError("train.prune_epoch must be -1 with a flow, whose latents have a density only together")
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,15 @@ from vlae_codec.errors import ConfigError
 
 Images = npt.NDArray[np.uint8]
 
-# name -> (archive, {part: key}); bits are packed, gray is 0..255
+# name -> (archive, {part: key})
 _SETS = {
     "mnist_static": ("mnist_static.npz", {"train": "train", "valid": "valid", "test": "test"}),
     "mnist_gray": ("mnist_gray.npz", {"train": "train_x", "valid": "train_x", "test": "test_x"}),
     "omniglot28": ("omniglot28.npz", {"train": "train", "test": "test"}),
     "caltech101": ("caltech101.npz", {"train": "train", "valid": "valid", "test": "test"}),
 }
+_LAYOUTS = {"mnist_static": (98,), "mnist_gray": (28, 28), "omniglot28": (784,), "caltech101": (98,)}
+"""The shape of each image: 98 bytes of packed bits, or ink from 0 to 255. One's own may be either."""
 PARTS = ("train", "valid", "test")
 """Of a set of one's own."""
 CHARACTERS = 1623
@@ -80,18 +82,19 @@ def _reading(archive: str, folder: Path | None) -> Iterator[Mapping[str, npt.NDA
 def _part(name: str, part: str, stored: npt.NDArray[np.uint8]) -> Images:
     if name == "mnist_gray" and part != "test":
         stored = stored[:_GRAY_TRAIN] if part == "train" else stored[_GRAY_TRAIN:]
-    if name not in _SETS:
-        _check_own(name, part, stored)
+    _check(name, part, stored)
     if stored.shape[1:] == (98,):
         stored = np.unpackbits(stored, axis=1)[:, :784] * np.uint8(255)
     return stored.reshape(-1, 28, 28)
 
 
-def _check_own(name: str, part: str, stored: npt.NDArray[Any]) -> None:
-    """Raises ValueError for what is no part of a set as `collect` makes it, or of gray images."""
-    packed, gray = stored.shape[1:] == (98,), stored.shape[1:] == (28, 28) and stored.max(initial=0) > 1
-    if stored.dtype != np.uint8 or not len(stored) or not (packed or gray):
-        raise ValueError(f"{part} of {name} must be uint8, packed bits (N, 98) or ink from 0 to 255 (N, 28, 28)")
+def _check(name: str, part: str, stored: npt.NDArray[Any]) -> None:
+    """Raises ValueError for what is no part of a set as `data prepare` or `data collect` makes it, or of gray images."""
+    layouts = [_LAYOUTS[name]] if name in _LAYOUTS else [(98,), (28, 28)]
+    bright = stored.shape[1:] == (98,) or stored.max(initial=0) > 1
+    if stored.dtype != np.uint8 or not len(stored) or stored.shape[1:] not in layouts or not bright:
+        shapes = " or ".join(str(("N", *layout)).replace("'", "") for layout in layouts)
+        raise ValueError(f"{part} of {name} must be uint8 {shapes}: packed bits, or ink from 0 to 255")
 
 
 def digest(images: npt.NDArray[np.uint8]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import math
 import time
@@ -193,9 +194,14 @@ def binarised(images: data.Images) -> npt.NDArray[np.float32]:
 
 
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
-    """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path."""
-    content = data.digest(images)[:8]
-    kept = f"evaluation-step{trained.rounds[-1].steps}-{name}-{part}-{len(images)}-{content}"
+    """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path.
+
+    It names the weights and the images by what they are.
+    """
+    weights = hashlib.sha256()
+    for tensor in trained.model.state_dict().values():
+        weights.update(np.ascontiguousarray(tensor.numpy()).data)
+    kept = f"evaluation-{weights.hexdigest()[:8]}-{name}-{part}-{len(images)}-{data.digest(images)[:8]}"
     return trained.folder / kept if trained.folder else None
 
 

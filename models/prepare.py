@@ -193,7 +193,7 @@ def _in_folder(folder: Path, wanted: Sequence[str]) -> list[Path]:
     """The wanted files of a folder; where one is there both plain and as .gz, the plain one."""
     found: dict[str, Path] = {}
     with _reading(folder):
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir(), key=lambda path: (path.suffix == ".gz", path.name)):
             if path.is_file() and _public_name(path.name) in wanted:
                 found.setdefault(_public_name(path.name), path)
     return list(found.values())

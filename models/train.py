@@ -82,6 +82,7 @@ def train(
         report(f"the run in {folder} has ended: -o names a folder for a new one")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
+    _cut_log(folder, run.step)
     while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
         if run.step % trainer.steps_per_epoch == 0:
             _adjust_latents(run, config, images, epoch, device)
@@ -204,6 +205,14 @@ def _averaged(model: VLAE) -> VLAE:
 
 def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
     return torch.optim.Adamax(model.parameters(), lr=config.train.learning_rate, foreach=True)
+
+
+def _cut_log(folder: Path, step: int) -> None:
+    """Drops what an earlier run in the folder, or one stopped before it saved, has logged of later steps."""
+    path = folder / "log.jsonl"
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
 
 
 def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:

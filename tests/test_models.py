@@ -269,6 +269,8 @@ def test_released_models_turn_back_into_float_models_and_into_themselves(name):
     card = (released.RELEASED / name / "card.md").read_text(encoding="utf-8")
     assert [one.steps for one in trained.rounds] == [*map(int, re.findall(r"(\d+) steps of", card))]
     assert f"{sum(one.hours for one in trained.rounds):.2f} hours" in card
+    assert ("mirrored half of the time" in card) == any(one.config.data.mirrored for one in trained.rounds)
+    assert card.count("with dropout") == sum(one.config.model.dropout > 0 for one in trained.rounds)
 
 
 def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
@@ -449,7 +451,7 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
 
 
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
-    """One sample is the ELBO; more of the same samples give a lower loss, and each image keeps to its own samples."""
+    """One sample is the ELBO; more of the same samples give a lower loss."""
     losses = []
     loss = train._loss
 
@@ -584,6 +586,84 @@ def test_drawing_by_rows_equals_drawing_from_whole_images(system, fields):
     assert drawing.resamplings(model, fields[:2], seed=0).shape == (2, 28, 28)
 
 
+@pytest.mark.parametrize("posterior", ["gaussian", "iaf"])
+def test_the_posterior_has_the_density_of_its_noise(posterior, fields):
+    """log q is that of N(mu, sigma) before the flow, which keeps volumes; of a Gaussian its mean KL is the known one."""
+    model = VLAE(dataclasses.replace(SMALL, posterior=posterior, prior="normal")).eval()
+    x, noise = torch.from_numpy(fields[:3, None].astype(np.float32)), torch.randn(3, 20_000, 7)
+    with torch.no_grad():
+        mu, log_sigma = (part[:, None] for part in model.encoder(x))
+        log_sigma = log_sigma.expand(3, 1, 7)
+        z, log_q = model.posterior(x, noise)
+        expected = torch.distributions.Normal(mu, log_sigma.exp()).log_prob(mu + noise * log_sigma.exp())
+        assert torch.allclose(log_q, expected, atol=1e-3)
+        if posterior == "gaussian":
+            known = (0.5 * (mu**2 + (2 * log_sigma).exp() - 1) - log_sigma)[:, 0]
+            assert torch.allclose(model.kl(z, log_q).mean(1), known, atol=0.1)
+
+
+def test_several_samples_of_each_image_are_what_one_after_the_other_are(model, fields):
+    x, noise = torch.from_numpy(fields[:4, None].astype(np.float32)), torch.randn(4, 3, 7)
+    with torch.no_grad():
+        together = [part.view(4, 3, *part.shape[1:]) for part in model(x, noise.flatten(0, 1))]
+        for s in range(3):
+            for one, all_of_them in zip(model(x, noise[:, s]), together, strict=True):
+                assert torch.allclose(one, all_of_them[:, s], atol=1e-3)
+
+
+def test_latents_in_another_order_mean_what_they_meant(model, fields):
+    order = torch.tensor([4, 0, 5, 2])
+    x, z = torch.from_numpy(fields[:5, None].astype(np.float32)), torch.randn(5, 7)
+    left = torch.zeros_like(z)
+    left[:, order] = z[:, order]
+    new = model.with_latents(order)
+    with torch.no_grad():
+        assert torch.allclose(new.context(z[:, order]), model.context(left), atol=1e-4)
+        for one, other in zip(new.encoder(x), model.encoder(x), strict=True):
+            assert torch.allclose(one, other[:, order], atol=1e-5)
+
+
+def test_the_average_follows_the_weights_at_each_step(data_folder, tmp_path, monkeypatch):
+    kept, update = [], train._update_average
+
+    def spied(run, keep):
+        before = [parameter.clone() for parameter in run.average.parameters()]
+        update(run, keep)
+        for old, now, new in zip(before, run.average.parameters(), run.model.parameters(), strict=True):
+            assert torch.allclose(now, keep * old + (1 - keep) * new, atol=1e-6)
+        kept.append(keep)
+
+    monkeypatch.setattr(train, "_update_average", spied)
+    run = train.train(schedule(epochs=3, polyak=0.5), tmp_path / "run", data_folder, report=lambda _: None)
+    assert len(kept) == run.step
+    assert kept == pytest.approx([min(0.5, (2 + step) / (11 + step)) for step in range(run.step)])
+
+
+def test_latents_below_the_limit_are_switched_off(data_folder, tmp_path, fields, monkeypatch):
+    carried = torch.tensor([0.3, 0.01, 0.2, 0.0, 0.1])
+    monkeypatch.setattr(train, "_kl_per_dimension", lambda model, *_: carried[: model.latents])
+    config = schedule(sort_epoch=-1, prune_nats=0.1)
+    config = dataclasses.replace(config, model=dataclasses.replace(SMALL, latents=5))
+    run = train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    x, noise = torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 5)
+    for model in (run.model, run.average, train.load_average(tmp_path / "run").model):
+        assert model.active.tolist() == [1, 0, 1, 0, 1]
+        assert ((model(x, noise)[1] != 0).any(0) == model.active.bool()).all()
+
+
+def test_a_new_run_in_an_old_folder_forgets_the_old_one(data_folder, tmp_path):
+    """Neither its log nor its evaluations are taken for the new one's."""
+    stores = set()
+    for seed in (1, 2):
+        (tmp_path / "run" / "checkpoint.pt").unlink(missing_ok=True)
+        train.train(schedule(epochs=2, seed=seed), tmp_path / "run", data_folder, report=lambda _: None)
+        log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in log] == [1, 2]
+        trained = train.load_average(tmp_path / "run")
+        stores.add(evaluate.store_of(trained, "mnist_static", "test", np.zeros((1, 28, 28), np.uint8)))
+    assert len(stores) == 2
+
+
 def test_an_iaf_posterior_has_the_density_that_it_says():
     """Volume-preserving: the Jacobian of the flow has determinant 1, and its order is undone by an even number of steps."""
     model = VLAE(dataclasses.replace(SMALL, posterior="iaf"))
@@ -604,6 +684,11 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("[data]\nparts = 'train'", "data.parts must be a list of strings"),
         ("[train]\nbatch_size = 0", "train.batch_size must be at least 1"),
         ("[train]\ndecay_from = 1.5", "train.decay_from must be 0 to 1"),
+        ("[train]\nepochs = -3", "train.epochs must be at least 0"),
+        ("[train]\nprune_nats = nan", "train.prune_nats must be at least 0"),
+        ("[train]\nimportance_samples = 2\nwarm_up_epochs = 1", "train.warm_up_epochs must be 0"),
+        ("[model]\nprior = 'flow'", "train.prune_epoch must be -1"),
+        ("[model]\nposterior = 'iaf'", "train.prune_epoch must be -1"),
         ("[model]\ndropout = 1", "model.dropout must be 0 to 0.99"),
         ("[model\n", "cannot read the experiment"),
     ):
@@ -612,6 +697,23 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
             configs.load(path)
     for shipped in sorted((configs.locate(configs.Path("mnist")).parent).glob("*.toml")):
         configs.load(shipped)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("mnist_static", np.ones((9, 784), np.uint8)),
+        ("mnist_static", np.full((9, 28, 28), 200, np.uint8)),
+        ("mnist_static", np.ones((9, 98), np.bool_)),
+        ("omniglot28", np.ones((9, 784), np.uint8)),
+        ("omniglot28", np.full((9, 14, 56), 200, np.uint8)),
+        ("omniglot28", np.ones((9, 784), np.float32)),
+    ],
+)
+def test_data_of_another_layout_are_refused(tmp_path, name, stored):
+    np.savez(tmp_path / f"{name}.npz", train=stored)
+    with pytest.raises(ConfigError, match="must be uint8"):
+        data.load(name, ["train"], tmp_path)
 
 
 def test_missing_data_says_what_to_do(tmp_path):

@@ -226,6 +226,7 @@ def test_originals_are_found_by_their_public_names(run, originals, fields):
     assert "twice" in run("prepare", "mnist_gray", "--from", originals, packed, expect=1).stderr
     plain = originals / "train-images.idx3-ubyte"
     plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.write_bytes(b"not the one that is taken")
     run("prepare", "mnist_gray", "--from", originals, "--unverified")
     packed.unlink()
     run("prepare", "mnist_gray", "--from", originals, "--unverified", "-f")
