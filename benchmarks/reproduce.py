@@ -11,6 +11,7 @@ of them.
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, sto
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000
+DRAWN, DRAWS, DRAWN_SAMPLES = 500, 3, 32  # images that are binarised so often, and measured with so many samples
 SHOWN = 40  # images on a sheet
 READ = 1000  # re-samplings that a classifier reads
 _KEPT = ("epoch", "seconds", "train_elbo_nats", "train_kl_nats", "valid_elbo_nats", "valid_kl_nats")
@@ -97,6 +99,7 @@ def measured(system: System, folder: Path) -> Table:
         "hours": round(sum(one.hours for one in trained.rounds), 2),
         "active_latents": int(trained.model.active.sum()),
         **found.as_dict(),
+        "draw_nats_se": draw_error(evaluator, images[order[:DRAWN]], len(images)),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
         "curve": curve(run) if not system.on and (run / "log.jsonl").exists() else [],
@@ -107,6 +110,15 @@ def measured(system: System, folder: Path) -> Table:
         },
         "image_nll": pack_nats(evaluator.of_each(images, store=store)[2]),
     }
+
+
+def draw_error(evaluator: Evaluator, images: data.Images, count: int) -> float:
+    """What the NLL's mean over `count` images owes to the draw that binarised them, nats, judged by some of them."""
+    if np.isin(images, (0, 255)).all():
+        return 0.0
+    drawn = [torch.from_numpy(binarised(images, draw)) for draw in range(DRAWS)]
+    nll_nats = np.stack([evaluator.estimates(x, DRAWN_SAMPLES, seed=0)[2] for x in drawn])
+    return math.sqrt(float(nll_nats.var(axis=0, ddof=1).mean()) / count)
 
 
 def epochs(one: configs.Round, folder: Path) -> int:

@@ -188,9 +188,9 @@ class Evaluator:
         )
 
 
-def binarised(images: data.Images) -> npt.NDArray[np.float32]:
-    """A test set (N, 28, 28) as it is evaluated, the same each time: (N, 1, 28, 28)."""
-    return data.binarise(images, np.random.default_rng(0))
+def binarised(images: data.Images, draw: int = 0) -> npt.NDArray[np.float32]:
+    """A test set (N, 28, 28) as it is evaluated, the same each time, or in another draw: (N, 1, 28, 28)."""
+    return data.binarise(images, np.random.default_rng(draw))
 
 
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
