@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vlae_codec import files
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
 from vlae_codec.files import cache_folder
@@ -210,9 +211,18 @@ def _adamax(model: VLAE, config: Config) -> torch.optim.Optimizer:
 def _cut_log(folder: Path, step: int) -> None:
     """Drops what an earlier run in the folder, or one stopped before it saved, has logged of later steps."""
     path = folder / "log.jsonl"
-    if path.exists():
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if _logged_step(line) <= step]
+    if len(kept) < len(lines):
+        files.write(path, "".join(kept).encode(), force=True)
+
+
+def _logged_step(line: str) -> float:
+    """The step of a line of the log; infinity if it is none, such as one that was being written."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:

@@ -39,7 +39,7 @@ MOST_SAMPLES = 32
 _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
 _LARGEST_HEADER, _SHORT_HEAD = 1 << 24, 1 << 14
 _CHECK_BYTES = 4
-_SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # and more than that
+_SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
 
 @dataclass(frozen=True)
