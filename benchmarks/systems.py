@@ -116,6 +116,7 @@ DATA_SETS = (
                 "mnist-dynamic-4",
                 "2. VLAE, the codec's prior: from there, with an importance-weighted bound; not released",
                 78.53,
+                headline=True,
             ),
             System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, headline=True),
             System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
@@ -213,7 +214,7 @@ class Target:
 TARGETS = (
     Target("static MNIST, the paper's training images: NLL, nats", "mnist-2", 79.03),
     Target("static MNIST, trained on dynamic binarisations: NLL, nats", "mnist-dynamic-2-on-mnist_static", 79.03),
-    Target("dynamic MNIST: NLL, nats", "mnist-dynamic-3", 78.53),
+    Target("dynamic MNIST: NLL, nats", "mnist-dynamic-4", 78.53),
     Target("Caltech-101 Silhouettes: NLL, nats", "caltech101", 77.36),
     Target(
         "OMNIGLOT (derived): NLL less that without latents, nats", "omniglot-2", -4.0, other="omniglot-unconditional-2"
