@@ -118,6 +118,7 @@ DATA_SETS = (
                 78.53,
                 headline=True,
             ),
+            System("mnist-dynamic-5", "2. VLAE, the codec's prior: the same for longer", 78.53, headline=True),
             System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, headline=True),
             System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
         ),
