@@ -70,11 +70,11 @@ def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None
 
 def has_ended(experiment: str) -> bool:
     """Whether the run of an experiment has come to the end of its schedule, and saved its weights."""
-    config, run = configs.load(configs.locate(Path(experiment))), RUNS / experiment
-    if not (run / "log.jsonl").exists() or not any(line["epoch"] == config.train.epochs for line in curve(run)):
+    epochs, run = configs.load(configs.locate(Path(experiment))).train.epochs, RUNS / experiment
+    lines = logged(run) if (run / "log.jsonl").exists() else []
+    if not lines or lines[-1]["epoch"] != epochs:
         return False
-    last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    return train.load_average(run).rounds[-1].steps >= last["step"]
+    return train.load_average(run).rounds[-1].steps >= lines[-1]["step"]
 
 
 def measured(system: System, folder: Path) -> Table:
@@ -129,8 +129,12 @@ def epochs(one: configs.Round, folder: Path) -> int:
 
 def curve(run: Path) -> list[Table]:
     """What the log says of each epoch."""
-    lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    return [{key: line[key] for key in _KEPT if key in line} for line in lines]
+    return [{key: line[key] for key in _KEPT if key in line} for line in logged(run)]
+
+
+def logged(run: Path) -> list[Table]:
+    """The lines of a run's log."""
+    return [*map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())]
 
 
 def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, name: str, folder: Path) -> Table | None:

@@ -623,31 +623,30 @@ def read_head(file, place):
         return None, 0
 
 
-@pytest.mark.parametrize("claim", [b"\0\1\0\0\1" + varint(LARGEST_CHUNK), b"\0\1\0\0\1" + varint(HUGE)])
-def test_a_file_full_of_markers_is_read_whole_a_few_times_only(tiny, claim, monkeypatch):
-    forgery = forged(tiny, files_form(1)) + 20000 * (CHUNK_MARKER + claim + b"\x1c\x1c\0" + varint(LARGEST_CHUNK))
-    read_bytes, read = [], archive._read
+@pytest.fixture
+def read_bytes(monkeypatch):
+    """How much of an archive is read, each time that some of it is."""
+    found, read = [], archive._read
 
     def counting(file, offset, count):
-        read_bytes.append(len(data := read(file, offset, count)))
+        found.append(len(data := read(file, offset, count)))
         return data
 
     monkeypatch.setattr(archive, "_read", counting)
+    return found
+
+
+@pytest.mark.parametrize("claim", [b"\0\1\0\0\1" + varint(LARGEST_CHUNK), b"\0\1\0\0\1" + varint(HUGE)])
+def test_a_file_full_of_markers_is_read_whole_a_few_times_only(tiny, claim, read_bytes):
+    forgery = forged(tiny, files_form(1)) + 20000 * (CHUNK_MARKER + claim + b"\x1c\x1c\0" + varint(LARGEST_CHUNK))
     assert [place.length for place in archive.read_contents(io.BytesIO(forgery)).places] == [0]
     assert sum(count > 1 << 17 for count in read_bytes) < 30
 
 
-def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny, monkeypatch):
+def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny, read_bytes):
     count = 20000
     rows = [(archive._SMALLEST_CHUNK, 1)] * count
     forgery = forged(tiny, files_form(count), CHUNK_MARKER * 3 * count, rows=rows)
-    read_bytes, read = [], archive._read
-
-    def counting(file, offset, wanted):
-        read_bytes.append(len(data := read(file, offset, wanted)))
-        return data
-
-    monkeypatch.setattr(archive, "_read", counting)
     assert len(pack.inspect(io.BytesIO(forgery))["damages"]) == count
     assert sum(read_bytes) < 10 * len(forgery)
     smaller = forged(tiny, files_form(count), rows=[(0, 1)] * count)
