@@ -89,7 +89,8 @@ def section(data_set: DataSet) -> str:
     )
     known = [table for system in data_set.systems if (table := read(system.name)) and table["reading"]]
     right = f"Originals read right: {known[0]['reading']['originals_right']:.1%}." if known else ""
-    draws = [found["draw_nats_se"] for one in data_set.systems if (found := read(one.name) or {}).get("draw_nats_se")]
+    compared = [read(one.name) or {} for one in data_set.systems if one.paper_nats is not None]
+    draws = [found["draw_nats_se"] for found in compared if found.get("draw_nats_se")]
     draw = (
         "All of ours see the same draw of the binarisations, the paper's was another: for that alone each mean is uncertain "
         f"by {max(draws):.2f} nats when compared with the paper's."

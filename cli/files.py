@@ -97,7 +97,7 @@ def check_not_input(target: Path, sources: Iterable[Path]) -> None:
         return
     for source in sources:
         if source.exists() and target.samefile(source):
-            raise VlaeError(f"{source} would be replaced by its own result: name another file with -o")
+            raise VlaeError(f"{source} would be replaced by its own result: name another file")
 
 
 def default_output(source: Path, suffix: str) -> Path:

@@ -12,7 +12,7 @@ from vlae_codec import model as models
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.threads import cores
 
-from .files import ProgressLine
+from .files import ProgressLine, check_not_input
 from .options import FORCE, JSON, MODEL, THRESHOLD
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
@@ -63,12 +63,15 @@ def measure_images(
 
     Everything is coded for real and decoded again; nothing but the reports asked for is kept.
     """
-    _check_free([csv_file, plot_file, page_file], force)
+    reports = [path for path in (csv_file, plot_file, page_file) if path]
+    _check_free(reports, force)
     if plot_file:
         plots.check(plot_file)
     model = models.named(model_name or models.DEFAULT)
     settled = measure.Settled(effort, jobs or cores(), not no_rivals, classifier)
     images = measure.sample(sources, count, threshold, labels)
+    for path in reports:
+        check_not_input(path, images.files)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement
     if csv_file:
@@ -80,14 +83,13 @@ def measure_images(
     click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
 
 
-def _check_free(paths: list[Path | None], force: bool) -> None:
+def _check_free(wanted: list[Path], force: bool) -> None:
     """Refuses early what could not be written after all the work.
 
     Raises:
         OutputError: a file exists and `force` is not set, or there can be none in that place.
         UsageError: two reports would be one file.
     """
-    wanted = [path for path in paths if path]
     if Path("-") in wanted:
         raise click.UsageError("--csv, --plot and --report need files; --json goes to stdout")
     if len({path.resolve() for path in wanted}) < len(wanted):

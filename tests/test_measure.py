@@ -332,6 +332,13 @@ def test_reports_are_not_overwritten_without_f(run, arrays, tmp_path):
     assert Path("a.csv").read_text().startswith("image,")
 
 
+def test_no_source_is_replaced_by_a_report(run, arrays):
+    before = Path(arrays).read_bytes()
+    for report in ("--csv", "--report"):
+        assert "own result" in run(f"{arrays}:bare", "--n", 3, report, arrays, "-f", expect=1).stderr
+        assert Path(arrays).read_bytes() == before
+
+
 def test_usage_errors(run, arrays):
     run(expect=2)
     run(f"{arrays}:bare", "--n", 0, expect=2)

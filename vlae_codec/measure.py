@@ -53,13 +53,17 @@ Judge = Callable[[Bits], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Images to measure: where they came from, their names, classes if those are known, and what was done to get them."""
+    """Images to measure: where they came from, their names, classes if those are known, and what was done to get them.
+
+    files: those that they were read from.
+    """
 
     source: str
     drawings: list[Drawing]
     labels: Labels | None
     notes: list[str]
     names: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,9 @@ def sample(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
         names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
+        read = list(gathered.files())
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
-    return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names)
+    return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names, read)
 
 
 def measure(
