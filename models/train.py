@@ -33,7 +33,7 @@ from vlae_codec.files import cache_folder
 
 from . import config as configs
 from . import data, memory
-from .config import Config, Round, TrainConfig
+from .config import Config, ModelConfig, Round, TrainConfig
 from .integer import to_float
 from .layers import ResidualBlock, initialise_from, placed
 from .vlae import VLAE, Terms
@@ -244,11 +244,16 @@ def _new(config: Config, images: data.Images) -> VLAE:
 
 
 def _grown(config: Config, initial: Trained) -> VLAE:
-    """A trained model, in the shape that `config` asks for.
-
-    Residual blocks that it has not got begin as identities (Net2Net: Chen, Goodfellow & Shlens 2016, Section 2.2).
-    """
+    """A trained model, in the shape that `config` asks for: deeper, or with a wider PixelCNN, it begins as what it was."""
     torch.manual_seed(config.train.seed)
+    asked = config.model
+    narrow = replace(asked, pixel_channels=min(asked.pixel_channels, initial.config.model.pixel_channels))
+    model = _deepened(replace(config, model=narrow), initial)
+    return model if narrow == asked else _widened(model, asked)
+
+
+def _deepened(config: Config, initial: Trained) -> VLAE:
+    """Residual blocks that it has not got begin as identities (Net2Net: Chen, Goodfellow & Shlens 2016, Section 2.2)."""
     model = VLAE(config.model, initial.model.latents)
     before, expected = initial.model.state_dict(), model.state_dict()
     added = [
@@ -268,6 +273,22 @@ def _grown(config: Config, initial: Trained) -> VLAE:
         assert isinstance(block, ResidualBlock)
         block.vanish()
     return model
+
+
+def _widened(model: VLAE, shape: ModelConfig) -> VLAE:
+    """Channels that its PixelCNN has not got are random features, which those that it has do not hear at first."""
+    wide, before = VLAE(shape, model.latents), model.state_dict()
+
+    def filled(key: str, new: Tensor) -> Tensor:
+        groups = 4 if key.startswith("decoder.output.") else 1  # of outputs: see `depth_to_space`
+        old = before[key].unflatten(0, (groups, -1))
+        new = new.unflatten(0, (groups, -1)).clone()
+        new[:, : old.shape[1]] = 0
+        new[tuple(slice(size) for size in old.shape)] = old
+        return new.flatten(0, 1)
+
+    wide.load_state_dict({key: filled(key, new) for key, new in wide.state_dict().items()})
+    return wide
 
 
 def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, device: str) -> None:
