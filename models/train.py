@@ -281,8 +281,7 @@ def _widened(model: VLAE, shape: ModelConfig) -> VLAE:
 
     def filled(key: str, new: Tensor) -> Tensor:
         groups = 4 if key.startswith("decoder.output.") else 1  # of outputs: see `depth_to_space`
-        old = before[key].unflatten(0, (groups, -1))
-        new = new.unflatten(0, (groups, -1)).clone()
+        old, new = (one.unflatten(0, (groups, len(one) // groups)) for one in (before[key], new.clone()))
         new[:, : old.shape[1]] = 0
         new[tuple(slice(size) for size in old.shape)] = old
         return new.flatten(0, 1)
