@@ -4,8 +4,8 @@
     python benchmarks/reproduce.py --data DIR --only plain-vae
     python benchmarks/reproduce.py --data DIR --no-training --only mnist-2   # of the released model, without its run
 
-Each experiment becomes a run in `runs/NAME`, each system a `results/systems/NAME.json`; `results_page.py` makes RESULTS.md
-of them.
+Each experiment becomes a run in `runs/NAME`, for which an exported model in that folder will do; each system a
+`results/systems/NAME.json`. `results_page.py` makes RESULTS.md of them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
         experiment = SYSTEMS[name].experiment
         if not no_training:
             train_to_the_end(experiment, folder, threads)
-        elif not has_ended(experiment) and not SYSTEMS[name].released:
+        elif not (has_ended(experiment) or train.is_model(RUNS / experiment) or SYSTEMS[name].released):
             click.echo(f"{name}: its training has not ended")
             continue
         click.echo(f"{name}: measuring")
@@ -60,10 +60,11 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
 
 
 def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None:
-    """Trains an experiment to its end, and before it those from whose weights it starts."""
+    """Trains an experiment to its end, and before it those from whose weights it starts; an exported model has been."""
     config = configs.load(configs.locate(Path(experiment)))
-    if config.train.initial and not has_ended(config.train.initial):
-        train_to_the_end(config.train.initial, folder, threads)
+    initial = config.train.initial
+    if initial and not initial.startswith(train.RELEASED) and not train.is_model(RUNS / initial):
+        train_to_the_end(initial, folder, threads)
     click.echo(f"{experiment}: training")
     train.train(config, RUNS / experiment, folder, threads=threads, report=click.echo)
 
@@ -80,7 +81,7 @@ def has_ended(experiment: str) -> bool:
 def measured(system: System, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
     run, ended = RUNS / system.experiment, has_ended(system.experiment)
-    if not ended:
+    if not ended and not train.is_model(run):
         run = train.locate(f"released:{system.released}", RUNS)
     trained = train.load_average(run)
     name = system.on or trained.config.data.name

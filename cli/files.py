@@ -196,7 +196,7 @@ class ProgressLine:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
-        self._what = ""
+        self._what, self._first, self._last = "", 0, 0
         self._started = self._told = 0.0
 
     def part(self, before: int, pieces: int, total: int) -> Callable[[str, int, int], None]:
@@ -208,13 +208,14 @@ class ProgressLine:
         if self._quiet:
             return
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._started, self._told = what, now, now
+        if what != self._what or done < self._last:
+            self._what, self._first, self._started, self._told = what, done, now, now
             if not self._terminal:
                 click.echo(f"{what}...", err=True)
+        self._last = done
         line = f"{what}: {min(done, total)}/{total}"
-        if done and now > self._started:
-            rate = done / (now - self._started)
+        if done > self._first and now > self._started:
+            rate = (done - self._first) / (now - self._started)
             line += f", {rate:.3g}/s, {max(total - done, 0) / rate:.0f} s left"
         if self._terminal:
             end = "\n" if done >= total else ""

@@ -15,7 +15,7 @@ from vlae_codec.words import SEED_LIMIT
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class _Temperature(click.FloatRange):
+class Number(click.FloatRange):
     """A float range that has no place for nan."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -35,7 +35,7 @@ SEED = click.option(
     help="Draws another texture, where it is re-sampled.",
 )
 TEMPERATURE = click.option(
-    "--temperature", type=_Temperature(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
+    "--temperature", type=Number(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
 )
 THRESHOLD = click.option(
     "--threshold",

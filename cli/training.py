@@ -54,7 +54,11 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 )
 @click.option("--paired-samples", type=click.IntRange(2), default=4096, show_default=True)
 @click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file."
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Also write the figures to this JSON file; `-`: as --json.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 @options.JSON
@@ -82,13 +86,14 @@ def evaluate(
     from vlae_codec.models.evaluate import Evaluator, store_of
     from vlae_codec.models.train import load_average, locate
 
+    if out and str(out) == "-":
+        out, as_json = None, True
     if out:
         check_free(out, force)
     trained = load_average(locate(run, Path()))
     name = name or trained.config.data.name
-    chosen = data.load(name, [part], data_folder)
-    if images and images < len(chosen):
-        chosen = data.shuffled_part(chosen, images, seed=0)
+    whole = data.load(name, [part], data_folder)
+    chosen = data.shuffled_part(whole, images, seed=0) if images and images < len(whole) else whole
     store = store_of(trained, name, part, chosen)
     progress = ProgressLine(quiet=False)
 
@@ -96,14 +101,14 @@ def evaluate(
         progress("evaluating", done, total)
 
     figures = Evaluator(trained.model, device).figures(chosen, samples, paired_images, paired_samples, store, report)
-    table = {"data": name, "part": part, **figures.as_dict()}
+    table = {"data": name, "part": part, "part_images": len(whole), **figures.as_dict()}
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
     if as_json:
         click.echo(json.dumps(table, indent=2))
         return
-    click.echo(f"{name}, {part}, {figures.images} images   nats     bits     bits/dim")
-    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(paired_images)):
+    click.echo(f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim")
+    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(figures.paired_images)):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
         click.echo(
@@ -115,7 +120,13 @@ def evaluate(
 @click.argument("run", type=options.FOLDER)
 @click.option("-o", "--output", "folder", type=options.FOLDER, required=True, help="Folder of the integer model.")
 @click.option("--name", help="Its name.  [default: the folder's]")
-@click.option("--step", type=float, default=0.5, show_default=True, help="Lattice step over the posterior's deviation.")
+@click.option(
+    "--step",
+    type=options.Number(0.0, 16.0, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Lattice step over the posterior's deviation.",
+)
 @_DATA
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 def export(
@@ -131,7 +142,7 @@ def export(
     from vlae_codec.models import export as exporting
 
     check_free(folder / "weights.npz", force)
-    report = exporting.export_run(run, folder, name or folder.name, step, data_folder)
+    report = exporting.export_run(run, folder, name or folder.resolve().name, step, data_folder)
     click.echo(report)
 
 

@@ -1,6 +1,6 @@
 """One experiment: model, data and schedule as typed frozen dataclasses, read from a TOML file.
 
-An unknown or missing key is an error. The whole configuration is stored with the weights.
+An unknown key is an error, a missing one takes its default. The whole configuration is stored with the weights.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Config:
     """One experiment.
 
     Raises:
-        ConfigError: latents of a flow are to be pruned: only all of them together have a density.
+        ConfigError: latents of a flow are to be pruned, or cut: only all of them together have a density.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -145,8 +145,12 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
-        if (self.model.prior == "flow" or self.model.posterior == "iaf") and self.train.prune_epoch != -1:
+        if self.model.prior != "flow" and self.model.posterior != "iaf":
+            return
+        if self.train.prune_epoch != -1:
             raise ConfigError("train.prune_epoch must be -1 with a flow, whose latents have a density only together")
+        if self.train.sort_epoch != -1 and self.train.keep_latents < self.model.latents:
+            raise ConfigError("train.keep_latents must be all model.latents with a flow, or train.sort_epoch -1")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vlae_codec.latents import LONGEST_SYMBOL_BITS, SYMBOLS
 from . import config as configs
 from . import data
 from .config import Round
-from .integer import Arrays, to_arrays
+from .integer import Arrays, check_kind, to_arrays
 from .train import load_average
 from .vlae import VLAE
 
@@ -95,9 +96,12 @@ def export_run(
         One line on how the integer model's ELBO compares with the float model's.
 
     Raises:
-        ConfigError: they differ by more than PARITY_NATS, or the codec has no such model.
+        ConfigError: they differ by more than PARITY_NATS, the codec has no such model, or the step is not positive.
     """
+    if not 0 < step < math.inf:
+        raise ConfigError(f"the lattice step must be a positive number, not {step}")
     float_model, rounds, _ = load_average(run)
+    check_kind(float_model)
     config = rounds[-1].config
     images = data.shuffled_part(data.load(config.data.name, config.data.parts, data_folder), 400, config.train.seed)
     fields = data.binarise(images, np.random.default_rng(config.train.seed))
@@ -118,18 +122,15 @@ def export_run(
             save(made, export(float_model, steps, split, lengths), name, about)
             return released.load(made)
 
-        fitted = _fitted_lengths(tried(TYPICAL_LENGTHS), bits[::2])
-        costs = [_mean_cost(tried(lengths), bits[1::2]) for lengths in (TYPICAL_LENGTHS, fitted)]
-        integer_nats, float_nats = parity(
-            float_model, tried(TYPICAL_LENGTHS if costs[0] <= costs[1] else fitted), fields
-        )
-        if abs(integer_nats - float_nats) > PARITY_NATS:
+        integer = tried(_best_lengths(tried, bits))
+        integer_nats, float_nats = parity(float_model, integer, fields)
+        if not abs(integer_nats - float_nats) <= PARITY_NATS:  # nor is nan
             raise ConfigError(
                 f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}"
             )
         describe(made, {})
-        for path in made.iterdir():
-            os.replace(path, folder / path.name)
+        for file in ("card.md", "model.json", "weights.npz"):  # by the last, a folder holds a model
+            os.replace(made / file, folder / file)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
 
 
@@ -169,9 +170,7 @@ def _posterior_statistics(model: VLAE, fields: npt.NDArray[np.float32]) -> tuple
 
 def card(name: str, rounds: Sequence[Round], active: int, step: float, figures: Mapping[str, Any]) -> str:
     """A page for people: how the model of so many active latents was made, in which rounds, and what it gives."""
-    run, config, paired = rounds[-1].run, rounds[-1].config, figures.get("paired_images", 1000)
-    on = figures.get("data", config.data.name)
-    where = "--data DIR" if on == config.data.name else f"--on {on} --data DIR"
+    run, config = rounds[-1].run, rounds[-1].config
     lines = [
         f"# {name}",
         "",
@@ -182,7 +181,7 @@ def card(name: str, rounds: Sequence[Round], active: int, step: float, figures: 
         "",
         "Measured, exported and described by",
         "",
-        f"    vlae-codec evaluate runs/{run} {where} --paired-images {paired} -o figures.json",
+        f"    vlae-codec evaluate runs/{run} {_asked(figures, config.data.name)} -o figures.json",
         f"    vlae-codec export runs/{run} -o {name} --step {step} --data DIR",
         f"    vlae-codec card {name} figures.json",
         "",
@@ -191,13 +190,28 @@ def card(name: str, rounds: Sequence[Round], active: int, step: float, figures: 
         lines += [f"On {data.titled(figures['data'])}, {figures['part']}, {figures['images']} images:", ""]
         lines += ["| | nats | bits | bits/dim |", "|---|---|---|---|"]
         for key, what in _FIGURES.items():
-            if key == "paired_difference" and not paired:
+            if key == "paired_difference" and not figures["paired_images"]:
                 continue
             nats, error = figures[f"{key}_nats"], figures.get(f"{key}_nats_se")
             text = f"{nats:.3f}" + (f" ± {error:.3f}" if error is not None else "")
             what = what.format(**figures)
             lines.append(f"| {what} | {text} | {figures[f'{key}_bits']:.2f} | {figures[f'{key}_bpd']:.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def _asked(figures: Mapping[str, Any], trained_on: str) -> str:
+    """The options of the `evaluate` that measured the figures; without any, of the one that is usual for a card."""
+    paired_images = figures.get("paired_images", 1000)
+    options = (
+        ("--on", figures.get("data", trained_on), trained_on),
+        ("--data", "DIR", ""),
+        ("--part", figures.get("part", "test"), "test"),
+        ("--images", figures.get("images"), figures.get("part_images", figures.get("images"))),
+        ("--samples", figures.get("samples", 128), 128),
+        ("--paired-images", paired_images, 0),
+        ("--paired-samples", figures["paired_samples"] if figures and paired_images else 4096, 4096),
+    )
+    return " ".join(f"{option} {value}" for option, value, usual in options if value != usual)
 
 
 _FIGURES = {
@@ -244,6 +258,12 @@ def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.fl
     likelihood = -np.log(2) * search.distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
     constant = 0.5 * np.log(2 * np.pi) * len(integer.prior.steps)  # of the normal density, left out of log_q above
     return float(likelihood - log_q + log_p + constant), float(float_nats + constant)
+
+
+def _best_lengths(tried: Callable[[list[int]], released.Model], fields: npt.NDArray[np.uint8]) -> list[int]:
+    """The typical code lengths, or if they are cheaper on the other half of the fields those fitted to one half."""
+    candidates = TYPICAL_LENGTHS, _fitted_lengths(tried(TYPICAL_LENGTHS), fields[::2])
+    return min(candidates, key=lambda lengths: _mean_cost(tried(lengths), fields[1::2]))
 
 
 def _fitted_lengths(model: released.Model, fields: npt.NDArray[np.uint8]) -> list[int]:

@@ -91,7 +91,7 @@ def to_arrays(model: VLAE) -> Arrays:
     Raises:
         ConfigError: the model is not one that the codec knows.
     """
-    _check_kind(model.config)
+    check_kind(model)
     assert isinstance(model.prior, MixturePrior)
     assert isinstance(model.pixels, PixelCNN)
     active = torch.nonzero(model.active)[:, 0]
@@ -105,8 +105,18 @@ def to_arrays(model: VLAE) -> Arrays:
     return arrays
 
 
-def _check_kind(c: ModelConfig) -> None:
-    """Refuses models that the codec does not know."""
+def check_kind(model: VLAE) -> None:
+    """Refuses models that the codec does not know.
+
+    Raises:
+        ConfigError: it is of another kind, or all its latents are switched off.
+    """
+    _check_config(model.config)
+    if not model.active.any():
+        raise ConfigError("all latents are switched off: there would be nothing to code")
+
+
+def _check_config(c: ModelConfig) -> None:
     if c.prior != "mixture":
         raise ConfigError("only a model with prior = 'mixture' can be integer: no other has exact cell masses")
     if c.decoder != "pixelcnn" or c.dilation != 1 or c.posterior != "gaussian" or not c.latents:
@@ -114,17 +124,18 @@ def _check_kind(c: ModelConfig) -> None:
 
 
 @torch.no_grad()
-def to_float(model: Model, config: Config) -> VLAE:
-    """The inverse of `to_arrays`: the VLAE of which `model` was made by training as in `config`, but for the rounding.
+def to_float(model: Model, *rounds: Config) -> VLAE:
+    """The inverse of `to_arrays`: the VLAE of which `model` was made by training in these rounds, but for the rounding.
 
     Raises:
         ConfigError: the arrays are not of such a model.
         ModelError: some are missing.
     """
-    _check_kind(config.model)
+    config = rounds[-1]
+    _check_config(config.model)
     degrees = torch.from_numpy(model.array("prior.degrees").astype(np.int64))
     count = len(model.array("prior.steps"))
-    for latents in (config.train.keep_latents, config.model.latents):
+    for latents in (size for one in reversed(rounds) for size in (one.train.keep_latents, one.model.latents)):
         active = _active(degrees, count, hidden_degrees(latents, config.model.prior_hidden))
         if active is not None:
             break

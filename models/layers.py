@@ -9,9 +9,13 @@ Twist: zero padding is always applied *after* the activation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,6 +25,7 @@ from torch import Tensor, nn
 from vlae_codec.errors import ConfigError
 
 M = TypeVar("M", bound=nn.Module)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _WeightNormed(nn.Module):
@@ -203,6 +208,14 @@ def initialise_from(model: nn.Module) -> Iterator[None]:
 def blocks_of(stack: nn.Sequential) -> list[ResidualBlock]:
     """The residual blocks of a stack."""
     return [block for block in stack if isinstance(block, ResidualBlock)]
+
+
+def compiled(function: Function, **options: Any) -> Function:
+    """The function compiled for each shape of its arguments; where there is no C++ compiler, as it is, and slower."""
+    compiler = os.environ.get("CXX", "").strip() or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    if shutil.which(shlex.split(compiler)[0]) is None:
+        return function
+    return cast(Function, torch.compile(function, dynamic=False, options=options or None))
 
 
 def placed(module: M, device: str) -> M:

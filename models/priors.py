@@ -95,7 +95,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p of each dimension given those before it, nats: (B, D) -> (B, D)."""
+        """log p of each dimension given those before it, nats: (B, D) -> (B, D); of a flow, only the sum is log p."""
 
     @abstractmethod
     def sample(self, count: int, active: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
 """Trains one experiment (Chen et al. 2016, Appendix A); stops and resumes at any moment.
 
-A run is a folder: `config.json`, `log.jsonl` (one line per epoch, ready to plot) and `checkpoint.pt` (tensors and plain
-values only, read with `weights_only=True`), replaced atomically every few minutes.
+A run is a folder: `config.json` (for people), `log.jsonl` (one line per epoch, ready to plot) and `checkpoint.pt` (tensors
+and plain values only, read with `weights_only=True`), replaced atomically every few minutes; and a lock, since two trainings
+in one folder would undo each other.
 
 Twists: after `sort_epoch` epochs the latents are sorted by KL, cut to `keep_latents`, and the prior starts anew, since an
 autoregressive prior is tied to its order. After `prune_epoch` epochs those that carry less than `prune_nats` are switched
@@ -16,7 +17,8 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from vlae_codec import files
@@ -35,11 +38,12 @@ from . import config as configs
 from . import data, memory
 from .config import Config, ModelConfig, Round, TrainConfig
 from .integer import to_float
-from .layers import ResidualBlock, initialise_from, placed
+from .layers import ResidualBlock, compiled, initialise_from, placed
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
-_RELEASED = "released:"
+RELEASED = "released:"
+"""Before the name of a model that ships, where that of a run is asked for."""
 Order = npt.NDArray[np.int64]
 
 
@@ -70,6 +74,11 @@ def train(
     """Trains to the end of the schedule, from `folder`'s checkpoint if there is one. Returns the finished run.
 
     A new run starts from the averaged weights of `config.train.initial`, if given, else from noise.
+
+    Raises:
+        ConfigError: the folder holds another run or an exported model, or is being trained in; data, device or initial
+            weights cannot be used; or training diverged. The last checkpoint stays.
+        ModelError: an initial model is not there, or damaged.
     """
     memory.keep_freed()
     if threads:
@@ -77,25 +86,38 @@ def train(
     images = data.load(config.data.name, config.data.parts, data_folder)
     if len(images) < config.train.batch_size:
         raise ConfigError(f"train.batch_size is {config.train.batch_size}, and there are only {len(images)} images")
-    trainer = _Trainer(config, folder, images, _held_out(config, data_folder), device, report)
-    run = _resume(config, folder, device, images) or _start(config, images, device, folder)
-    if run.step >= config.train.epochs * trainer.steps_per_epoch:
-        report(f"the run in {folder} has ended: -o names a folder for a new one")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
-    _cut_log(folder, run.step)
-    while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
-        if run.step % trainer.steps_per_epoch == 0:
-            _adjust_latents(run, config, images, epoch, device)
-        steps, seconds = run.step, run.seconds
-        elbo_nats, kl_nats = trainer.epoch(run, epoch)
-        trainer.log(run, epoch, elbo_nats, kl_nats, (run.seconds - seconds) / (run.step - steps))
-        save(run, config, folder)
+    trainer = Trainer(config, folder, images, _held_out(config, data_folder), device, report)
+    with _locked(folder):
+        run = _resume(config, folder, device, images) or start(config, images, device, folder)
+        if run.step >= config.train.epochs * trainer.steps_per_epoch:
+            report(f"the run in {folder} has ended: -o names a folder for a new one")
+        (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
+        _cut_log(folder, run.step)
+        while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
+            if run.step % trainer.steps_per_epoch == 0:
+                _adjust_latents(run, config, images, epoch, device)
+            steps, seconds = run.step, run.seconds
+            elbo_nats, kl_nats = trainer.epoch(run, epoch)
+            trainer.log(run, epoch, elbo_nats, kl_nats, (run.seconds - seconds) / (run.step - steps))
+            save(run, config, folder)
     return run
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder of a run, for no other training meanwhile."""
+    if is_model(folder):
+        raise ConfigError(f"{folder} holds an exported model: -o names a folder for a run")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"the run in {folder} is being trained by another process") from error
+
+
 @dataclass(frozen=True)
-class _Trainer:
+class Trainer:
     """What stays the same throughout a run."""
 
     config: Config
@@ -111,12 +133,12 @@ class _Trainer:
 
     def epoch(self, run: Run, epoch: int) -> tuple[float, float]:
         """The rest of one epoch; mean (elbo_nats, kl_nats) of the steps taken."""
-        compiled = torch.compile(run.model, dynamic=False)
+        forward = compiled(run.model)
         order = np.random.default_rng([self.config.train.seed, epoch]).permutation(len(self.images))
         started = saved = time.monotonic()
         sums, first = np.zeros(2), run.step
         for index in range(run.step % self.steps_per_epoch, self.steps_per_epoch):
-            sums += self.step(run, compiled, order, epoch, index)
+            sums += self.step(run, forward, order, epoch, index)
             now = time.monotonic()
             if now - saved > CHECKPOINT_SECONDS:
                 run.seconds, started, saved = run.seconds + now - started, now, now
@@ -128,9 +150,15 @@ class _Trainer:
         return float(elbo_nats), float(kl_nats)
 
     def step(
-        self, run: Run, compiled: Callable[..., tuple[Tensor, Tensor]], order: Order, epoch: int, index: int
+        self, run: Run, forward: Callable[..., tuple[Tensor, Tensor]], order: Order, epoch: int, index: int
     ) -> tuple[float, float]:
-        """One step of Adamax, on noise and binarisation of its own seed; (elbo_nats, kl_nats) of the batch."""
+        """One step of Adamax, on noise and binarisation of its own seed; (elbo_nats, kl_nats) of the batch.
+
+        forward: `run.model`, or what was compiled of it. order: of the images in this epoch. index: of the step in it.
+
+        Raises:
+            ConfigError: the ELBO is not a finite number.
+        """
         c = self.config.train
         rng = np.random.default_rng([c.seed, epoch, index])
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
@@ -141,7 +169,7 @@ class _Trainer:
         noise = torch.from_numpy(rng.standard_normal(rows, dtype=np.float32))
         torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         with torch.autocast(self.device, torch.bfloat16):
-            terms = Terms(*compiled(x, noise.to(self.device)))
+            terms = Terms(*forward(x, noise.to(self.device)))
         for group in run.optimizer.param_groups:
             group["lr"] = c.learning_rate * _decay(run.step / (c.epochs * self.steps_per_epoch), c.decay_from)
         run.optimizer.zero_grad()
@@ -150,7 +178,10 @@ class _Trainer:
         run.optimizer.step()
         run.step += 1
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
-        return terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
+        elbo_nats, kl_nats = terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
+        if not math.isfinite(elbo_nats):
+            raise ConfigError(f"training diverged in epoch {epoch + 1}: try a lower train.learning_rate")
+        return elbo_nats, kl_nats
 
     def log(self, run: Run, epoch: int, elbo_nats: float, kl_nats: float, step_seconds: float) -> None:
         """Appends one line to log.jsonl and reports it, with the throughput of late: a run may have been slower before."""
@@ -165,14 +196,14 @@ class _Trainer:
         }
         if self.held_out is not None:
             valid = _terms(run.average, self.held_out, c.seed, self.device)
-            line["valid_elbo_nats"] = round(float(valid.elbo_nats().mean()), 4)
-            line["valid_kl_nats"] = round(float(valid.kl_nats.sum(1).mean()), 4)
+            elbo_nats, kl_nats = float(valid.elbo_nats().mean()), float(valid.kl_nats.sum(1).mean())
+            line |= {"valid_elbo_nats": round(elbo_nats, 4), "valid_kl_nats": round(kl_nats, 4)}
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         left = step_seconds * self.steps_per_epoch * (c.epochs - epoch - 1)
         self.report(
-            f"epoch {epoch + 1}/{c.epochs}: ELBO {line.get('valid_elbo_nats', elbo_nats):.2f} nats, "
-            f"KL {kl_nats:.2f} nats, {c.batch_size / step_seconds:.0f} images/s, {left / 60:.0f} min left"
+            f"epoch {epoch + 1}/{c.epochs}: ELBO {elbo_nats:.2f} nats, KL {kl_nats:.2f} nats, "
+            f"{c.batch_size / step_seconds:.0f} images/s, {left / 60:.0f} min left"
         )
 
 
@@ -225,7 +256,12 @@ def _logged_step(line: str) -> float:
         return math.inf
 
 
-def _start(config: Config, images: data.Images, device: str, folder: Path) -> Run:
+def start(config: Config, images: data.Images, device: str, folder: Path) -> Run:
+    """A new run, to be kept in `folder`; initial weights are those of a run beside it.
+
+    Raises:
+        ConfigError, ModelError: as `train`.
+    """
     initial = load_average(locate(config.train.initial, folder.parent)) if config.train.initial else None
     model = placed(_grown(config, initial) if initial else _new(config, images), device)
     before = initial.rounds if initial else ()
@@ -262,7 +298,9 @@ def _deepened(config: Config, initial: Trained) -> VLAE:
         if isinstance(one, ResidualBlock) and f"{name}.first.v" not in before
     ]
     new = {key for key in expected if key.startswith(tuple(f"{name}." for name in added))}
-    if {key: expected[key].shape for key in expected.keys() - new} != {key: before[key].shape for key in before}:
+    shapes = {key: before[key].shape for key in before}
+    dilations = config.model.dilation, initial.config.model.dilation
+    if {key: expected[key].shape for key in expected.keys() - new} != shapes or len(set(dilations)) > 1:
         keys = ", ".join(configs.differing(replace(config, model=initial.config.model), config))
         raise ConfigError(
             f"{config.train.initial} has another shape than the experiment's model: they differ in {keys}"
@@ -350,7 +388,7 @@ def save(run: Run, config: Config, folder: Path) -> None:
 def _resume(config: Config, folder: Path, device: str, images: data.Images) -> Run | None:
     if not _is_run(folder):
         return None
-    state = _read(folder, device)
+    state = _read(folder)
     if (begun := configs.from_dict(state["config"])) != config:
         keys = ", ".join(configs.differing(begun, config))
         raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
@@ -369,12 +407,12 @@ def _before(state: dict[str, Any]) -> tuple[Round, ...]:
     return tuple(map(configs.round_from_dict, state["before"]))
 
 
-def _read(folder: Path, device: str) -> dict[str, Any]:
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / "checkpoint.pt"
     if not _is_run(folder):
         raise ConfigError(f"{folder} holds no checkpoint of a run; for a model that ships give released:NAME")
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{path} is damaged, or no checkpoint: {str(error).partition(chr(10))[0]}") from error
     if "before" not in state:
@@ -406,9 +444,9 @@ def load_average(folder: Path) -> Trained:
         ConfigError: the folder holds no checkpoint nor a model, or what is none.
         ModelError: the integer model is damaged.
     """
-    if _is_model(folder) and not _is_run(folder):
+    if is_model(folder):
         return _of_integers(folder)
-    state = _read(folder, "cpu")
+    state = _read(folder)
     config = configs.from_dict(state["config"])
     model = VLAE(config.model, state["latents"])
     model.load_state_dict(state["average"])
@@ -421,11 +459,10 @@ def _of_integers(folder: Path) -> Trained:
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         rounds = tuple(map(configs.round_from_dict, about["rounds"]))
-        config = rounds[-1].config
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
     try:
-        restored = to_float(model, config)
+        restored = to_float(model, *(one.config for one in rounds))
     except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ConfigError(f"{folder} is no model as its configuration says") from error
     cache = cache_folder()
@@ -438,12 +475,13 @@ def locate(name: str, beside: Path) -> Path:
     Raises:
         ModelError: there is no such model.
     """
-    return released.folder_of(name.removeprefix(_RELEASED)) if name.startswith(_RELEASED) else beside / name
+    return released.folder_of(name.removeprefix(RELEASED)) if name.startswith(RELEASED) else beside / name
 
 
 def _is_run(folder: Path) -> bool:
     return (folder / "checkpoint.pt").exists()
 
 
-def _is_model(folder: Path) -> bool:
-    return (folder / "weights.npz").exists()
+def is_model(folder: Path) -> bool:
+    """Whether the folder holds an exported model, and no run."""
+    return (folder / "weights.npz").exists() and not _is_run(folder)

@@ -175,7 +175,7 @@ class VLAE(nn.Module):
         return z * self.active, log_q
 
     def kl(self, z: Tensor, log_q: Tensor) -> Tensor:
-        """log q(z|x) - log p(z) of each dimension, nats: (B, S, D) -> (B, S, D)."""
+        """log q(z|x) - log p(z) of each dimension, nats: (B, S, D) -> (B, S, D); of a flow, only the sum is a KL."""
         with torch.autocast(z.device.type, enabled=False):
             log_p = self.prior.log_prob(z.flatten(0, 1)).view_as(z)
             return (log_q - log_p) * self.active

@@ -15,9 +15,19 @@ from conftest import HERE
 from PIL import Image
 
 from vlae_codec import codebook, files
+from vlae_codec.cli.files import ProgressLine
 from vlae_codec.errors import OutputError
 
 FAST = ["--effort", "0"]
+
+
+def test_progress_counts_from_where_it_began(capsys, monkeypatch):
+    line = ProgressLine(quiet=False)
+    for second, done in ((0, 90), (50, 95), (100, 10), (150, 20)):  # taken up at 90; then a second pass
+        monkeypatch.setattr("time.monotonic", lambda second=second: float(second))
+        line("evaluating", done, 100)
+    told = [line for line in capsys.readouterr().err.splitlines() if "/" in line]
+    assert told == ["evaluating: 95/100, 0.1/s, 50 s left", "evaluating: 20/100, 0.2/s, 400 s left"]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import HERE
+from filelock import FileLock
 
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
@@ -153,6 +154,17 @@ def test_latents_that_were_switched_off_are_sampled_as_zero():
         assert torch.equal((z != 0).float(), active.expand(5, 7))
 
 
+def test_without_a_compiler_evaluation_is_slower_and_no_other(model, fields, monkeypatch):
+    compilations = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compilations.append(function) or function)
+    images, found = fields[:3] * np.uint8(255), []
+    for compiler in (sys.executable, "no compiler at all"):
+        monkeypatch.setenv("CXX", compiler)
+        found.append(Evaluator(model).figures(images, 2))
+    assert len(compilations) == 1
+    assert found[0] == found[1]
+
+
 def test_importance_sampling_tightens_the_bound(model, fields):
     images = fields[:20] * np.uint8(255)
     one, many = (Evaluator(model).figures(images, samples, paired_images=3, paired_samples=200) for samples in (1, 100))
@@ -198,8 +210,8 @@ def test_an_integer_model_turns_back_into_the_float_model_it_was_made_of(model, 
     count = 7 - len(off)
     arrays = export.export(model, np.full(count, 1500, np.int64), 1, export.huffman_lengths(np.ones(32)))
     export.save(tmp_path, arrays, "small", {})
-    config = schedule(keep_latents=2)
-    restored = to_float(released.load(tmp_path), config)
+    rounds = schedule(keep_latents=7), schedule(keep_latents=2)
+    restored = to_float(released.load(tmp_path), *rounds)
     for name, array in to_arrays(restored).items():
         assert np.array_equal(array, arrays[name]), name
     x, noise = torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 7)
@@ -225,8 +237,11 @@ def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, 
         with pytest.raises(ConfigError, match="configuration asks for"):
             to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
     for change in ({"prior": "flow"}, {"posterior": "iaf"}, {"decoder": "factorised"}, {"dilation": 2}, {"latents": 0}):
+        config = dataclasses.replace(
+            schedule(prune_epoch=-1, sort_epoch=-1), model=dataclasses.replace(SMALL, **change)
+        )
         with pytest.raises(ConfigError, match="can be integer"):
-            to_float(integer, dataclasses.replace(schedule(prune_epoch=-1), model=dataclasses.replace(SMALL, **change)))
+            to_float(integer, config)
 
 
 ROUND = {"run": "tiny", "steps": 1, "hours": 0.1, "config": {}}
@@ -299,6 +314,26 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
     assert contents()["weights.npz"] == before["weights.npz"]
 
 
+def test_what_cannot_be_exported_says_why(data_folder, tmp_path, run, model):
+    config = schedule(epochs=0)
+    begun = train.Run(model, model, torch.optim.Adamax(model.parameters()), "")
+    (tmp_path / "run").mkdir()
+    train.save(begun, config, tmp_path / "run")
+    arguments = ("export", tmp_path / "run", "-o", tmp_path / "small", "--data", data_folder)
+    for step in ("0", "-1", "nan", "inf"):
+        run(*arguments, "--step", step, expect=2)
+    with pytest.raises(ConfigError, match="lattice step"):
+        export.export_run(tmp_path / "run", tmp_path / "small", "small", math.nan, data_folder)
+    model.active.zero_()
+    train.save(begun, config, tmp_path / "run")
+    assert "switched off" in run(*arguments, expect=1).output
+    bare = dataclasses.replace(SMALL, latents=0, prior="normal")
+    begun.model = begun.average = VLAE(bare)
+    train.save(begun, dataclasses.replace(config, model=bare), tmp_path / "run")
+    assert "can be integer" in run(*arguments, expect=1).output
+    assert not (tmp_path / "small").exists()
+
+
 def test_only_the_mixture_prior_can_be_exported():
     with pytest.raises(ConfigError, match="mixture"):
         export.export(VLAE(dataclasses.replace(SMALL, prior="flow")), np.ones(7, np.int64), 3, [])
@@ -355,8 +390,14 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     assert own == figures()  # each resumes its own
     assert other == figures("--on", "mnist_gray")
     run("evaluate", folder, "--data", data_folder, "--on", "cifar", expect=1)
-    for table, command in ((own, "evaluate runs/run --data"), (other, "evaluate runs/run --on mnist_gray --data")):
-        assert command in export.card("small", train.load_average(folder).rounds, 5, 0.5, table)
+    piped = json.loads(run("evaluate", folder, "--data", data_folder, "--samples", 3, "--images", 9, "-o", "-").stdout)
+    for table, options in (
+        (own, "--data DIR --samples 2"),
+        (other, "--on mnist_gray --data DIR --samples 2"),
+        (piped, "--data DIR --images 9 --samples 3"),
+    ):
+        card = export.card("small", train.load_average(folder).rounds, 5, 0.5, table)
+        assert f"vlae-codec evaluate runs/run {options} -o figures.json" in card
 
 
 def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch, fields):
@@ -401,6 +442,20 @@ def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
     assert train.load_average(tmp_path / "run").rounds[:2] == rounds[:2]
 
 
+def test_what_was_exported_of_a_run_is_not_trained_again(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import reproduce
+
+    trained = []
+    monkeypatch.setattr(reproduce, "RUNS", tmp_path)
+    monkeypatch.setattr(train, "train", lambda config, folder, *_, **__: trained.append(folder.name))
+    reproduce.train_to_the_end("mnist-3", tmp_path, None)
+    assert trained == ["mnist", "mnist-2", "mnist-3"]
+    shutil.copytree(released.RELEASED / "mnist", tmp_path / "mnist-2")
+    reproduce.train_to_the_end("mnist-3", tmp_path, None)
+    assert trained[3:] == ["mnist-3"]
+
+
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields):
     first = train.train(schedule(), tmp_path / "first", data_folder, report=lambda _: None)
     config = schedule(epochs=0, initial="first")
@@ -420,6 +475,9 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields
     narrower = dataclasses.replace(config, model=dataclasses.replace(SMALL, masked_layers=2))
     with pytest.raises(ConfigError, match="another shape"):
         train.train(narrower, tmp_path / "fifth", data_folder, report=lambda _: None)
+    dilated = dataclasses.replace(config, model=dataclasses.replace(SMALL, dilation=2))
+    with pytest.raises(ConfigError, match=r"another shape .* differ in model\.dilation$"):
+        train.train(dilated, tmp_path / "sixth", data_folder, report=lambda _: None)
     wider = dataclasses.replace(config, model=dataclasses.replace(SMALL, channels=8, pixel_channels=8))
     with pytest.raises(ConfigError, match=r"another shape .* differ in model\.channels$"):
         train.train(wider, tmp_path / "fourth", data_folder, report=lambda _: None)
@@ -433,7 +491,14 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
         trained(schedule(batch_size=10**6))
     with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
         trained(schedule(), "nonsense")
+    with pytest.raises(ConfigError, match="diverged"):
+        trained(schedule(learning_rate=1e30))
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
     trained(schedule(epochs=1))
+    with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
+        trained(schedule(epochs=1), "nonsense")
+    with FileLock(tmp_path / "run" / "lock"), pytest.raises(ConfigError, match="being trained by another process"):
+        trained(schedule(epochs=1))
     with pytest.raises(ConfigError, match=r"begun with another train\.epochs, train\.seed"):
         trained(schedule(seed=9))
     told = []
@@ -443,6 +508,8 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
         np.savez(data_folder / "mnist_static.npz", **{**arrays, "train": arrays["train"][::-1]})
     with pytest.raises(ConfigError, match="begun with other images"):
         trained(schedule(epochs=1))
+    with pytest.raises(ConfigError, match="exported model"):
+        train.train(schedule(), shutil.copytree(HERE / "tiny", tmp_path / "tiny"), data_folder)
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(ConfigError, match="damaged"):
         trained(schedule())
@@ -691,6 +758,7 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("[train]\nimportance_samples = 2\nwarm_up_epochs = 1", "train.warm_up_epochs must be 0"),
         ("[model]\nprior = 'flow'", "train.prune_epoch must be -1"),
         ("[model]\nposterior = 'iaf'", "train.prune_epoch must be -1"),
+        ("[model]\nprior = 'flow'\n[train]\nprune_epoch = -1", "train.keep_latents must be all"),
         ("[model]\ndropout = 1", "model.dropout must be 0 to 0.99"),
         ("[model\n", "cannot read the experiment"),
     ):
