@@ -337,6 +337,9 @@ def test_no_source_is_replaced_by_a_report(run, arrays):
     for report in ("--csv", "--report"):
         assert "own result" in run(f"{arrays}:bare", "--n", 3, report, arrays, "-f", expect=1).stderr
         assert Path(arrays).read_bytes() == before
+    np.save(arrays.with_name("labels.npy"), np.zeros(100, np.uint8))
+    asked = (f"{arrays}:bare", "--n", 3, "--labels", "labels.npy", "--csv", "labels.npy", "-f")
+    assert "own result" in run(*asked, expect=1).stderr
 
 
 def test_usage_errors(run, arrays):

@@ -51,6 +51,12 @@ def read(where: str, count: int) -> Labels:
     return found.reshape(count).astype(np.int64)
 
 
+def file_of(where: str) -> Path:
+    """The file in which `read` looks."""
+    named = NPZ_KEY.fullmatch(where)
+    return Path(named[1] if named else where)
+
+
 def _stored(where: str) -> npt.NDArray[Any]:
     named = NPZ_KEY.fullmatch(where)
     if named:

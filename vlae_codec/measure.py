@@ -55,7 +55,7 @@ Judge = Callable[[Bits], npt.NDArray[np.int64]]
 class Sample:
     """Images to measure: where they came from, their names, classes if those are known, and what was done to get them.
 
-    files: those that they were read from.
+    files: those that they and their classes were read from.
     """
 
     source: str
@@ -107,7 +107,7 @@ def sample(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )
         names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
-        read = list(gathered.files())
+        read = [*gathered.files(), *([labels.file_of(labelled)] if labelled else [])]
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names, read)
 
