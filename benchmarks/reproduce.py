@@ -88,7 +88,8 @@ def measured(system: System, folder: Path) -> Table:
     images = data.load(name, ["test"], folder)
     store = store_of(trained, name, "test", images)
     evaluator = Evaluator(trained.model)
-    found = evaluator.figures(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
+    paired_images = PAIRED_IMAGES if system.headline else 0
+    found = evaluator.figures(images, paired_images=paired_images, store=store)
     x = binarised(images)
     order = np.random.default_rng(0).permutation(len(images))
     shown = x[order[:SHOWN], 0].astype(np.uint8)
@@ -103,13 +104,14 @@ def measured(system: System, folder: Path) -> Table:
         "draw_nats_se": draw_error(evaluator, images[order[:DRAWN]], len(images)),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
-        "curve": curve(run) if not system.on and (run / "log.jsonl").exists() else [],
+        "curve": curve(run) if (run / "log.jsonl").exists() else (read(system.name) or {}).get("curve", []),
         "sheet": {
             "originals": pack_fields(shown),
             "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
             "samples": pack_fields(drawing.samples(trained.model, SHOWN, seed=0)),
         },
         "image_nll": pack_nats(evaluator.of_each(images, store=store)[2]),
+        "paired_image_nll": [*map(pack_nats, evaluator.paired(images, paired_images=paired_images, store=store))],
     }
 
 

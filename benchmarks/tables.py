@@ -80,7 +80,7 @@ def model() -> str:
     """The float models of MNIST on the same test images, from `benchmarks/reproduce.py`."""
     found = [result(f"systems/{name}") for name in ("mnist-dynamic-2-on-mnist_static", "mnist-2")]
     for e in found:
-        e["better_nats"] = systems.best_nll_nats(e)
+        e["better_nats"], e["better_nats_se"] = systems.best_nll(e)
     e = found[0]
     few, many = e["samples"], e["paired_samples"]
     lines = [

@@ -46,7 +46,9 @@ class Figures:
     elbo_nats: float
     elbo_nats_se: float
     kl_nats: float
+    kl_nats_se: float
     distortion_nats: float
+    distortion_nats_se: float
     nll_nats: float
     nll_nats_se: float
     samples: int
@@ -143,6 +145,24 @@ class Evaluator:
             torch.from_numpy(binarised(images)), samples, 0, False, _named(store, f"{samples}"), report
         )
 
+    def paired(
+        self,
+        images: data.Images,
+        samples: int = 128,
+        paired_images: int = 0,
+        paired_samples: int = 4096,
+        store: Path | None = None,
+        report: Report | None = None,
+    ) -> Floats:
+        """NLL of each image of `paired_part` with few and with many samples: (2, P) nats. Arguments as in `figures`."""
+        chosen = paired_part(len(images), paired_images if self._model.latents else 0)
+        x = torch.from_numpy(binarised(images))[chosen]
+        passes = (
+            self.estimates(x, count, 10**6, True, _named(store, f"paired-{count}-{len(chosen)}"), report)[2]
+            for count in (samples, paired_samples)
+        )
+        return np.stack([*passes])
+
     def _samples(self, samples: int) -> int:
         """As many as are asked for; without latents there is nothing to sample, and one evaluation is exact."""
         return samples if self._model.latents else 1
@@ -162,28 +182,23 @@ class Evaluator:
             store: where unfinished work is kept, as the beginning of a path; see `estimates`.
             samples: importance samples; a model without latents takes 1, which is exact.
         """
-        x = torch.from_numpy(binarised(images))
-        if not self._model.latents:
-            paired_images = 0
         elbo, kl, nll = self.of_each(images, samples, store, report)
-        chosen = np.random.default_rng(0).permutation(len(x))[:paired_images]
-        few, many = (
-            self.estimates(x[chosen], count, 10**6, True, _named(store, f"paired-{count}-{len(chosen)}"), report)[2]
-            for count in (samples, paired_samples)
-        )
+        few, many = self.paired(images, samples, paired_images, paired_samples, store, report)
         difference = many - few
         return Figures(
-            images=len(x),
+            images=len(images),
             elbo_nats=float(elbo.mean()),
             elbo_nats_se=standard_error(elbo),
             kl_nats=float(kl.mean()),
+            kl_nats_se=standard_error(kl),
             distortion_nats=float((-elbo - kl).mean()),
+            distortion_nats_se=standard_error(elbo + kl),
             nll_nats=float(nll.mean()),
             nll_nats_se=standard_error(nll),
             samples=self._samples(samples),
-            paired_images=len(chosen),
-            paired_samples=paired_samples if len(chosen) else 0,
-            paired_difference_nats=float(difference.mean()) if len(chosen) else 0.0,
+            paired_images=len(difference),
+            paired_samples=paired_samples if len(difference) else 0,
+            paired_difference_nats=float(difference.mean()) if len(difference) else 0.0,
             paired_difference_nats_se=standard_error(difference),
         )
 
@@ -191,6 +206,11 @@ class Evaluator:
 def binarised(images: data.Images, draw: int = 0) -> npt.NDArray[np.float32]:
     """A test set (N, 28, 28) as it is evaluated, the same each time, or in another draw: (N, 1, 28, 28)."""
     return data.binarise(images, np.random.default_rng(draw))
+
+
+def paired_part(images: int, paired_images: int) -> npt.NDArray[np.int64]:
+    """Which of so many images the paired difference is measured on: always the same, at random."""
+    return np.random.default_rng(0).permutation(images)[:paired_images]
 
 
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
