@@ -6,6 +6,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 from conftest import HERE
 
@@ -47,6 +48,37 @@ def test_results_page_is_that_of_the_results(monkeypatch):
     assert drawn.keys() == {path.name for path in (ROOT / "docs" / "figures").iterdir()}
     shown = re.findall(r"docs/figures/([\w.-]+)", RESULTS)
     assert drawn.keys() == set(shown), "every figure is shown"
+
+
+def test_two_systems_are_compared_image_by_image(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import systems
+
+    first, second = (systems.read(name) for name in ("vlae-flow", "af-vae"))
+    assert systems.best_nll(first, first) == (0.0, 0.0)
+    (one, one_error), (other, other_error) = map(systems.best_nll, (first, second))
+    assert one == pytest.approx(first["nll_nats"] + first["paired_difference_nats"], abs=1e-3)
+    difference, error = systems.best_nll(first, second)
+    assert difference == pytest.approx(one - other)
+    assert error < 0.5 * min(one_error, other_error), "what images have in common is no uncertainty of the difference"
+
+
+def test_the_error_of_a_sum_of_two_means_counts_that_they_share_images(monkeypatch):
+    """Of many such samples, the spread of the estimate is what the mean of the errors says."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import systems
+
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        nll = 80 + 10 * rng.standard_normal(400)
+        gain = 0.4 * (nll - 80)[systems.paired_part(400, 100)] + rng.standard_normal(100)
+        few = np.full(100, 200.0)
+        packed = [*map(systems.pack_nats, (few, few + gain))]
+        found.append(
+            systems.best_nll({"image_nll": systems.pack_nats(nll), "paired_images": 100, "paired_image_nll": packed})
+        )
+    means, errors = np.transpose(found)
+    assert means.std() == pytest.approx(errors.mean(), rel=0.1)
 
 
 def test_named_files_exist():
