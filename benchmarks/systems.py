@@ -298,22 +298,17 @@ def best_nll(first: Table, second: Table | None = None) -> tuple[float, float]:
     if second is None and first["paired_images"] and "paired_image_nll" not in first:
         error = math.hypot(first["nll_nats_se"], first["paired_difference_nats_se"])
         return first["nll_nats"] + first["paired_difference_nats"], error
-    tables = [first, second] if second else [first]
-    nll_nats, *others = (unpack_nats(table["image_nll"]) for table in tables)
-    pairs = [
-        (sign, table["paired_image_nll"])
-        for sign, table in zip((1, -1), tables, strict=False)
-        if table["paired_images"]
-    ]
-    nll_nats = nll_nats - sum(others)
-    mean, error = float(nll_nats.mean()), standard_error(nll_nats)
+    signed = [(1, first)] + ([(-1, second)] if second else [])
+    nll_nats = sum(sign * unpack_nats(table["image_nll"]) for sign, table in signed)
+    mean, error, count = float(nll_nats.mean()), standard_error(nll_nats), len(nll_nats)
+    pairs = [(sign, map(unpack_nats, table["paired_image_nll"])) for sign, table in signed if table["paired_images"]]
     if not pairs:
         return mean, error
-    paired_nats = sum(sign * (unpack_nats(many) - unpack_nats(few)) for sign, (few, many) in pairs)
-    chosen = paired_part(len(nll_nats), len(paired_nats))
-    covariance = float(np.cov(nll_nats[chosen], paired_nats)[0, 1]) / len(
-        nll_nats
-    )  # the part is one of the same images
+    paired_nats = sum(sign * (many - few) for sign, (few, many) in pairs)
+    shared = nll_nats[paired_part(count, len(paired_nats))]
+    covariance = (
+        float(np.cov(shared, paired_nats)[0, 1]) / count
+    )  # of the two means, since the part is of the same images
     variance = error**2 + standard_error(paired_nats) ** 2 + 2 * covariance
     return mean + float(paired_nats.mean()), math.sqrt(max(variance, 0.0))
 
