@@ -37,6 +37,7 @@ from tables import markdown
 from vlae_codec.models import config as configs
 from vlae_codec.models import data
 from vlae_codec.models.config import Config
+from vlae_codec.models.train import RELEASED
 from vlae_codec.pixels import Drawing, contact_sheet, png_bytes
 
 PAGE = ROOT / "RESULTS.md"
@@ -149,7 +150,10 @@ def _with_error(found: Table, key: str, places: int = 2, sign: int = 1) -> str:
 def planned(experiment: str) -> list[Config]:
     """The rounds of an experiment, the first first."""
     config = configs.load(configs.locate(Path(experiment)))
-    return [*(planned(config.train.initial) if config.train.initial else []), config]
+    initial = config.train.initial
+    if initial.startswith(RELEASED):
+        initial = next(one.experiment for one in SYSTEMS.values() if one.released == initial.removeprefix(RELEASED))
+    return [*(planned(initial) if initial else []), config]
 
 
 def targets() -> str:

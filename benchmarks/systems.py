@@ -141,7 +141,7 @@ DATA_SETS = (
             ),
             System(
                 "mnist-dynamic-5",
-                "2. VLAE, the codec's prior: `mnist-dynamic-3`, then a wider PixelCNN; not released",
+                "2. VLAE, the codec's prior: the released model, then a wider PixelCNN; not released",
                 78.53,
                 headline=True,
             ),

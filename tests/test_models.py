@@ -25,7 +25,15 @@ from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.integer import to_arrays, to_float
-from vlae_codec.models.layers import Dropout, ResidualBlock, depth_to_space, elu, initialise_from, space_to_depth
+from vlae_codec.models.layers import (
+    CausalConv,
+    Dropout,
+    ResidualBlock,
+    depth_to_space,
+    elu,
+    initialise_from,
+    space_to_depth,
+)
 from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
 from vlae_codec.models.vlae import VLAE
 
@@ -108,6 +116,12 @@ def test_pixelcnn_is_causal(model):
     assert len(rows) > 10
     assert all(r < 14 or (r == 14 and c < 14) for r, c in zip(rows.tolist(), cols.tolist(), strict=True))
     assert rows.min() == 14 - 3, "the receptive field reaches as many rows up as there are masked layers"
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_causal_convolution_is_the_same_in_training_and_in_evaluation(dilation):
+    layer, x = CausalConv(3, 4, True, dilation), torch.randn(2, 3, 9, 8)
+    assert torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("prior", [MixturePrior(SMALL, 7), FlowPrior(dataclasses.replace(SMALL, flow_steps=1), 7)])
