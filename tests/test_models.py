@@ -463,11 +463,13 @@ def test_what_was_exported_of_a_run_is_not_trained_again(monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(reproduce, "RUNS", tmp_path)
     monkeypatch.setattr(train, "train", lambda config, folder, *_, **__: trained.append(folder.name))
-    reproduce.train_to_the_end("mnist-3", tmp_path, None)
-    assert trained == ["mnist", "mnist-2", "mnist-3"]
-    shutil.copytree(released.RELEASED / "mnist", tmp_path / "mnist-2")
-    reproduce.train_to_the_end("mnist-3", tmp_path, None)
-    assert trained[3:] == ["mnist-3"]
+    reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
+    assert trained == ["mnist", "mnist-dynamic", "mnist-dynamic-2"]
+    shutil.copytree(released.RELEASED / "mnist-dynamic", tmp_path / "mnist-dynamic")
+    reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
+    assert trained[3:] == ["mnist-dynamic-2"]
+    reproduce.train_to_the_end("mnist-3", tmp_path, None)  # of what ships
+    assert trained[4:] == ["mnist-3"]
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields):
