@@ -213,7 +213,8 @@ def windows() -> Iterator[str]:
     text = (
         "On OMNIGLOT the paper's lossy code sometimes changed the character. Here a classifier reads re-samplings of 1,000 "
         f"drawings of {data.CHARACTERS:,} characters (one in {data.CHARACTERS:,} would be right by chance); *kept* is of "
-        "those that it reads right before."
+        "those that it reads right before. A dense window knows how strokes go on, and draws others; to one that sees every "
+        "second pixel, z must tell where they are."
     )
     yield f"## What is kept of a character, by window\n\n{text}\n\n{_window_table(OMNIGLOT_WINDOWS)}\n"
 

@@ -143,7 +143,6 @@ DATA_SETS = (
                 "mnist-dynamic-5",
                 "2. VLAE, the codec's prior: the released model, then a wider PixelCNN; not released",
                 78.53,
-                headline=True,
             ),
             System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, 11.73, headline=True, resampled=True),
             System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
