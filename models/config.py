@@ -81,11 +81,12 @@ class ModelConfig:
 class TrainConfig:
     """The schedule. Learning rate: constant until `decay_from` of the epochs are done, then a cosine to zero; 1: to the end.
 
-    The KL's weight rises from zero to one in the first `warm_up_epochs`, so that the decoder learns to use z before it can
-    do without. Latents are sorted and cut to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see
-    `train`. initial: the run, in the folder beside, whose averaged weights a new run starts from, or `released:NAME`, a
-    model that ships; the new one may have more residual blocks and pixel_channels. importance_samples: of more than
-    one, the bound on log p(x) is theirs (Burda et al. 2016), without free bits and warm-up.
+    The KL's weight rises from zero to one in the first `warm_up_epochs`, so that the decoder learns to use z before it
+    can do without. In the first `warp_epochs` the images are warped, if `data.warp` says so. Latents are sorted and cut
+    to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`. initial: the run, in the
+    folder beside, whose averaged weights a new run starts from, or `released:NAME`, a model that ships; the new one may
+    have more residual blocks and pixel_channels. importance_samples: of more than one, the bound on log p(x) is theirs
+    (Burda et al. 2016), without free bits and warm-up.
 
     Raises:
         ConfigError: a number is out of range.
@@ -100,6 +101,7 @@ class TrainConfig:
     free_nats: float = 0.01
     importance_samples: int = 1
     warm_up_epochs: int = 0
+    warp_epochs: int = 0
     seed: int = 1
     sort_epoch: int = 3
     keep_latents: int = 32
@@ -110,7 +112,7 @@ class TrainConfig:
         for name in ("batch_size", "importance_samples", "keep_latents"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("epochs", "learning_rate", "free_nats", "warm_up_epochs", "seed", "prune_nats"):
+        for name in ("epochs", "learning_rate", "free_nats", "warm_up_epochs", "warp_epochs", "seed", "prune_nats"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"train.{name} must be at least 0, not {getattr(self, name)}")
         if self.importance_samples > 1 and self.warm_up_epochs:
@@ -124,12 +126,21 @@ class TrainConfig:
 class DataConfig:
     """The training set: a name of `models.data` and the parts to train on; the remaining part is for validation.
 
-    mirrored: each image is turned left to right half of the times that it is looked at in training.
+    mirrored: each image is turned left to right half of the times that it is looked at in training. warp: how far, in
+    pixels, each is moved in the first `train.warp_epochs`: see `data.warped`.
+
+    Raises:
+        ConfigError: warp is not 0 to 28.
     """
 
     name: str = "mnist_static"
     parts: tuple[str, ...] = ("train",)
     mirrored: bool = False
+    warp: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.warp <= 28.0:
+            raise ConfigError(f"data.warp must be 0 to 28, not {self.warp}")
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ class Config:
     """One experiment.
 
     Raises:
-        ConfigError: latents of a flow are to be pruned, or cut: only all of them together have a density.
+        ConfigError: latents of a flow are to be pruned, or cut: only all of them together have a density; or one of
+            `data.warp` and `train.warp_epochs` is given without the other.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -145,6 +157,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
 
     def __post_init__(self) -> None:
+        if (self.data.warp > 0) != (self.train.warp_epochs > 0):
+            raise ConfigError("data.warp and train.warp_epochs must be given together, or neither")
         if self.model.prior != "flow" and self.model.posterior != "iaf":
             return
         if self.train.prune_epoch != -1:

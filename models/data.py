@@ -108,6 +108,20 @@ def binarise(images: Images, rng: np.random.Generator) -> npt.NDArray[np.float32
     return (draws < images)[:, None].astype(np.float32)
 
 
+def warped(images: Images, pixels: float, rng: np.random.Generator) -> Images:
+    """Images, each moved smoothly by a random field of its own (Simard et al. 2003, Section 2): (N, 28, 28) uint8.
+
+    The field is linear between 4 by 4 knots, at which each of its two coordinates is of N(0, pixels^2). A pixel takes the
+    nearest one's value whole, so that the texture stays that of the set but for a seam here and there.
+    """
+    side = images.shape[1]
+    knots = np.linspace(0, side - 1, 4)
+    between = np.stack([np.interp(np.arange(side), knots, knot) for knot in np.eye(4)], axis=1)
+    moved = between @ rng.normal(0, pixels, (len(images), 2, 4, 4)) @ between.T
+    rows, columns = np.rint(np.indices((side, side)) + moved).astype(np.int64).clip(0, side - 1).swapaxes(0, 1)
+    return images[np.arange(len(images))[:, None, None], rows, columns]
+
+
 def shuffled_part(images: Images, count: int, seed: int) -> Images:
     """A fixed random `count` of the images; test sets are sorted by class, so a slice is no sample."""
     return images[np.random.default_rng(seed).permutation(len(images))[:count]]

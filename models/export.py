@@ -227,10 +227,11 @@ def _line(one: Round) -> str:
     c, images, model = one.config.train, one.config.data, one.config.model
     begun = f", from the weights of {c.initial}" if c.initial else ""
     mirrored = ", mirrored half of the time" if images.mirrored else ""
+    warped = f", warped in the first {c.warp_epochs} epochs" if images.warp else ""
     dropout = ", with dropout" if model.dropout or model.dense_dropout else ""
     return (
-        f"- `vlae-codec train {one.run} --data DIR`: {images.name} ({' + '.join(images.parts)}){mirrored}, {c.epochs} "
-        f"epochs{dropout}, {one.steps} steps of {c.batch_size} images, {one.hours:.2f} hours{begun}"
+        f"- `vlae-codec train {one.run} --data DIR`: {images.name} ({' + '.join(images.parts)}){mirrored}{warped}, "
+        f"{c.epochs} epochs{dropout}, {one.steps} steps of {c.batch_size} images, {one.hours:.2f} hours{begun}"
     )
 
 

@@ -164,6 +164,8 @@ class Trainer:
         batch = self.images[order[index * c.batch_size : (index + 1) * c.batch_size]]
         if self.config.data.mirrored:
             batch = np.where(rng.integers(0, 2, (len(batch), 1, 1), dtype=np.uint8), batch[:, :, ::-1], batch)
+        if epoch < c.warp_epochs:
+            batch = data.warped(batch, self.config.data.warp, rng)
         x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
         rows = (len(x) * c.importance_samples, run.model.latents)
         noise = torch.from_numpy(rng.standard_normal(rows, dtype=np.float32))

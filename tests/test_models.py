@@ -568,19 +568,50 @@ def test_the_weight_of_the_kl_rises_to_one(data_folder, tmp_path, monkeypatch):
     assert weights == [*(step / (2 * steps) for step in range(2 * steps)), *[1.0] * steps]
 
 
-def test_mirrored_training_sees_images_and_their_mirror_images(data_folder, tmp_path, fields, monkeypatch):
-    seen, binarise = [], data.binarise
+@pytest.fixture
+def seen(monkeypatch):
+    """The images that a training looks at, in order, before they are binarised."""
+    images, binarise = [], data.binarise
 
-    def spied(images, rng):
-        seen.extend(images // 255)
-        return binarise(images, rng)
+    def spied(batch, rng):
+        images.extend(batch)
+        return binarise(batch, rng)
 
     monkeypatch.setattr(data, "binarise", spied)
+    return images
+
+
+def test_mirrored_training_sees_images_and_their_mirror_images(data_folder, tmp_path, fields, seen):
     config = dataclasses.replace(schedule(epochs=2, sort_epoch=-1), data=DataConfig("mnist_static", ("train",), True))
     train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
     known = {field.tobytes(): 0 for field in fields} | {field[:, ::-1].tobytes(): 1 for field in fields}
-    turned = [known[image.tobytes()] for image in seen[-200:]]
+    turned = [known[(image // 255).tobytes()] for image in seen[-200:]]
     assert 50 < sum(turned) < 150
+
+
+def test_images_are_warped_in_the_first_epochs_only(data_folder, tmp_path, fields, seen):
+    config = schedule(epochs=2, sort_epoch=-1)
+    warped = DataConfig("mnist_static", ("train",), warp=0.5)
+    config = dataclasses.replace(config, data=warped, train=dataclasses.replace(config.train, warp_epochs=1))
+    train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
+    known = {field.tobytes() for field in fields}
+    warped_at = [index for index, image in enumerate(seen) if (image // 255).tobytes() not in known]
+    assert 90 < len(warped_at) <= 100
+    assert warped_at[-1] - warped_at[0] < 100  # then none more
+    assert len(seen) > warped_at[0] + 200
+
+
+@pytest.mark.parametrize("pixels", [0.0, 0.5, 30.0])
+def test_warped_images_take_each_pixel_from_nearby(pixels):
+    rows, columns = np.indices((28, 28), dtype=np.uint8)
+    images = np.stack([rows, columns]).repeat(20, axis=0)
+    moved = data.warped(images, pixels, np.random.default_rng(0)).astype(int) - images
+    assert np.array_equal(data.warped(images, pixels, np.random.default_rng(0)), moved + images)
+    if pixels <= 0.5:  # a field is smooth: neighbours move together, but for a pixel
+        assert np.abs(moved).max() <= 5 * pixels
+        assert np.abs(np.diff(moved, axis=1)).max() <= 1
+        assert np.abs(np.diff(moved, axis=2)).max() <= 1
+        assert bool(moved.any()) == (pixels > 0)
 
 
 @pytest.mark.parametrize("where", ["dropout", "dense_dropout"])
@@ -771,6 +802,9 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("[train]\ndecay_from = 1.5", "train.decay_from must be 0 to 1"),
         ("[train]\nepochs = -3", "train.epochs must be at least 0"),
         ("[train]\nprune_nats = nan", "train.prune_nats must be at least 0"),
+        ("[data]\nwarp = 29", "data.warp must be 0 to 28"),
+        ("[data]\nwarp = 0.5", "data.warp and train.warp_epochs must be given together"),
+        ("[train]\nwarp_epochs = 5", "data.warp and train.warp_epochs must be given together"),
         ("[train]\nimportance_samples = 2\nwarm_up_epochs = 1", "train.warm_up_epochs must be 0"),
         ("[model]\nprior = 'flow'", "train.prune_epoch must be -1"),
         ("[model]\nposterior = 'iaf'", "train.prune_epoch must be -1"),
