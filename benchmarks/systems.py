@@ -161,7 +161,7 @@ DATA_SETS = (
         "Averaged down from the original drawings, not the file of Burda et al. that the paper used: these figures "
         "compare with each other only, and published ones, which are of that file, with none of ours.",
         (
-            System("omniglot-flow", "1. VLAE, autoregressive-flow prior", headline=True, resampled=True),
+            System("omniglot-flow", "1. VLAE, autoregressive-flow prior", resampled=True),
             System("omniglot", "2. VLAE, the codec's prior; window of six", resampled=True),
             System(
                 "omniglot-2",
