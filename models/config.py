@@ -85,8 +85,8 @@ class TrainConfig:
     can do without. In the first `warp_epochs` the images are warped, if `data.warp` says so. Latents are sorted and cut
     to `keep_latents` if there are more, and pruned unless `prune_epoch` is -1: see `train`. initial: the run, in the
     folder beside, whose averaged weights a new run starts from, or `released:NAME`, a model that ships; the new one may
-    have more residual blocks and pixel_channels. importance_samples: of more than one, the bound on log p(x) is theirs
-    (Burda et al. 2016), without free bits and warm-up.
+    have more residual blocks and pixel_channels, and the posterior `iaf`. importance_samples: of more than one, the bound
+    on log p(x) is theirs (Burda et al. 2016), without free bits and warm-up.
 
     Raises:
         ConfigError: a number is out of range.

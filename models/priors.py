@@ -72,6 +72,12 @@ class Made(nn.Module):
         """The layers, typed."""
         return [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
 
+    @torch.no_grad()
+    def vanish(self) -> None:
+        """Makes all outputs zero, which they need not stay."""
+        self.masked[-1].weight.zero_()
+        self.masked[-1].bias.zero_()
+
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D), context (B, C) -> (B, D, outputs)."""
         first, *hidden, output = self.masked
@@ -180,7 +186,13 @@ class InverseFlow(nn.Module):
         """z (B, D), the encoder's features h (B, dense) -> z (B, D)."""
         for step in self.steps:
             z = (z + step(z, h)[..., 0]).flip(1)
-        return z
+        return z if len(self.steps) % 2 == 0 else z.flip(1)
+
+    def vanish(self) -> None:
+        """Makes it the identity, which it need not stay."""
+        for step in self.steps:
+            assert isinstance(step, Made)
+            step.vanish()
 
 
 def normal_log_prob(z: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from . import data, memory
 from .config import Config, ModelConfig, Round, TrainConfig
 from .integer import to_float
 from .layers import ResidualBlock, compiled, initialise_from, placed
+from .priors import InverseFlow
 from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
@@ -282,7 +283,12 @@ def _new(config: Config, images: data.Images) -> VLAE:
 
 
 def _grown(config: Config, initial: Trained) -> VLAE:
-    """A trained model, in the shape that `config` asks for: deeper, or with a wider PixelCNN, it begins as what it was."""
+    """A trained model, in the shape that `config` asks for: deeper, with a flow in its posterior, or with a wider PixelCNN,
+    it begins as what it was.
+
+    Raises:
+        ConfigError: it has not grown, but has another shape; or it gets a flow, and latents of it were switched off.
+    """
     torch.manual_seed(config.train.seed)
     asked = config.model
     narrow = replace(asked, pixel_channels=min(asked.pixel_channels, initial.config.model.pixel_channels))
@@ -291,15 +297,16 @@ def _grown(config: Config, initial: Trained) -> VLAE:
 
 
 def _deepened(config: Config, initial: Trained) -> VLAE:
-    """Residual blocks that it has not got begin as identities (Net2Net: Chen, Goodfellow & Shlens 2016, Section 2.2)."""
+    """What it has not got of residual blocks, or a flow, begins as the identity (Net2Net: Chen, Goodfellow & Shlens 2016,
+    Section 2.2)."""
     model = VLAE(config.model, initial.model.latents)
     before, expected = initial.model.state_dict(), model.state_dict()
-    added = [
-        name
+    added = {
+        f"{name}.": one
         for name, one in model.named_modules()
-        if isinstance(one, ResidualBlock) and f"{name}.first.v" not in before
-    ]
-    new = {key for key in expected if key.startswith(tuple(f"{name}." for name in added))}
+        if isinstance(one, ResidualBlock | InverseFlow) and not any(key.startswith(f"{name}.") for key in before)
+    }
+    new = {key for key in expected if key.startswith(tuple(added))}
     shapes = {key: before[key].shape for key in before}
     dilations = config.model.dilation, initial.config.model.dilation
     if {key: expected[key].shape for key in expected.keys() - new} != shapes or len(set(dilations)) > 1:
@@ -308,10 +315,12 @@ def _deepened(config: Config, initial: Trained) -> VLAE:
             f"{config.train.initial} has another shape than the experiment's model: they differ in {keys}"
         )
     model.load_state_dict({**expected, **before})
-    for name in added:
-        block = model.get_submodule(name)
-        assert isinstance(block, ResidualBlock)
-        block.vanish()
+    if model.flow is not None and not model.active.all():
+        raise ConfigError(
+            f"{config.train.initial} has latents that were switched off: a flow has a density of all only"
+        )
+    for one in added.values():
+        one.vanish()
     return model
 
 

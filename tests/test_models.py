@@ -480,14 +480,21 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields
         assert torch.equal(one, other)
     with pytest.raises(ConfigError, match="checkpoint"):
         train.train(schedule(initial="nowhere"), tmp_path / "third", data_folder, report=lambda _: None)
-    grown = dataclasses.replace(SMALL, blocks=3, bottom_blocks=2, masked_layers=4, pixel_channels=8)
-    third = train._grown(dataclasses.replace(config, model=grown), train.load_average(tmp_path / "first"))
+    shape = {"blocks": 3, "bottom_blocks": 2, "masked_layers": 4, "pixel_channels": 8}
+    grown = dataclasses.replace(SMALL, **shape, posterior="iaf", flow_steps=3)
+    deeper = dataclasses.replace(schedule(epochs=0, initial="first", sort_epoch=-1, prune_epoch=-1), model=grown)
+    third = train._grown(deeper, train.load_average(tmp_path / "first"))
     x, noise = (fields[:20, None]).astype(np.float32), torch.randn(20, third.latents)
     for one, other in zip(first.average(torch.from_numpy(x), noise), third(torch.from_numpy(x), noise), strict=True):
         assert torch.allclose(one, other, rtol=1e-5)
     sum(part.sum() for part in third(torch.from_numpy(x), noise)).backward()
     assert all(block.second.g.grad.any() for block in third.modules() if isinstance(block, ResidualBlock))
     assert third.pixels.blocks[0].first.v.grad[:5, 5:].flatten(2).any(2).all()
+    assert all(step.masked[-1].weight.grad.any() for step in third.flow.steps)
+    cut = train.load_average(tmp_path / "first")
+    cut.model.active[2] = 0
+    with pytest.raises(ConfigError, match="switched off"):
+        train._grown(deeper, cut)
     narrower = dataclasses.replace(config, model=dataclasses.replace(SMALL, masked_layers=2))
     with pytest.raises(ConfigError, match="another shape"):
         train.train(narrower, tmp_path / "fifth", data_folder, report=lambda _: None)
