@@ -182,10 +182,11 @@ class InverseFlow(nn.Module):
             Made(latents, config.prior_hidden, config.prior_layers, 1, config.dense) for _ in range(config.flow_steps)
         )
 
-    def forward(self, z: Tensor, h: Tensor) -> Tensor:
-        """z (B, D), the encoder's features h (B, dense) -> z (B, D)."""
+    def forward(self, z: Tensor, h: Tensor, active: Tensor) -> Tensor:
+        """z (B, D), the encoder's features h (B, dense) -> z (B, D), with 0 where `active` (D,) is 0."""
+        z = z * active
         for step in self.steps:
-            z = (z + step(z, h)[..., 0]).flip(1)
+            z, active = (z + step(z, h)[..., 0] * active).flip(1), active.flip(0)
         return z if len(self.steps) % 2 == 0 else z.flip(1)
 
     def vanish(self) -> None:

@@ -287,7 +287,7 @@ def _grown(config: Config, initial: Trained) -> VLAE:
     it begins as what it was.
 
     Raises:
-        ConfigError: it has not grown, but has another shape; or it gets a flow, and latents of it were switched off.
+        ConfigError: it has not grown, but has another shape.
     """
     torch.manual_seed(config.train.seed)
     asked = config.model
@@ -315,10 +315,6 @@ def _deepened(config: Config, initial: Trained) -> VLAE:
             f"{config.train.initial} has another shape than the experiment's model: they differ in {keys}"
         )
     model.load_state_dict({**expected, **before})
-    if model.flow is not None and not model.active.all():
-        raise ConfigError(
-            f"{config.train.initial} has latents that were switched off: a flow has a density of all only"
-        )
     for one in added.values():
         one.vanish()
     return model

@@ -170,7 +170,7 @@ class VLAE(nn.Module):
         if self.flow is not None:
             with torch.autocast(x.device.type, enabled=False):
                 context = h.float().repeat_interleave(noise.shape[1], dim=0)
-                z = self.flow(z.flatten(0, 1), context).view_as(z)
+                z = self.flow(z.flatten(0, 1), context, self.active).view_as(z)
         log_q = -0.5 * (noise * noise + math.log(2 * math.pi)) - log_sigma
         return z * self.active, log_q
 
