@@ -1,6 +1,7 @@
 """The paper's systems, one after the other: trained, and measured on the whole test set.
 
-    python benchmarks/reproduce.py --data DIR                # what is missing, in order; stops and resumes
+    python benchmarks/reproduce.py --data DIR                # what has no figures yet, in order; stops and resumes
+    python benchmarks/reproduce.py --data DIR --again        # everything, trained anew where there is no run
     python benchmarks/reproduce.py --data DIR --only plain-vae
     python benchmarks/reproduce.py --data DIR --no-training --only mnist-2   # of the released model, without its run
 
@@ -38,13 +39,14 @@ _KEPT = ("epoch", "seconds", "train_elbo_nats", "train_kl_nats", "valid_elbo_nat
 @click.command()
 @click.option("--data", "folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
 @click.option("--only", multiple=True, type=click.Choice(sorted(SYSTEMS)), help="This system; may be repeated.")
+@click.option("--again", is_flag=True, help="What has figures, too.")
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--no-training", is_flag=True, help="Only measure: runs that have ended, else released models.")
-def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: bool) -> None:
+def main(folder: Path, only: tuple[str, ...], again: bool, threads: int | None, no_training: bool) -> None:
     """Trains and measures what has no figures yet, or what is named."""
     if threads:
         torch.set_num_threads(threads)
-    for name in only or [name for name in SYSTEMS if read(name) is None]:
+    for name in only or [name for name in SYSTEMS if again or read(name) is None]:
         torch.compiler.reset()  # it compiles a few models of one class, and runs any more of them uncompiled
         experiment = SYSTEMS[name].experiment
         if not no_training:
@@ -61,9 +63,11 @@ def main(folder: Path, only: tuple[str, ...], threads: int | None, no_training: 
 
 def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None:
     """Trains an experiment to its end, and before it those from whose weights it starts; an exported model has been."""
+    if train.is_model(RUNS / experiment):
+        return
     config = configs.load(configs.locate(Path(experiment)))
     initial = config.train.initial
-    if initial and not initial.startswith(train.RELEASED) and not train.is_model(RUNS / initial):
+    if initial and not initial.startswith(train.RELEASED):
         train_to_the_end(initial, folder, threads)
     click.echo(f"{experiment}: training")
     train.train(config, RUNS / experiment, folder, threads=threads, report=click.echo)

@@ -469,6 +469,7 @@ def test_what_was_exported_of_a_run_is_not_trained_again(monkeypatch, tmp_path):
     reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
     assert trained[3:] == ["mnist-dynamic-2"]
     reproduce.train_to_the_end("mnist-3", tmp_path, None)  # of what ships
+    reproduce.train_to_the_end("mnist-dynamic", tmp_path, None)  # was exported
     assert trained[4:] == ["mnist-3"]
 
 

@@ -61,6 +61,10 @@ def test_two_systems_are_compared_image_by_image(monkeypatch):
     difference, error = systems.best_nll(first, second)
     assert difference == pytest.approx(one - other)
     assert error < 0.5 * min(one_error, other_error), "what images have in common is no uncertainty of the difference"
+    mean = systems.best_nll(first, {**second, "paired_images": 0})[0]
+    assert mean == pytest.approx(first["nll_nats"] - second["nll_nats"], abs=1e-3), "of one alone it would not be fair"
+    exact = systems.best_nll(first, systems.read("unconditional"))[0]
+    assert exact == pytest.approx(one - systems.read("unconditional")["nll_nats"], abs=1e-3)
 
 
 def test_the_error_of_a_sum_of_two_means_counts_that_they_share_images(monkeypatch):
@@ -75,7 +79,9 @@ def test_the_error_of_a_sum_of_two_means_counts_that_they_share_images(monkeypat
         few = np.full(100, 200.0)
         packed = [*map(systems.pack_nats, (few, few + gain))]
         found.append(
-            systems.best_nll({"image_nll": systems.pack_nats(nll), "paired_images": 100, "paired_image_nll": packed})
+            systems.best_nll(
+                {"image_nll": systems.pack_nats(nll), "samples": 128, "paired_images": 100, "paired_image_nll": packed}
+            )
         )
     means, errors = np.transpose(found)
     assert means.std() == pytest.approx(errors.mean(), rel=0.1)
