@@ -26,7 +26,7 @@ from vlae_codec import files
 from vlae_codec.models import classifier, data, drawing, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
-from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_of
+from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_of, weights_digest
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000
@@ -100,6 +100,8 @@ def measured(system: System, folder: Path) -> Table:
     return {
         "data": name,
         "part": "test",
+        "images_sha256": data.digest(images),
+        "weights_sha256": weights_digest(trained.model),
         "weights": "float32" if ended else "16 bits",
         "epochs": sum(epochs(one, folder) for one in trained.rounds),
         "hours": round(sum(one.hours for one in trained.rounds), 2),

@@ -259,7 +259,7 @@ def pictures() -> str:
         (
             "curves.svg",
             "Learning curves: ELBO of held-out images (solid), or where there are none of training images (dashed, with "
-            "dropout if there is any); rounds that are not shown left no log",
+            "dropout, and warped for a while, where the round says so); rounds that are not shown left no log",
         ),
     ):
         if (FIGURES / name).exists():

@@ -308,11 +308,16 @@ def best_nll(first: Table, second: Table | None = None) -> tuple[float, float]:
 
     Of two that are both sampled, the difference to many counts if the images' own are known of both: else one bound would be
     the tighter.
+
+    Raises:
+        ValueError: two were measured on other images.
     """
     if second is None and first["paired_images"] and "paired_image_nll" not in first:
         error = math.hypot(first["nll_nats_se"], first["paired_difference_nats_se"])
         return first["nll_nats"] + first["paired_difference_nats"], error
     signed = [(1, first)] + ([(-1, second)] if second else [])
+    if len({table["images_sha256"] for _, table in signed if "images_sha256" in table}) > 1:
+        raise ValueError("systems are compared on the same images only")
     nll_nats = sum(sign * unpack_nats(table["image_nll"]) for sign, table in signed)
     mean, error, count = float(nll_nats.mean()), standard_error(nll_nats), len(nll_nats)
     sampled = [(sign, table) for sign, table in signed if table["samples"] > 1]

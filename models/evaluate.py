@@ -213,15 +213,21 @@ def paired_part(images: int, paired_images: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).permutation(images)[:paired_images]
 
 
+def weights_digest(model: VLAE) -> str:
+    """The SHA-256 of all weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()
+
+
 def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Path | None:
     """Where the unfinished evaluation of a trained model on a part of a set is kept: the beginning of a path.
 
     It names the weights and the images by what they are.
     """
-    weights = hashlib.sha256()
-    for tensor in trained.model.state_dict().values():
-        weights.update(np.ascontiguousarray(tensor.numpy()).data)
-    kept = f"evaluation-{weights.hexdigest()[:8]}-{name}-{part}-{len(images)}-{data.digest(images)[:8]}"
+    weights = weights_digest(trained.model)
+    kept = f"evaluation-{weights[:8]}-{name}-{part}-{len(images)}-{data.digest(images)[:8]}"
     return trained.folder / kept if trained.folder else None
 
 

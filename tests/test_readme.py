@@ -63,6 +63,8 @@ def test_two_systems_are_compared_image_by_image(monkeypatch):
     assert error < 0.5 * min(one_error, other_error), "what images have in common is no uncertainty of the difference"
     mean = systems.best_nll(first, {**second, "paired_images": 0})[0]
     assert mean == pytest.approx(first["nll_nats"] - second["nll_nats"], abs=1e-3), "of one alone it would not be fair"
+    with pytest.raises(ValueError, match="same images"):
+        systems.best_nll({**first, "images_sha256": "one"}, {**second, "images_sha256": "other"})
     exact = systems.best_nll(first, systems.read("unconditional"))[0]
     assert exact == pytest.approx(one - systems.read("unconditional")["nll_nats"], abs=1e-3)
 
