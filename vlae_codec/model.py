@@ -32,12 +32,13 @@ DEFAULT = "mnist-dynamic"
 
 REGISTERED = {
     1: "0ea23294f7aea5bff1b6a6366362e94f9af96e38740300bcca05b14d1931f0c7",  # before any release; no longer distributed
-    2: "6432ac5998d8732ed3c2fbdbd437acb753ca6b893ee97ab16080f880bace2a72",
+    2: "6432ac5998d8732ed3c2fbdbd437acb753ca6b893ee97ab16080f880bace2a72",  # before any release; no longer distributed
     3: "996ab45b11be1f774f5c9a2ec4027bfcbe3fe1d1a460de99a814b9dfad8483e3",  # before any release; no longer distributed
     4: "651458b8570304c8866ea9fc90149eb36ad6211f0117a180492905dc8190191d",  # before any release; no longer distributed
     5: "34a4ca66dd01a35d4ebb98e19fba311ca36b16b176594ce8602edbb5aebc6397",
     6: "b1e2f6aec8f90870cc15eda8ecb2ce2aa7c7ee9a4f0d8fc28d3ae905b54a7661",
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
+    8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",
 }
 """Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
