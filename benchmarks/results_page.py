@@ -62,7 +62,7 @@ is the share of those alone. Epochs are of all rounds; hours are wall-clock hour
 work.{dash}
 
 The networks are not quite the paper's: encoder and decoder work at 14×14 instead of 28×28; the PixelCNN has 16
-channels, or 32 in `mnist-dynamic-5` and the round after it (the paper's has 12, and four more blocks of 1×1 layers).
+channels, or 32 in `mnist-dynamic-5` and the rounds after it (the paper's has 12, and four more blocks of 1×1 layers).
 Without latents, it is told of places by a context that is learned and the same for all images, which helps it. Training
 runs in bfloat16. Rows of 40 epochs (MNIST), 100 (OMNIGLOT) and 200 (Caltech-101) are there to be compared with each
 other. System 1 was trained no longer than that: the longer rows beside the paper's VLAE all have the codec's prior.
