@@ -1087,4 +1087,4 @@ def test_header_parts_cover_their_images():
             numbers = [(form.count, i) for form, own in header.parts(first, count) for i in own]
             expected = [(3, i) for i in range(3)] + [(4, i) for i in range(4)] + [(2, i) for i in range(2)]
             assert numbers == expected[first : first + count]
-    assert models.find(2).number == 2
+    assert models.find(models.named("mnist").identity).name == "mnist"

@@ -473,9 +473,9 @@ def test_what_was_exported_of_a_run_is_not_trained_again(monkeypatch, tmp_path):
     shutil.copytree(released.RELEASED / "mnist-dynamic", tmp_path / "mnist-dynamic")
     reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
     assert trained[3:] == ["mnist-dynamic-2"]
-    reproduce.train_to_the_end("mnist-3", tmp_path, None)  # of what ships
+    reproduce.train_to_the_end("mnist-dynamic-5", tmp_path, None)  # of what ships
     reproduce.train_to_the_end("mnist-dynamic", tmp_path, None)  # was exported
-    assert trained[4:] == ["mnist-3"]
+    assert trained[4:] == ["mnist-dynamic-5"]
 
 
 def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields):
