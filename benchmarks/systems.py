@@ -163,6 +163,7 @@ DATA_SETS = (
                 headline=True,
             ),
             System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, 11.73, headline=True, resampled=True),
+            System("dynamic-flow-2", "1. the same, then a round on warped images", 78.53, 11.73, headline=True),
             System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
         ),
         (
@@ -180,6 +181,7 @@ DATA_SETS = (
         "compare with each other only, and published ones, which are of that file, with none of ours.",
         (
             System("omniglot-flow", "1. VLAE, autoregressive-flow prior", headline=True, resampled=True),
+            System("omniglot-flow-2", "1. the same, for as long as the released model", headline=True),
             System("omniglot", "2. VLAE, the codec's prior; window of six", resampled=True),
             System(
                 "omniglot-2",
