@@ -3,7 +3,7 @@
     python benchmarks/reproduce.py --data DIR                # what has no figures yet, in order; stops and resumes
     python benchmarks/reproduce.py --data DIR --again        # everything, trained anew where there is no run
     python benchmarks/reproduce.py --data DIR --only plain-vae
-    python benchmarks/reproduce.py --data DIR --no-training --only mnist-3   # of the released model, without its run
+    python benchmarks/reproduce.py --data DIR --no-training --only mnist-4   # of the released model, without its run
 
 Each experiment becomes a run in `runs/NAME`, for which an exported model in that folder will do; each system a
 `results/systems/NAME.json`. `results_page.py` makes RESULTS.md of them.

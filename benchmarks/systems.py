@@ -66,7 +66,7 @@ DATA_SETS = (
         "compare with no other's.",
         (
             System(
-                "mnist-3",
+                "mnist-4",
                 "2. VLAE, the codec's prior: the released `mnist`",
                 79.03,
                 13.3,
@@ -75,15 +75,15 @@ DATA_SETS = (
                 released="mnist",
             ),
             System(
-                "mnist-4",
-                "2. VLAE, the codec's prior: a round more on warped images",
+                "mnist-3",
+                "2. VLAE, the codec's prior: a round less",
                 79.03,
                 13.3,
                 headline=True,
             ),
             System(
                 "mnist-2",
-                "2. VLAE, the codec's prior: a round less, without warped images",
+                "2. VLAE, the codec's prior: two less, without warped images",
                 79.03,
                 13.3,
                 headline=True,
@@ -286,14 +286,14 @@ class Target:
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
 TARGETS = (
-    Target("static MNIST, on the paper's training images: NLL, nats", "mnist-3", "<", 79.03),
+    Target("static MNIST, on the paper's training images: NLL, nats", "mnist-4", "<", 79.03),
     Target(
         "static MNIST, trained on dynamic binarisations, unlike the paper: NLL, nats",
         "mnist-dynamic-2-on-mnist_static",
         "<",
         79.03,
     ),
-    Target("dynamic MNIST: NLL, nats", "mnist-dynamic-4", "<", 78.53),
+    Target("dynamic MNIST: NLL, nats", "mnist-dynamic-7", "<", 78.53),
     Target("Caltech-101 Silhouettes: NLL, nats", "caltech101", "<", 77.36),
     Target(
         "OMNIGLOT (derived): NLL less that without latents, nats",
@@ -302,7 +302,7 @@ TARGETS = (
         -4.0,
         other="omniglot-unconditional-2",
     ),
-    Target("static MNIST, lossy code: KL, bits", "mnist-3", "≤", 19.2, key="kl"),
+    Target("static MNIST, lossy code: KL, bits", "mnist-4", "≤", 19.2, key="kl"),
     Target("static MNIST, the factorised VAE's: KL, bits", "plain-vae", ">", 30.0, key="kl"),
 )
 MNIST_WINDOWS = ("window-1", "window-2", "window-4", "vlae-mixture", "window-dilated")

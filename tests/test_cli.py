@@ -326,7 +326,7 @@ def test_models_lists_the_released(run):
     rows = json.loads(run("models", "--json").stdout)
     assert {row["name"]: row["number"] for row in rows} == {
         "caltech101": 6,
-        "mnist": 8,
+        "mnist": 9,
         "mnist-dynamic": 5,
         "omniglot": 7,
     }

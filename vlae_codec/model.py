@@ -38,7 +38,8 @@ REGISTERED = {
     5: "34a4ca66dd01a35d4ebb98e19fba311ca36b16b176594ce8602edbb5aebc6397",
     6: "b1e2f6aec8f90870cc15eda8ecb2ce2aa7c7ee9a4f0d8fc28d3ae905b54a7661",
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
-    8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",
+    8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
+    9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
 }
 """Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
