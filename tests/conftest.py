@@ -1,4 +1,4 @@
-"""What the tests share: a tiny fixed model, real digits, and a cache of their own."""
+"""What the tests share: a tiny fixed model, real digits, and folders of their own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ TINY = HERE / "tiny"
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
+def _own_folders(tmp_path_factory):
+    """Nothing is read from the user's cache or data sets by chance, nor written there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("VLAE_DATA", raising=False)
         yield
 
 
