@@ -123,7 +123,6 @@ def made_up(name, folder, fields):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("VLAE_DATA", raising=False)
 
     def call(*arguments, expect=0):
         result = CliRunner().invoke(main, ["data", *map(str, arguments)])
