@@ -11,6 +11,7 @@ Each experiment becomes a run in `runs/NAME`, for which an exported model in tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from functools import cache
@@ -154,7 +155,7 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
     found = _judge(name, folder) if model.latents else None
     if found is None:
         return None
-    judge, labels = found
+    judge, labels, kept_at = found
     truth, before = labels[chosen], classifier.classify(judge, fields)
     resampled = drawing.resamplings(model, fields, seed=0)
     after = classifier.classify(judge, resampled)
@@ -162,6 +163,7 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
     changed = np.flatnonzero(right & (after != truth))[:SHOWN]
     return {
         "images": len(fields),
+        "classifier_sha256": hashlib.sha256(kept_at.read_bytes()).hexdigest(),
         "originals_right": float(right.mean()),
         "resampled_right": float((after == truth).mean()),
         "resampled_right_se": standard_error((after == truth).astype(np.float64)),
@@ -173,13 +175,15 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
 
 
 @cache
-def _judge(name: str, folder: Path) -> tuple[Classifier, np.ndarray] | None:
-    """A classifier of the images of a set and the classes of its test part, where there are labels."""
+def _judge(name: str, folder: Path) -> tuple[Classifier, np.ndarray, Path] | None:
+    """A classifier of the images of a set, the classes of its test part, where there are labels, and where it is kept."""
     if name in ("mnist_static", "mnist_gray"):
         labels = data.static_test_labels(folder) if name == "mnist_static" else data.labels("test", folder)
-        return classifier.digits(RUNS / "classifier.pt", folder, click.echo), labels
+        path = RUNS / "classifier.pt"
+        return classifier.digits(path, folder, click.echo), labels, path
     if name == "omniglot28":
-        return classifier.characters(RUNS / "characters.pt", folder, click.echo), data.characters("test")
+        path = RUNS / "characters.pt"
+        return classifier.characters(path, folder, click.echo), data.characters("test"), path
     return None
 
 

@@ -63,7 +63,8 @@ DATA_SETS = (
         "Statically binarised MNIST",
         "*Trained on dynamic binarisations*: for 60 epochs on the static ones, then for 100 on the gray levels of the same "
         "training images, binarised anew at each look, which none of the others has seen, nor the paper's: those figures "
-        "compare with no other's.",
+        "compare with no other's. The paper's 37.3 bits are of its VLAE with a factorised decoder and nothing else changed "
+        "(Section 4.1), which is system 3.",
         (
             System(
                 "mnist-4",
@@ -99,12 +100,17 @@ DATA_SETS = (
             System(
                 "vlae-mixture", "2. VLAE, the codec's prior; window of six", 79.03, 13.3, headline=True, resampled=True
             ),
-            System("af-vae", "3. factorised decoder, autoregressive-flow prior", 79.30, headline=True),
+            System(
+                "af-vae",
+                "3. factorised decoder, autoregressive-flow prior",
+                79.30,
+                37.3 * math.log(2),
+                headline=True,
+            ),
             System("iaf-vae", "4. factorised decoder, inverse-autoregressive-flow posterior", 79.88, headline=True),
             System(
                 "plain-vae",
                 "5. factorised decoder, Gaussian posterior, normal prior",
-                paper_kl_nats=37.3 * math.log(2),
                 headline=True,
                 resampled=True,
             ),
@@ -124,7 +130,10 @@ DATA_SETS = (
     ),
     DataSet(
         "Dynamically binarised MNIST",
-        "The VLAEs of 160 epochs and more began with 60 on static binarisations of the same training images.",
+        "The VLAEs of 160 epochs and more began with 60 on static binarisations of the same training images. `dynamic-flow` "
+        "stands beside the VLAE of the paper's ablation (Appendix D), whose KL it gives, the others beside that of Table 2. "
+        "`mnist-dynamic-2`, `-3` and `-4` were read by an earlier training of the classifier, which reads as many originals "
+        "right.",
         (
             System(
                 "mnist-dynamic-2",
@@ -162,8 +171,8 @@ DATA_SETS = (
                 78.53,
                 headline=True,
             ),
-            System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.53, 11.73, headline=True, resampled=True),
-            System("dynamic-flow-2", "1. the same, then a round on warped images", 78.53, 11.73, headline=True),
+            System("dynamic-flow", "1. VLAE, autoregressive-flow prior", 78.94, 11.73, headline=True, resampled=True),
+            System("dynamic-flow-2", "1. the same, then a round on warped images", 78.53, headline=True),
             System("dynamic-unconditional", "7. the PixelCNN alone, without latents", 87.55, headline=True),
         ),
         (
@@ -250,7 +259,7 @@ CLAIMS = (
     Claim("AF VAE < IAF VAE", "af-vae", "iaf-vae", 79.30 - 79.88),
     Claim("VLAE < AF VAE", "vlae-flow", "af-vae", 79.03 - 79.30),
     Claim("VLAE < Unconditional Decoder, static MNIST", "vlae-flow", "unconditional"),
-    Claim("VLAE < Unconditional Decoder, dynamic MNIST", "dynamic-flow", "dynamic-unconditional", 78.53 - 87.55),
+    Claim("VLAE < Unconditional Decoder, dynamic MNIST", "dynamic-flow", "dynamic-unconditional", 78.94 - 87.55),
     Claim(
         "VLAE < Unconditional Decoder, OMNIGLOT (derived; the paper: on Burda's file)",
         "omniglot-flow",
@@ -258,7 +267,7 @@ CLAIMS = (
         90.98 - 95.02,
     ),
     Claim("VLAE < Unconditional Decoder, Caltech-101", "caltech101-flow", "caltech101-unconditional", 77.36 - 89.26),
-    Claim("AF prior < standard-normal prior", "vlae-flow", "vlae-normal"),
+    Claim("AF prior < standard-normal prior (the paper: on dynamic MNIST)", "vlae-flow", "vlae-normal", 78.94 - 79.48),
     Claim(
         "KL, standard-normal prior < AF prior (the paper: on dynamic MNIST)",
         "vlae-normal",
@@ -303,7 +312,8 @@ TARGETS = (
         other="omniglot-unconditional-2",
     ),
     Target("static MNIST, lossy code: KL, bits", "mnist-4", "≤", 19.2, key="kl"),
-    Target("static MNIST, the factorised VAE's: KL, bits", "plain-vae", ">", 30.0, key="kl"),
+    Target("static MNIST, the factorised decoder's, flow prior: KL, bits", "af-vae", ">", 30.0, key="kl"),
+    Target("static MNIST, the factorised decoder's, normal prior: KL, bits", "plain-vae", ">", 30.0, key="kl"),
 )
 MNIST_WINDOWS = ("window-1", "window-2", "window-4", "vlae-mixture", "window-dilated")
 OMNIGLOT_WINDOWS = ("omniglot-window-1", "omniglot-window-2", "omniglot", "omniglot-window-dilated")

@@ -129,7 +129,7 @@ class Factorised(nn.Module):
 
 @dataclass(frozen=True)
 class Terms:
-    """The loss in the paper's order (Eq. 1 and 10), nats: log_likelihood_nats (B * S,), kl_nats (B * S, D)."""
+    """The loss in the paper's order (Eq. 4), nats: log_likelihood_nats (B * S,), kl_nats (B * S, D)."""
 
     log_likelihood_nats: Tensor
     kl_nats: Tensor
