@@ -179,7 +179,7 @@ def _take(
 ) -> list[Path]:  # fmt: skip
     """Those images that can be had, as files; no folder is made for none."""
     taken = list[tuple[str, Drawing]]()
-    for name in names:
+    for name in dict.fromkeys(names):
         try:
             taken.append((name, packing.take(file, contents, name, sampling, model)))
         except (FormatError, ImageError) as error:
@@ -241,7 +241,7 @@ def _default_name(sources: tuple[str, ...]) -> str:
         raise click.UsageError("several sources, and folders without a name, need one for the archive: -o FILE")
     if path.suffix == ".vlz":
         raise click.UsageError(f"{path} is an archive already, or named like one: name another with -o FILE")
-    return str(path.with_suffix(".vlz") if path.suffix else f"{path}.vlz")
+    return f"{path}.vlz" if path.is_dir() else str(path.with_suffix(".vlz"))
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def compress(
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
     model = models.named(model_name or models.DEFAULT)
     check_stdin_once(images)
-    failures, targets = _Failures(), Targets(force)
+    failures, targets = _Failures(), Targets(force, images)
     inputs: dict[Path, Path] = {}
     for image in images:
         with failures.of(image):
@@ -76,7 +76,8 @@ def compress(
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
 
     def read(image: Path) -> pixels.Drawing:
-        return pixels.to_drawing(pixels.open_picture(read_bytes(image), str(image)), threshold, exact=lossless)
+        picture = pixels.open_picture(read_bytes(image), str(image), exact=lossless and threshold is None)
+        return pixels.to_drawing(picture, threshold, exact=lossless)
 
     def fields(one: tuple[Path, pixels.Drawing]) -> int:
         return pixels.field_count(*one[1].bits.shape)
@@ -154,7 +155,7 @@ def decompress(
     check_stdin_once(files)
     if seed + (samples or 1) > SEED_LIMIT:
         raise click.UsageError(f"--samples {samples} from seed {seed} on are more than there are seeds")
-    failures, targets = _Failures(), Targets(force)
+    failures, targets = _Failures(), Targets(force, files)
     inputs: dict[Path, Path] = {}
     for file in files:
         with failures.of(file):

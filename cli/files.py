@@ -16,7 +16,7 @@ import click
 from vlae_codec import files
 from vlae_codec.errors import FormatError, OutputError, VlaeError
 
-LARGEST_BYTES = 1 << 30
+LARGEST_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
 RESAMPLED = "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"
 """What whoever looks at a lossy picture must know."""
 
@@ -28,14 +28,13 @@ def read_bytes(path: Path) -> bytes:
         VlaeError: it is missing, a folder, unreadable, or beyond any size we can use.
     """
     if str(path) == "-":
-        data = sys.stdin.buffer.read(LARGEST_BYTES + 1)
-        if len(data) > LARGEST_BYTES:
-            raise VlaeError(f"stdin holds more than any file of ours ({LARGEST_BYTES} bytes)")
-        return data
+        if sys.stdin is None:
+            raise VlaeError("stdin is closed: name a file")
+        return read_rest(sys.stdin.buffer, Path("stdin"))
     try:
-        if path.is_file() and path.stat().st_size > LARGEST_BYTES:
-            raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            _check_size(os.fstat(file.fileno()).st_size, path)
+            return read_rest(file, path)
     except OSError as error:
         raise VlaeError(f"cannot read {path}: {error.strerror}") from error
 
@@ -62,15 +61,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_rest(file: BinaryIO, path: Path) -> bytes:
-    """A file from here to its end.
+    """A file from here to its end, which a device may not have.
 
     Raises:
         VlaeError: it is beyond any size we can use.
     """
-    data = file.read(LARGEST_BYTES + 1)
-    if len(data) > LARGEST_BYTES:
+    data = bytearray()
+    while block := file.read(_BLOCK_BYTES):
+        data += block
+        _check_size(len(data), path)
+    return bytes(data)
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > LARGEST_BYTES:
         raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
-    return data
 
 
 def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
@@ -138,28 +143,39 @@ def check_no_terminal() -> None:
     """Refuses to write files to a terminal.
 
     Raises:
-        OutputError: stdout is one.
+        OutputError: stdout is one, or closed.
     """
+    if sys.stdout is None:
+        raise OutputError("stdout is closed: give a file with -o")
     if sys.stdout.isatty():
         raise OutputError("stdout is a terminal: give a file with -o, or a pipe")
 
 
 class Targets:
-    """The outputs of one command: each is claimed once, and early, so that nothing is computed in vain."""
+    """The outputs of one command: each is claimed once, and early, so that nothing is computed in vain.
 
-    def __init__(self, force: bool) -> None:
-        self._force, self._claimed = force, set[Path]()
+    None is one of its inputs.
+    """
+
+    def __init__(self, force: bool, inputs: Iterable[Path] = ()) -> None:
+        self._force, self._claimed = force, set[str]()
+        self._inputs = {os.path.realpath(path) for path in inputs}
 
     def claim(self, path: Path) -> Path:
         """The path itself.
 
         Raises:
-            OutputError: it exists and may not be overwritten, or another input has the same output.
+            OutputError: it exists and may not be overwritten, it is an input, or another input has the same output.
         """
         check_free(path, self._force)
-        if path in self._claimed and str(path) != "-":
+        if str(path) == "-":
+            return path
+        written = os.path.realpath(path)
+        if written in self._inputs:
+            raise OutputError(f"{path} is one of the inputs, and would be replaced by a result: choose names with -o")
+        if written in self._claimed:
             raise OutputError(f"{path} is already the output of another input: choose names with -o")
-        self._claimed.add(path)
+        self._claimed.add(written)
         return path
 
 
@@ -195,7 +211,7 @@ class ProgressLine:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()  # it is None where a daemon closed it
         self._what, self._first, self._last = "", 0, 0
         self._started = self._told = 0.0
 

@@ -54,7 +54,8 @@ class _Group(click.Group):
             click.echo("\nInterrupted: what was not finished is not there.", err=True)
             raise SystemExit(128 + signal.SIGINT) from None
         except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has gone: nothing is left to say
+            if sys.stderr is not None:
+                sys.stderr.close()  # whoever read our output has gone: nothing is left to say
             raise SystemExit(1) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""

@@ -141,7 +141,8 @@ def export(
     _need_torch()
     from vlae_codec.models import export as exporting
 
-    check_free(folder / "weights.npz", force)
+    for file in exporting.FILES:
+        check_free(folder / file, force)
     report = exporting.export_run(run, folder, name or folder.resolve().name, step, data_folder)
     click.echo(report)
 
@@ -159,7 +160,7 @@ def card(folder: Path, figures: Path) -> None:
         if not isinstance(measured, dict):
             raise ValueError("no table")
         exporting.describe(folder, measured)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{figures} or {folder}/model.json is not what `evaluate` and `export` write") from error
 
 

@@ -39,6 +39,8 @@ TYPICAL_LENGTHS = [14, 14, 13, 9, 8, 12, 9, 9, 5, 6, 6, 4, 4, 4, 4, 4, 4, 2, 3, 
 
 What is chosen depends on the lengths and they on what is chosen, so a fit that starts from equal ones stays spread out.
 """
+FILES = "card.md", "model.json", "weights.npz"
+"""Of a model's folder: by the last, it holds a model."""
 PARITY_NATS = 0.05
 """Integer and float model agree on the mean ELBO to this."""
 SHARED_KL = 0.65
@@ -129,7 +131,7 @@ def export_run(
                 f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}"
             )
         describe(made, {})
-        for file in ("card.md", "model.json", "weights.npz"):  # by the last, a folder holds a model
+        for file in FILES:
             os.replace(made / file, folder / file)
     return f"ELBO on {len(fields)} training images: float {float_nats:.3f} nats, integer {integer_nats:.3f} nats"
 

@@ -532,7 +532,7 @@ def test_names_that_inflate_beyond_measure_are_refused(tiny):
     for text in (deflate(b"\n" * (1 << 26)), deflate(b"a" * ((1 << 26) + 1))):
         head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1]) + varint(len(text)) + text + varint(5)
         with pytest.raises(FormatError, match=r"names|longer"):
-            archive._parse_head(checked(CHUNK_MARKER + head))
+            archive._parse_head(archive._Numbers(checked(CHUNK_MARKER + head)))
 
 
 @pytest.mark.parametrize("options", [3, 5, 24, 32, 128, 255])
@@ -578,7 +578,7 @@ def test_a_header_and_an_index_that_disagree_are_told(tiny):
 )
 def test_chunks_that_are_none_are_refused(tiny, head):
     with pytest.raises(FormatError):
-        archive._parse_head(checked(CHUNK_MARKER + head))
+        archive._parse_head(archive._Numbers(checked(CHUNK_MARKER + head)))
     found, problems = images(forged(tiny, files_form(1), checked(CHUNK_MARKER + head) + checked(b"hello")), tiny)
     assert found == {}
     assert problems
@@ -641,6 +641,21 @@ def test_a_file_full_of_markers_is_read_whole_a_few_times_only(tiny, claim, read
     forgery = forged(tiny, files_form(1)) + 20000 * (CHUNK_MARKER + claim + b"\x1c\x1c\0" + varint(LARGEST_CHUNK))
     assert [place.length for place in archive.read_contents(io.BytesIO(forgery)).places] == [0]
     assert sum(count > 1 << 17 for count in read_bytes) < 30
+
+
+def test_heads_that_go_on_and_on_are_read_in_proportion_to_the_file(tiny, monkeypatch):
+    found, read_varint = 0, archive.read_varint
+
+    def counting(data, at):
+        nonlocal found
+        found += 1
+        return read_varint(data, at)
+
+    period = CHUNK_MARKER + b"\1\1\1\1" + varint(16383) + bytes([1, 1, 2, 1, 1, 1, 1, 5])  # sizes, from any marker on
+    forgery = forged(tiny, files_form(4)) + 3000 * period
+    monkeypatch.setattr(archive, "read_varint", counting)
+    assert [place.length for place in archive.read_contents(io.BytesIO(forgery)).places] == [0]
+    assert 3 * archive._SHORTEST_HEAD < found < 2 * archive._LEAST_VAIN + 20 * len(forgery)
 
 
 def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny, read_bytes):
@@ -855,7 +870,7 @@ def test_list_shows_names_on_demand(run, folder):
 
 def test_only_some(run, folder):
     run("pack", folder)
-    run("unpack", "digits.vlz", "--only", "digits/3.png", "--only", "digits/4.png", "-o", "some")
+    run("unpack", "digits.vlz", *("--only", "digits/3.png") * 2, "--only", "digits/4.png", "-o", "some")
     assert listing("some/digits") == ["3.png", "4.png"]
     assert Path("some/digits/3.png").read_bytes() == Path("digits/3.png").read_bytes()
     result = run("unpack", "digits.vlz", "--only", "9", "--only", "digits/0.png", "-o", "some", expect=1)
@@ -873,6 +888,12 @@ def test_lossy_seeds_and_sets(run, folder):
     assert "a set without order" in run("list", "set.vlz").stdout
     run("unpack", "set.vlz")
     assert listing("set") == [f"{i}.png" for i in range(5)]
+
+
+def test_a_folder_with_a_dot_gives_its_archive_the_whole_name(run, folder):
+    folder.rename("v1.2")
+    run("pack", "v1.2/", "-q")
+    assert listing() == ["v1.2", "v1.2.vlz"]
 
 
 def test_usage_errors_exit_2(run, folder):

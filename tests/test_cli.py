@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -109,6 +110,44 @@ def test_inputs_of_one_name_do_not_overwrite_each_other(run, image, tmp_path):
     result = run("compress", image, "a/img.png", "-o", "out", *FAST, expect=1)
     assert "already the output of another input" in result.stderr
     assert os.listdir("out") == ["img.vlz"]
+
+
+def test_one_file_by_two_names_is_one_output(run, image, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("a")
+    for name in ("a/x.png", "a/x.bmp"):
+        Image.open(image).save(name)
+    for second in ("b/x.bmp", "a/../a/x.bmp"):
+        result = run("compress", "-f", "a/x.png", second, *FAST, expect=1)
+        assert "already the output of another input" in result.stderr
+
+
+def test_no_input_is_replaced_by_the_result_of_another(run, image):
+    run("compress", image, *FAST)
+    before = image.read_bytes()
+    assert "is one of the inputs" in run("decompress", "-f", "img.vlz", image, expect=1).stderr
+    assert image.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell that can close streams")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("img.png -f 2>&-", 0), ("img.png -f -q 2>&-", 0), ("img.png -o - >&-", 1), ("- -o x.vlz <&-", 1)],
+)
+def test_streams_that_are_closed_are_no_traceback(run, image, arguments, code):
+    command = f"{sys.executable} -m vlae_codec compress --effort 0 {arguments}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert Path("img.vlz").exists() == (code == 0)
+    assert "Traceback" not in done.stderr
+    assert ("is closed" in done.stderr) == (code == 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no endless device here")
+def test_an_endless_device_is_refused(run, monkeypatch):
+    monkeypatch.setattr("vlae_codec.cli.files.LARGEST_BYTES", 1 << 22)
+    for command in ("compress", "decompress", "info"):
+        assert "larger than any" in run(command, "/dev/zero", expect=1).stderr
 
 
 def test_partial(run, image, tmp_path):
@@ -311,6 +350,40 @@ def test_model_folder(run, image):
     run("compress", image, "--model", TINY, *FAST)
     assert "--model DIR" in run("decompress", "img.vlz", "-o", "a.png", expect=1).stderr
     run("decompress", "img.vlz", "-o", "a.png", "--model", TINY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"octave_lengths": np.full(5, 5)}, "32 octave lengths"),
+        ({"octave_lengths": np.full(32, 4)}, "no prefix code"),
+        ({"octave_lengths": np.zeros(32, np.int64)}, "1 to 15 bits"),
+        ({"prior.cells": np.array(0)}, "lattice"),
+        ({"prior.cells": np.array([1, 2])}, "do not fit"),
+        ({"prior.cells": np.array(1.5)}, "no array of integers"),
+        ({"prior.lowest": np.array(["a"] * 6)}, "no array of integers"),
+        ({"decoder.dense.weight": np.zeros((3, 7), np.int16)}, "do not fit"),
+        ({"pixels.layers": None}, "no array pixels.layers"),
+        ({"zeros": np.zeros(1 << 28, np.int8)}, "larger than those of any model"),
+    ],
+)
+def test_a_model_folder_may_hold_anything(run, image, tmp_path, changes, message):
+    folder = tmp_path / "odd"
+    shutil.copytree(HERE / "tiny", folder)
+    with np.load(folder / "weights.npz") as stored:
+        arrays = {name: array for name, array in {**stored, **changes}.items() if array is not None}
+    np.savez_compressed(folder / "weights.npz", **arrays)
+    about = json.loads((folder / "model.json").read_text())
+    about["sha256"] = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
+    (folder / "model.json").write_text(json.dumps(about))
+    assert message in run("compress", image, "--model", folder, *FAST, expect=1).stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 200000, "[1]", '{"sha256": 1}', "\xff"])
+def test_a_model_whose_description_is_none(run, image, tmp_path, text):
+    shutil.copytree(HERE / "tiny", tmp_path / "odd")
+    (tmp_path / "odd" / "model.json").write_text(text, encoding="latin-1")
+    run("compress", image, "--model", "odd", *FAST, expect=1)
 
 
 def test_a_folder_that_is_named_as_a_released_model_is_meant_if_it_is_spelled_as_one(run, image, tmp_path):

@@ -314,6 +314,10 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
 
     before = contents()
     assert sorted(before) == ["card.md", "model.json", "weights.npz"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.json").write_text("mine")
+    assert "exists" in run("export", tmp_path / "run", "-o", tmp_path / "other", expect=1).output
+    assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ["mine"]
     monkeypatch.setattr(export, "PARITY_NATS", -1.0)
     assert "integer model's ELBO" in run(*arguments, "-f", expect=1).output
     assert contents() == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -148,6 +150,41 @@ def test_damaged_pngs_are_refused_or_read():
                 pixels.open_picture(data)
             except ImageError as error:
                 assert "\n" not in str(error)
+
+
+def png_of(kind, samples):
+    """A 16-bit PNG of that colour type, which Pillow cannot write; (H, W, C) big-endian samples."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in samples.astype(">u2"))
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("kind", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_samples_of_more_bits_than_can_be_kept_are_not_called_exact(kind, samples):
+    deep = np.where(BITS[..., None] == 1, np.uint16(0x12FF), np.uint16(0x1200)).repeat(samples, axis=2)
+    ppm = b"P6 12 9 65535\n" + deep[..., :1].repeat(3, axis=2).astype(">u2").tobytes()
+    for data in (png_of(kind, deep), ppm):
+        with pytest.raises(ImageError, match="16 bits a sample"):
+            pixels.open_picture(data, exact=True)
+        assert pixels.open_picture(data).size == (12, 9)
+    gray = pixels.to_drawing(pixels.open_picture(png_of(0, deep[..., :1]), exact=True), exact=True)
+    assert gray.look.deep
+    assert np.array_equal(gray.bits, BITS)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV"])
+def test_colours_that_have_to_be_converted_are_not_called_exact(mode):
+    picture = Image.fromarray(coloured((1, 2, 3), (200, 100, 0))).convert("RGB" if mode != "LAB" else "L")
+    picture = Image.new(mode, picture.size) if mode == "LAB" else picture.convert(mode)
+    with pytest.raises(ImageError, match=f"in {mode}: convert it to RGB"):
+        pixels.to_drawing(picture, exact=True)
+    assert pixels.to_drawing(picture, threshold=50, exact=True).bits.shape == BITS.shape
+    assert pixels.to_drawing(picture).bits.shape == BITS.shape
 
 
 def test_animations_are_refused(tmp_path):

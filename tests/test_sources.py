@@ -221,6 +221,54 @@ def test_a_tar_with_a_damaged_header_or_no_end_is_never_taken_for_a_shorter_one(
             assert [source.count for source in gathered.sources] == [3]
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE, b"?"])
+@pytest.mark.parametrize("size", [-512, -1024, -(1 << 20)])
+def test_a_tar_that_leads_back_into_itself_is_refused(tmp_path, kind, size):
+    write_tar(tmp_path / "x.tar", {"0.png": png()})
+    whole = Path("x.tar").read_bytes()
+    member = tarfile.TarInfo("1.png")
+    member.type = kind
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (size % (1 << 96)).to_bytes(12, "big")
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:512]) + 8 * ord(" "))
+    end = 512 + -(-len(png()) // 512) * 512
+    Path("x.tar").write_bytes(whole[:end] + bytes(header) + whole[end:])
+    with pytest.raises(ImageError, match=r"x\.tar"):
+        gather(["x.tar"])
+
+
+def test_members_of_numbers_that_make_no_sense_are_refused(tmp_path):
+    for key, value in (
+        ("size", "1e9"),
+        ("size", "-1"),
+        ("size", "-5"),
+        ("size", "9" * 30),
+        ("GNU.sparse.map", "0,x"),
+        ("mtime", "soon"),
+    ):
+        with tarfile.open("x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+            member = tarfile.TarInfo("a.png")
+            member.pax_headers[key] = value
+            archive.addfile(member)
+        with contextlib.suppress(ImageError), gather(["x.tar"]) as gathered:
+            list(gathered.sources[0].drawings(0, 1))
+
+
+def test_members_whose_names_are_none_are_refused(tmp_path):
+    def written(name):
+        with zipfile.ZipFile("x.zip", "w") as archive:
+            archive.writestr(name, png())
+        return bytearray(Path("x.zip").read_bytes())
+
+    no_text, empty = written("é.png").replace("é".encode(), b"\xff\xff"), written("x")
+    for mark, at in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        struct.pack_into("<HH", empty, empty.index(mark) + at, 0, 1)  # the name's letter is an extra field
+    for data in (no_text, empty):
+        Path("x.zip").write_bytes(data)
+        with pytest.raises(ImageError, match=r"x\.zip"), gather(["x.zip"]) as gathered:
+            list(gathered.sources[0].drawings(0, 1))
+
+
 def test_links_in_a_tar_are_left_out_with_a_note(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         link = tarfile.TarInfo("link.png")
@@ -507,6 +555,15 @@ def test_claims_are_checked_before_memory_is_taken(tmp_path, shape, fortran, whe
 def test_damaged_npy_headers_are_refused(tmp_path, head):
     (tmp_path / "x.npy").write_bytes(head)
     with pytest.raises(ImageError, match="damaged"):
+        gather(["x.npy"])
+
+
+def test_an_array_that_must_be_in_memory_as_a_whole_has_a_limit(tmp_path, monkeypatch):
+    np.save("x.npy", np.asfortranarray(BITS))
+    monkeypatch.setattr(arrays, "LARGEST_TURNED_BYTES", BITS.nbytes)
+    gather(["x.npy"]).close()
+    monkeypatch.setattr(arrays, "LARGEST_TURNED_BYTES", BITS.nbytes - 1)
+    with pytest.raises(ImageError, match="save it in C order"):
         gather(["x.npy"])
 
 

@@ -37,7 +37,8 @@ _LOSSY, _SET, _SAMPLES_SHIFT = 1, 2, 2
 MOST_SAMPLES = 32
 """Of q for each field of a lossless archive."""
 _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
-_LARGEST_HEADER, _SHORT_HEAD = 1 << 24, 1 << 14
+_LARGEST_HEADER, _SHORT_HEAD, _SHORTEST_HEAD = 1 << 24, 1 << 14, 1 << 8
+_LEAST_VAIN = 1 << 18
 _CHECK_BYTES = 4
 _SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
@@ -251,6 +252,8 @@ def read_head(file: BinaryIO, place: Place) -> tuple[Head, int]:
     if not place.length:
         raise FormatError("no chunk with these images was found")
     head, head_bytes = _head_at(file, place.offset, min(place.length, _LARGEST_HEADER))
+    if isinstance(head, FormatError):
+        raise head
     whole = head_bytes + head.payload_bytes + _CHECK_BYTES
     if (whole, head.first, head.images) != (place.length, place.first, place.images):
         raise FormatError("a chunk is not the one that the archive's index says: it is damaged")
@@ -353,15 +356,16 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, list[Place] | None] 
 def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length.
 
-    Where a chunk is not followed as it should be, bytes may be missing in it: then the next is looked for within it. Long
-    heads are looked for behind a number of markers in proportion to the file: one full of markers takes no longer.
+    Where a chunk is not followed as it should be, bytes may be missing in it: then the next is looked for within it. A file
+    full of markers takes no longer: long heads are looked for behind so many of them, and numbers are read in vain so many,
+    as is in proportion to the file; then heads must be short.
     """
-    found, offset, spare = [], 0, 16 + (size >> 16)
+    found, offset, spare, vain = [], 0, 16 + (size >> 16), _LEAST_VAIN + (size >> 2)
     while (offset := _find(file, offset, size)) < size:
-        try:
-            head, head_bytes = _head_at(file, offset, _LARGEST_HEADER if spare > 0 else _SHORT_HEAD)
-        except FormatError:
-            offset, spare = offset + 1, spare - 1
+        longest = _SHORTEST_HEAD if vain <= 0 else _LARGEST_HEADER if spare > 0 else _SHORT_HEAD
+        head, head_bytes = _head_at(file, offset, longest)
+        if isinstance(head, FormatError):
+            offset, spare, vain = offset + 1, spare - 1, vain - head_bytes
             continue
         length = head_bytes + head.payload_bytes + _CHECK_BYTES
         found.append(Place(offset, length, head.first, head.images))
@@ -390,44 +394,65 @@ def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 16) -> int:
     return size
 
 
-def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int]:
-    """The head that begins at an offset, and its length: most are short; `longest` bytes are read of one that is not."""
-    try:
-        return _parse_head(_read(file, offset, min(longest, _SHORT_HEAD)))
-    except FormatError:
-        if longest <= _SHORT_HEAD:
-            raise
-        return _parse_head(_read(file, offset, longest))
+def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int] | tuple[FormatError, int]:
+    """The head that begins at an offset, and its length; or what is wrong with it, and how many numbers were read in vain.
+
+    Most are short; `longest` bytes are read of one that is not.
+    """
+    vain = 0
+    while True:
+        most = longest if vain else min(longest, _SHORT_HEAD)
+        numbers = _Numbers(_read(file, offset, most))
+        try:
+            return _parse_head(numbers), numbers.at
+        except FormatError as error:
+            vain += 1 + numbers.count
+            if most == longest:
+                return error, vain
 
 
-def _parse_head(data: bytes) -> tuple[Head, int]:
-    if not data.startswith(CHUNK_MARKER):
+@dataclass
+class _Numbers:
+    """The numbers of a head: where their reading stands, and how many were read, which is the time that it took."""
+
+    data: bytes
+    at: int = 0
+    count: int = 0
+
+    def next(self) -> int:
+        """The next one.
+
+        Raises:
+            FormatError: there is none.
+        """
+        value, self.at = read_varint(self.data, self.at)
+        self.count += 1
+        return value
+
+
+def _parse_head(numbers: _Numbers) -> Head:
+    """The head that the data begin with; its length is where the numbers then stand."""
+    if not numbers.data.startswith(CHUNK_MARKER):
         raise FormatError("a chunk of the archive does not begin with its marker: it is damaged")
-    at = len(CHUNK_MARKER)
-    numbers = []
-    for _ in range(5):
-        number, at = read_varint(data, at)
-        numbers.append(number)
-    forms = []
-    for _ in range(_bounded(numbers[4])):
-        form, at = _read_format(data, at)
-        forms.append(form)
-    length, at = read_varint(data, at)
+    numbers.at = len(CHUNK_MARKER)
+    first, *counted = (numbers.next() for _ in range(4))
+    forms = [_read_format(numbers) for _ in range(_bounded(numbers.next()))]
     runs = []
-    for _ in range(_bounded(length)):
-        form_number, at = read_varint(data, at)
-        count, at = read_varint(data, at)
+    for _ in range(_bounded(numbers.next())):
+        form_number, count = numbers.next(), numbers.next()
         if form_number >= len(forms):
             raise FormatError("a chunk of the archive names a size that it does not have: it is damaged")
         runs.append((forms[form_number], count))
-    length, at = read_varint(data, at)
-    text, at = data[at : at + length], at + length
-    payload_bytes, at = read_varint(data, at)
-    read_checked(data, at, "chunk")
-    head = Head(numbers[0], _read_names(text), tuple(runs), Counted(*numbers[1:4]), payload_bytes)
+    length = numbers.next()
+    start, numbers.at = numbers.at, numbers.at + length
+    text = numbers.data[start : numbers.at]
+    payload_bytes = numbers.next()
+    read_checked(numbers.data, numbers.at, "chunk")
+    numbers.at += _CHECK_BYTES
+    head = Head(first, _read_names(text), tuple(runs), Counted(*counted), payload_bytes)
     if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK:
         raise FormatError(f"a chunk of the archive claims {head.images} images of {head.fields} fields: it is damaged")
-    return head, at + _CHECK_BYTES
+    return head
 
 
 def _bounded(count: int) -> int:
@@ -451,10 +476,9 @@ def _read_names(text: bytes) -> tuple[str, ...]:
         raise FormatError("a name in the archive is no UTF-8 text: it is damaged") from error
 
 
-def _read_format(data: bytes, at: int) -> tuple[Format, int]:
-    width, at = read_varint(data, at)
-    height, at = read_varint(data, at)
+def _read_format(numbers: _Numbers) -> Format:
+    width, height = numbers.next(), numbers.next()
     if not fits(width, height):
         raise FormatError(f"the archive claims an image of {width}x{height} pixels, beyond what any holds")
-    look, at = read_look(data, at)
-    return Format(width, height, look), at
+    look, numbers.at = read_look(numbers.data, numbers.at)
+    return Format(width, height, look)

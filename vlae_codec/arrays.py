@@ -1,7 +1,8 @@
 """Arrays of images in npy, npz and IDX files, read block by block: (N, H, W), (N, H, W, 1) or packed bits (N, 98).
 
-An array is looked through once to find its two values; paper is the commoner and ink the rarer, on a tie the larger.
-What a file claims of its size is checked before memory is taken for it, and nothing is unpickled.
+One in Fortran order is read as a whole. An array is looked through once to find its two values; paper is the commoner
+and ink the rarer, on a tie the larger. What a file claims of its size is checked before memory is taken for it, and nothing
+is unpickled.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from .pixels import Bits
 
 BLOCK_BYTES = 1 << 20
 """So many bytes of an array are in memory at a time, or those of one image if they are more."""
+LARGEST_TURNED_BYTES = 1 << 28
+"""Of an array in Fortran order, which has to be in memory as a whole."""
 IDX_MAGIC = bytes([0, 0, 8, 3])
 """How an IDX file of unsigned bytes in three dimensions begins."""
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -240,6 +243,11 @@ def _npy_layout(title: str, opener: Opener, length: int) -> _Layout:
     if problem(shape, dtype) is None:
         _check_length(layout, length)
         if fortran:
+            if layout.shape[0] * layout.image_bytes > LARGEST_TURNED_BYTES:
+                raise ImageError(
+                    f"{title} is in Fortran order and larger than {LARGEST_TURNED_BYTES} bytes: save it in C order, as "
+                    "numpy.ascontiguousarray makes it"
+                )
             return replace(layout, open=bind(_in_c_order, layout), offset=0)
     return layout
 

@@ -6,6 +6,7 @@ import contextlib
 import lzma
 import os
 import re
+import struct
 import tarfile
 import tempfile
 import unicodedata
@@ -19,6 +20,8 @@ from .errors import ImageError, OutputError
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 """RuntimeError: zipfile's for members that are encrypted or of an unknown compression."""
+_SENSELESS = (ValueError, IndexError, OverflowError, struct.error)
+"""What zipfile and tarfile let through of headers that are damaged: names that are no text or empty, sizes that are none."""
 
 LONGEST_NAME = 1024
 LONGEST_PART = 255
@@ -33,6 +36,8 @@ def reading(title: str) -> Iterator[None]:
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or "it ends early"
         raise ImageError(f"cannot read {title}: {reason}") from error
+    except _SENSELESS as error:
+        raise ImageError(f"cannot read {title}: it is damaged ({error})") from error
 
 
 def cache_folder() -> Path | None:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from .errors import ModelError
 from .fixed import ACTIVATION_LIMIT, Affine, approximate
-from .network import Decoder, Encoder, PixelCNN, ResidualBlock
+from .latents import LONGEST_SYMBOL_BITS, SYMBOLS
+from .network import SIDE, Decoder, Encoder, PixelCNN, ResidualBlock
 from .prior import HIDDEN_LIMIT, Prior
 
 RELEASED = Path(__file__).parent / "released"
@@ -43,7 +44,8 @@ REGISTERED = {
 }
 """Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
-_LARGEST_BYTES = 64 << 20
+_LARGEST_BYTES, _LARGEST_INFLATED_BYTES = 64 << 20, 256 << 20
+_MOST_CELLS = 1 << 16
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -188,10 +190,28 @@ def load(folder: Path) -> Model:
         digest = hashlib.sha256(data).digest()
         if about["sha256"] != digest.hex():
             raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return Model(str(about["name"]), digest, dict(arrays), _share(about.get("mostly_ink", 0.0)))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return Model(_name(about["name"]), digest, _integers(data), _share(about.get("mostly_ink", 0.0)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
+
+
+def _integers(data: bytes) -> Arrays:
+    """The arrays of a weights file, if they are integers that are not too many."""
+    with zipfile.ZipFile(io.BytesIO(data)) as members:
+        if sum(member.file_size for member in members.infolist()) > _LARGEST_INFLATED_BYTES:
+            raise ValueError(f"its arrays are larger than those of any model ({_LARGEST_INFLATED_BYTES} bytes)")
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        arrays = dict(stored)
+    odd = [name for name, array in arrays.items() if array.dtype.kind not in "iu"]
+    if odd:
+        raise ValueError(f"{odd[0]!a} is no array of integers")
+    return arrays
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("its name is no line of text")
+    return value
 
 
 def _share(value: object) -> float:
@@ -214,11 +234,35 @@ def named(name: str) -> Model:
     """A released model by name, or the model in the folder `name`.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or it is none that can code.
     """
     if Path(name).is_dir() and name not in _released_names():
-        return load(Path(name))
+        return _tried(load(Path(name)))
     return _load_released(folder_of(name))
+
+
+def _tried(model: Model) -> Model:
+    """The model itself, after each part has computed something: a folder may hold anything.
+
+    Raises:
+        ModelError: the parts do not fit each other, or an array has not the values that it may have.
+    """
+    blank = np.zeros((1, SIDE, SIDE), np.uint8)
+    try:
+        lengths, prior = model.octave_lengths, model.prior
+        if len(lengths) != SYMBOLS or not all(0 < length <= LONGEST_SYMBOL_BITS for length in lengths):
+            raise ValueError(f"there are {SYMBOLS} octave lengths of 1 to {LONGEST_SYMBOL_BITS} bits")
+        if sum(2.0**-length for length in lengths) > 1.0:
+            raise ValueError("no prefix code has these octave lengths")
+        if not (0 < prior.cells <= _MOST_CELLS and 0 <= prior.split <= prior.latents and (prior.steps > 0).all()):
+            raise ValueError("the lattice of the prior is none")
+        k = prior.sample(np.zeros((1, prior.latents), np.int64))
+        logits = model.pixels.logits(blank, model.decoder(prior.values(k)))
+        if model.encoder(blank)[0].shape != k.shape or logits.shape != (1, SIDE * SIDE):
+            raise ValueError("there are not as many latents, or pixels, on one side as on the other")
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        raise ModelError(f"the parts of the model {model.name!a} do not fit each other: {error}") from error
+    return model
 
 
 def folder_of(name: str) -> Path:

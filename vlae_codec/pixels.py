@@ -7,6 +7,7 @@ two colours are kept exactly; others are binarised when they are clearly drawing
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from .errors import ImageError
 from .network import SIDE
@@ -33,6 +34,10 @@ _WEIGHTS = np.array([19595, 38470, 7471]) / 65536
 """Of red, green and blue: those of ITU-R 601, rounded as Pillow's. They add up to 1 exactly."""
 _STRIP_PIXELS = 1 << 20
 
+_KEPT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
+"""Pillow's modes whose colours become samples without loss; F is refused with a reason of its own."""
+_DEEP = re.compile(".*;16[BLN]")
+"""Pillow's names for stored samples of 16 bits."""
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
     ".bmp": ("BMP", None, {}),
@@ -70,11 +75,12 @@ class Drawing:
     note: str | None = None
 
 
-def open_picture(data: bytes, name: str = "the input") -> Image.Image:
+def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> Image.Image:
     """The picture in an image file's bytes; `name` is what errors call it.
 
     Raises:
-        ImageError: it is too large, damaged, animated, or no image that Pillow knows.
+        ImageError: it is too large, damaged, animated, or no image that Pillow knows; with `exact`, its samples have more
+            bits than Pillow reads.
     """
     try:
         with warnings.catch_warnings():
@@ -83,6 +89,11 @@ def open_picture(data: bytes, name: str = "the input") -> Image.Image:
             _check_size(*picture.size)
             if getattr(picture, "n_frames", 1) > 1:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
+            if exact and _loses_bits(picture):
+                raise ImageError(
+                    f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, "
+                    "or binarise it with --threshold N"
+                )
             picture.load()
             return ImageOps.exif_transpose(picture)
     except ImageError:
@@ -94,6 +105,17 @@ def open_picture(data: bytes, name: str = "the input") -> Image.Image:
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImageError(f"{name} is a damaged image: {reason}") from error
+
+
+def _loses_bits(picture: ImageFile.ImageFile) -> bool:
+    """Whether Pillow will drop bits of the samples in a file: it keeps 16 of plain gray only."""
+    if picture.mode.startswith("I"):
+        return False
+    for codec, _, _, args in picture.tile:
+        stored, *rest = args if isinstance(args, tuple) else (args,)
+        if _DEEP.fullmatch(str(stored)) or (codec.startswith("ppm") and rest and rest[0] > 0xFF):
+            return True
+    return False
 
 
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
@@ -109,6 +131,8 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     """
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
+    if exact and threshold is None and isinstance(picture, Image.Image) and picture.mode not in _KEPT_MODES:
+        raise ImageError(f"lossless keeps gray and RGB, and this picture is in {picture.mode}: convert it to RGB")
     samples = _samples(picture)
     height, width = samples.shape[:2]
     _check_size(width, height)

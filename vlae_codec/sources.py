@@ -135,7 +135,7 @@ class Files(Source):
             item = self.shelf.items[index]
             with reading(item.title):
                 data = self.shelf.read(index)
-            picture = pixels.open_picture(data, item.title)
+            picture = pixels.open_picture(data, item.title, self.exact and self.threshold is None)
             try:
                 yield pixels.to_drawing(picture, self.threshold, self.exact)
             except ImageError as error:
@@ -391,16 +391,23 @@ class _Zip(_Shelf[zipfile.ZipInfo]):
 
 
 class _Member(tarfile.TarInfo):
-    """A member of a tar file: a damaged header, or an end without its mark, is an error and no end of the list."""
+    """A member of a tar file: a damaged header, or an end without its mark, is an error and no end of the list.
+
+    So is one of a negative size, which leads back to where it stands.
+    """
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
+        start = archive.offset
         try:
-            return super().fromtarfile(archive)
+            member = super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"it is no tar file, or damaged or cut short at byte {archive.offset}") from error
+        if member.size < 0 or archive.offset <= start:
+            raise tarfile.ReadError(f"it is no tar file, or damaged at byte {start}")
+        return member
 
 
 class _Tar(_Shelf[tarfile.TarInfo]):
