@@ -171,6 +171,8 @@ def test_samples_of_more_bits_than_can_be_kept_are_not_called_exact(kind, sample
     for data in (png_of(kind, deep), ppm):
         with pytest.raises(ImageError, match="16 bits a sample"):
             pixels.open_picture(data, exact=True)
+        with pytest.raises(ImageError, match="16 bits a sample"), Image.open(io.BytesIO(data)) as opened:
+            pixels.to_drawing(opened, exact=True)
         assert pixels.open_picture(data).size == (12, 9)
     gray = pixels.to_drawing(pixels.open_picture(png_of(0, deep[..., :1]), exact=True), exact=True)
     assert gray.look.deep

@@ -79,8 +79,8 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
     """The picture in an image file's bytes; `name` is what errors call it.
 
     Raises:
-        ImageError: it is too large, damaged, animated, or no image that Pillow knows; with `exact`, its samples have more
-            bits than Pillow reads.
+        ImageError: it is too large, damaged, animated, or no image that Pillow knows; with `exact`, its colours cannot be
+            kept.
     """
     try:
         with warnings.catch_warnings():
@@ -89,11 +89,8 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
             _check_size(*picture.size)
             if getattr(picture, "n_frames", 1) > 1:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
-            if exact and _loses_bits(picture):
-                raise ImageError(
-                    f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, "
-                    "or binarise it with --threshold N"
-                )
+            if exact:
+                _check_kept(picture, name)
             picture.load()
             return ImageOps.exif_transpose(picture)
     except ImageError:
@@ -107,8 +104,23 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
         raise ImageError(f"{name} is a damaged image: {reason}") from error
 
 
+def _check_kept(picture: Image.Image, name: str) -> None:
+    """Refuses what would not be kept exactly.
+
+    Raises:
+        ImageError: its colours have to be converted, or it is of a file with more bits a sample than Pillow will read.
+    """
+    if picture.mode not in _KEPT_MODES:
+        raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
+    if isinstance(picture, ImageFile.ImageFile) and _loses_bits(picture):
+        raise ImageError(
+            f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
+            "binarise it with --threshold N"
+        )
+
+
 def _loses_bits(picture: ImageFile.ImageFile) -> bool:
-    """Whether Pillow will drop bits of the samples in a file: it keeps 16 of plain gray only."""
+    """Whether Pillow will drop bits of the samples in a file, if it did not yet: it keeps 16 of plain gray only."""
     if picture.mode.startswith("I"):
         return False
     for codec, _, _, args in picture.tile:
@@ -127,12 +139,12 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     Raises:
         ValueError: the threshold is not 0 to 254.
         ImageError: the image is empty or too large, or has more than two colours and neither is it clearly a drawing nor
-            is there a threshold; with `exact`, if it has more than two colours and no threshold.
+            is there a threshold; with `exact` and no threshold, if it has more than two colours, or such as cannot be kept.
     """
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
-    if exact and threshold is None and isinstance(picture, Image.Image) and picture.mode not in _KEPT_MODES:
-        raise ImageError(f"lossless keeps gray and RGB, and this picture is in {picture.mode}: convert it to RGB")
+    if exact and threshold is None and isinstance(picture, Image.Image):
+        _check_kept(picture, "the picture")
     samples = _samples(picture)
     height, width = samples.shape[:2]
     _check_size(width, height)
