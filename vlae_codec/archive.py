@@ -38,7 +38,7 @@ MOST_SAMPLES = 32
 """Of q for each field of a lossless archive."""
 _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
 _LARGEST_HEADER, _SHORT_HEAD, _SHORTEST_HEAD = 1 << 24, 1 << 14, 1 << 8
-_LEAST_VAIN = 1 << 18
+_LEAST_VAIN = 1 << 18  # numbers that may be read in vain, whatever the size of the file
 _CHECK_BYTES = 4
 _SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
@@ -399,16 +399,14 @@ def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int] | tu
 
     Most are short; `longest` bytes are read of one that is not.
     """
-    vain = 0
-    while True:
-        most = longest if vain else min(longest, _SHORT_HEAD)
+    wrong, vain = FormatError(), 0
+    for most in sorted({min(longest, _SHORT_HEAD), longest}):
         numbers = _Numbers(_read(file, offset, most))
         try:
             return _parse_head(numbers), numbers.at
         except FormatError as error:
-            vain += 1 + numbers.count
-            if most == longest:
-                return error, vain
+            wrong, vain = error, vain + 1 + numbers.count
+    return wrong, vain
 
 
 @dataclass
