@@ -250,8 +250,8 @@ def windows() -> Iterator[str]:
         "those that it reads right before. Many of these characters differ in one stroke or its place only, so that most "
         "re-samplings are read as another where the paper, by eye, saw it sometimes. A dense window knows how strokes go "
         "on, and draws others; to one that sees every second pixel, z must tell where they are. That keeps most characters, "
-        "at a price: a longer code, and a higher NLL (a looser bound, too: see above). Its 32 latents, to which training "
-        "cuts them, are all in use: with more, the code would be longer still."
+        "at a price: a longer code, and a higher NLL (a looser bound, too: see above). The 32 latents to which training "
+        "cuts them are in use in each of these systems: with more, codes would be longer, the long ones most."
     )
     yield f"## What is kept of a character, by window\n\n{text}\n\n{_window_table(OMNIGLOT_WINDOWS)}\n"
 
