@@ -38,7 +38,7 @@ MOST_SAMPLES = 32
 """Of q for each field of a lossless archive."""
 _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
 _LARGEST_HEADER, _SHORT_HEAD, _SHORTEST_HEAD = 1 << 24, 1 << 14, 1 << 8
-_LEAST_VAIN = 1 << 18  # numbers that may be read in vain, whatever the size of the file
+_LEAST_WORK, _NUMBER_WORK = 1 << 26, 1 << 10  # in bytes: in vain, of any file; of a number, which takes as long
 _CHECK_BYTES = 4
 _SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
@@ -357,15 +357,14 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length.
 
     Where a chunk is not followed as it should be, bytes may be missing in it: then the next is looked for within it. A file
-    full of markers takes no longer: long heads are looked for behind so many of them, and numbers are read in vain so many,
-    as is in proportion to the file; then heads must be short.
+    full of markers takes no longer: work in vain, in bytes, is in proportion to the file, and heads must be no longer than
+    what is left of it.
     """
-    found, offset, spare, vain = [], 0, 16 + (size >> 16), _LEAST_VAIN + (size >> 2)
+    found, offset, spare = [], 0, _LEAST_WORK + (size << 8)
     while (offset := _find(file, offset, size)) < size:
-        longest = _SHORTEST_HEAD if vain <= 0 else _LARGEST_HEADER if spare > 0 else _SHORT_HEAD
-        head, head_bytes = _head_at(file, offset, longest)
+        head, head_bytes = _head_at(file, offset, min(max(spare, _SHORTEST_HEAD), _LARGEST_HEADER))
         if isinstance(head, FormatError):
-            offset, spare, vain = offset + 1, spare - 1, vain - head_bytes
+            offset, spare = offset + 1, spare - head_bytes
             continue
         length = head_bytes + head.payload_bytes + _CHECK_BYTES
         found.append(Place(offset, length, head.first, head.images))
@@ -384,29 +383,30 @@ def _is_end(file: BinaryIO, offset: int, size: int) -> bool:
     return offset == size or _read(file, offset, len(CHUNK_MARKER)) in (CHUNK_MARKER, INDEX_MARKER)
 
 
-def _find(file: BinaryIO, offset: int, size: int, block: int = 1 << 16) -> int:
-    """The next marker of a chunk from `offset` on; `size` if there is none."""
+def _find(file: BinaryIO, offset: int, size: int) -> int:
+    """The next marker of a chunk from `offset` on; `size` if there is none. Little is read of what is behind it."""
+    block = 1 << 8
     while offset < size:
         found = _read(file, offset, block + len(CHUNK_MARKER) - 1).find(CHUNK_MARKER)
         if found >= 0:
             return offset + found
-        offset += block
+        offset, block = offset + block, min(2 * block, 1 << 16)
     return size
 
 
 def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int] | tuple[FormatError, int]:
-    """The head that begins at an offset, and its length; or what is wrong with it, and how many numbers were read in vain.
+    """The head that begins at an offset, and its length; or what is wrong with it, and the work in vain, in bytes read.
 
     Most are short; `longest` bytes are read of one that is not.
     """
-    wrong, vain = FormatError(), 0
+    wrong, work = FormatError(), 0
     for most in sorted({min(longest, _SHORT_HEAD), longest}):
         numbers = _Numbers(_read(file, offset, most))
         try:
             return _parse_head(numbers), numbers.at
         except FormatError as error:
-            wrong, vain = error, vain + 1 + numbers.count
-    return wrong, vain
+            wrong, work = error, work + len(numbers.data) + _NUMBER_WORK * numbers.count
+    return wrong, work
 
 
 @dataclass
