@@ -155,7 +155,7 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
     found = _judge(name, folder) if model.latents else None
     if found is None:
         return None
-    judge, labels, kept_at = found
+    judge, labels, digest = found
     truth, before = labels[chosen], classifier.classify(judge, fields)
     resampled = drawing.resamplings(model, fields, seed=0)
     after = classifier.classify(judge, resampled)
@@ -163,7 +163,7 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
     changed = np.flatnonzero(right & (after != truth))[:SHOWN]
     return {
         "images": len(fields),
-        "classifier_sha256": hashlib.sha256(kept_at.read_bytes()).hexdigest(),
+        "classifier_sha256": digest,
         "originals_right": float(right.mean()),
         "resampled_right": float((after == truth).mean()),
         "resampled_right_se": standard_error((after == truth).astype(np.float64)),
@@ -175,16 +175,16 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
 
 
 @cache
-def _judge(name: str, folder: Path) -> tuple[Classifier, np.ndarray, Path] | None:
-    """A classifier of the images of a set, the classes of its test part, where there are labels, and where it is kept."""
+def _judge(name: str, folder: Path) -> tuple[Classifier, np.ndarray, str] | None:
+    """A classifier of the images of a set, the classes of its test part, where there are labels, and its file's SHA-256."""
     if name in ("mnist_static", "mnist_gray"):
         labels = data.static_test_labels(folder) if name == "mnist_static" else data.labels("test", folder)
-        path = RUNS / "classifier.pt"
-        return classifier.digits(path, folder, click.echo), labels, path
-    if name == "omniglot28":
-        path = RUNS / "characters.pt"
-        return classifier.characters(path, folder, click.echo), data.characters("test"), path
-    return None
+        path, trained = RUNS / "classifier.pt", classifier.digits
+    elif name == "omniglot28":
+        labels, path, trained = data.characters("test"), RUNS / "characters.pt", classifier.characters
+    else:
+        return None
+    return trained(path, folder, click.echo), labels, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

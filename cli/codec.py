@@ -76,8 +76,7 @@ def compress(
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
 
     def read(image: Path) -> pixels.Drawing:
-        picture = pixels.open_picture(read_bytes(image), str(image), exact=lossless and threshold is None)
-        return pixels.to_drawing(picture, threshold, exact=lossless)
+        return pixels.read_drawing(read_bytes(image), str(image), threshold, exact=lossless)
 
     def fields(one: tuple[Path, pixels.Drawing]) -> int:
         return pixels.field_count(*one[1].bits.shape)

@@ -34,8 +34,10 @@ _WEIGHTS = np.array([19595, 38470, 7471]) / 65536
 """Of red, green and blue: those of ITU-R 601, rounded as Pillow's. They add up to 1 exactly."""
 _STRIP_PIXELS = 1 << 20
 
-_KEPT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
-"""Pillow's modes whose colours become samples without loss; F is refused with a reason of its own."""
+_KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
+"""Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
+_LOSING = {"La": "RGBA", "RGBa": "RGBA"}
+"""The same of modes that do, unless it is RGB."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -75,6 +77,19 @@ class Drawing:
     note: str | None = None
 
 
+def read_drawing(data: bytes, name: str = "the input", threshold: int | None = None, exact: bool = False) -> Drawing:
+    """Two-level form of an image file's bytes; `name` is what errors call it, all else is as of `to_drawing`.
+
+    Raises:
+        ImageError: see `open_picture` and `to_drawing`.
+    """
+    picture = open_picture(data, name, exact=exact and threshold is None)
+    try:
+        return to_drawing(picture, threshold, exact)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
 def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> Image.Image:
     """The picture in an image file's bytes; `name` is what errors call it.
 
@@ -110,7 +125,7 @@ def _check_kept(picture: Image.Image, name: str) -> None:
     Raises:
         ImageError: its colours have to be converted, or it is of a file with more bits a sample than Pillow will read.
     """
-    if picture.mode not in _KEPT_MODES:
+    if not picture.mode.startswith(("I", "F")) and picture.mode not in _KEPT:
         raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
     if isinstance(picture, ImageFile.ImageFile) and _loses_bits(picture):
         raise ImageError(
@@ -143,7 +158,8 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     """
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
-    if exact and threshold is None and isinstance(picture, Image.Image):
+    exact = exact and threshold is None  # what a threshold binarises need not be
+    if exact and isinstance(picture, Image.Image):
         _check_kept(picture, "the picture")
     samples = _samples(picture)
     height, width = samples.shape[:2]
@@ -151,7 +167,7 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     two_level = None if threshold is not None else _two_colours(samples)
     if two_level is not None:
         return two_level
-    if exact and threshold is None:
+    if exact:
         raise ImageError(
             "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
         )
@@ -190,7 +206,7 @@ def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
     picture, out = to_picture(drawing), io.BytesIO()
     try:
         (picture.convert(mode, dither=Image.Dither.NONE) if mode else picture).save(out, kind, **options)
-        again = to_drawing(open_picture(out.getvalue()), exact=True)
+        again = read_drawing(out.getvalue(), exact=True)
     except (ImageError, OSError, ValueError):  # no such picture in this format
         return None
     was = to_drawing(picture, exact=True)
@@ -285,12 +301,8 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
         return deep.astype(np.uint16)[..., None]
     if mode == "F":
         raise ImageError("images of floating-point samples are not supported: save it with 8 or 16 bits a sample")
-    if mode not in ("1", "L", "RGB", "RGBA"):
-        transparent = mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info
-        picture = picture.convert("RGBA" if transparent else "RGB")
-    elif "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    array = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+    taken = "RGBA" if "transparency" in picture.info else (_KEPT | _LOSING).get(mode, "RGB")
+    array = np.asarray(picture if mode == taken else picture.convert(taken))
     array = array if array.ndim == 3 else array[..., None]
     if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
         array = array[..., :3]

@@ -135,11 +135,7 @@ class Files(Source):
             item = self.shelf.items[index]
             with reading(item.title):
                 data = self.shelf.read(index)
-            picture = pixels.open_picture(data, item.title, self.exact and self.threshold is None)
-            try:
-                yield pixels.to_drawing(picture, self.threshold, self.exact)
-            except ImageError as error:
-                raise ImageError(f"{item.title}: {error}") from error
+            yield pixels.read_drawing(data, item.title, self.threshold, self.exact)
         if stop >= self.count:
             self.close()
 
