@@ -250,13 +250,22 @@ def windows() -> Iterator[str]:
         "those that it reads right before. Many of these characters differ in one stroke or its place only, so that most "
         "re-samplings are read as another where the paper, by eye, saw it sometimes. A dense window knows how strokes go "
         "on, and draws others; to one that sees every second pixel, z must tell where they are. That keeps most characters, "
-        "at a price: a longer code, and a higher NLL (a looser bound, too: see above). The 32 latents to which training "
-        "cuts them are in use in each of these systems: with more, codes would be longer, the long ones most."
+        "at a price: a longer code, and a higher NLL (a looser bound, too: see above). The 32 latents that training leaves "
+        "of 64, enough for digits, are all in use here, which cuts long codes short; in the last row it leaves all 64."
     )
     yield f"## What is kept of a character, by window\n\n{text}\n\n{_window_table(OMNIGLOT_WINDOWS)}\n"
 
 
 def _window_table(names: tuple[str, ...]) -> str:
+    header = [
+        "masked layers",
+        "they reach, pixels",
+        "latents in use",
+        "KL, bits",
+        "distortion, bits",
+        "NLL, nats",
+        "kept",
+    ]
     rows = []
     for name in names:
         model = planned(name)[-1].model
@@ -266,10 +275,10 @@ def _window_table(names: tuple[str, ...]) -> str:
         ]
         if found := read(name):
             reading = found["reading"]
+            cells.append(f"{found['active_latents']} of {len(found['latent_kl_nats'])}")
             cells += [f"{found['kl_bits']:.1f}", f"{found['distortion_bits']:.1f}"]
             cells += [_with_error(found, "nll"), f"{reading['kept']:.1%} ± {reading['kept_se']:.1%}"]
-        rows.append(cells + ["–"] * (6 - len(cells)))
-    header = ["masked layers", "they reach, pixels", "KL, bits", "distortion, bits", "NLL, nats", "kept"]
+        rows.append(cells + ["–"] * (len(header) - len(cells)))
     return markdown(header, rows)
 
 

@@ -204,6 +204,7 @@ DATA_SETS = (
             System("omniglot-window-2", "9. VLAE, window of two masked layers", resampled=True),
             System("omniglot-window-1", "9. VLAE, window of one masked layer", resampled=True),
             System("omniglot-window-dilated", "9. VLAE, six layers that see every second pixel", resampled=True),
+            System("omniglot-window-dilated-64", "9. the same, with 64 latents", resampled=True),
         ),
         (
             ("VLAE, on Burda's file", "90.98"),
@@ -316,9 +317,15 @@ TARGETS = (
     Target("static MNIST, the factorised decoder's, normal prior: KL, bits", "plain-vae", ">", 30.0, key="kl"),
 )
 MNIST_WINDOWS = ("window-1", "window-2", "window-4", "vlae-mixture", "window-dilated")
-OMNIGLOT_WINDOWS = ("omniglot-window-1", "omniglot-window-2", "omniglot", "omniglot-window-dilated")
+OMNIGLOT_WINDOWS = (
+    "omniglot-window-1",
+    "omniglot-window-2",
+    "omniglot",
+    "omniglot-window-dilated",
+    "omniglot-window-dilated-64",
+)
 """VLAEs of one data set that differ in nothing but the PixelCNN: how many masked layers, which is its depth as well as its
-window, and whether they are dilated."""
+window, and whether they are dilated; the last one in the number of its latents, too."""
 
 
 def read(name: str) -> Table | None:
