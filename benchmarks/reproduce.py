@@ -93,8 +93,7 @@ def measured(system: System, folder: Path) -> Table:
     images = data.load(name, ["test"], folder)
     store = store_of(trained, name, "test", images)
     evaluator = Evaluator(trained.model)
-    paired_images = PAIRED_IMAGES if system.headline else 0
-    found = evaluator.figures(images, paired_images=paired_images, store=store)
+    found = evaluator.evaluate(images, paired_images=PAIRED_IMAGES if system.headline else 0, store=store)
     x = binarised(images)
     order = np.random.default_rng(0).permutation(len(images))
     shown = x[order[:SHOWN], 0].astype(np.uint8)
@@ -107,7 +106,7 @@ def measured(system: System, folder: Path) -> Table:
         "epochs": sum(epochs(one, folder) for one in trained.rounds),
         "hours": round(sum(one.hours for one in trained.rounds), 2),
         "active_latents": int(trained.model.active.sum()),
-        **found.as_dict(),
+        **found.figures().as_dict(),
         "draw_nats_se": draw_error(evaluator, images[order[:DRAWN]], len(images)),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
         "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
@@ -117,8 +116,8 @@ def measured(system: System, folder: Path) -> Table:
             "resamplings": [pack_fields(drawing.resamplings(trained.model, shown, seed)) for seed in (0, 1)],
             "samples": pack_fields(drawing.samples(trained.model, SHOWN, seed=0)),
         },
-        "image_nll": pack_nats(evaluator.of_each(images, store=store)[2]),
-        "paired_image_nll": [*map(pack_nats, evaluator.paired(images, paired_images=paired_images, store=store))],
+        "image_nll": pack_nats(found.nll_nats),
+        "paired_image_nll": [pack_nats(found.few_nll_nats), pack_nats(found.many_nll_nats)],
     }
 
 

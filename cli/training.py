@@ -100,7 +100,8 @@ def evaluate(
     def report(done: int, total: int) -> None:
         progress("evaluating", done, total)
 
-    figures = Evaluator(trained.model, device).figures(chosen, samples, paired_images, paired_samples, store, report)
+    evaluator = Evaluator(trained.model, device)
+    figures = evaluator.evaluate(chosen, samples, paired_images, paired_samples, store, report).figures()
     table = {"data": name, "part": part, "part_images": len(whole), **figures.as_dict()}
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)

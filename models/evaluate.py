@@ -65,6 +65,40 @@ class Figures:
         return {**dataclasses.asdict(self), **bits, **bpd}
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was estimated of each image of a test set, nats: ELBO, KL and NLL, (N,), from `samples` samples; and the NLL of
+    those of `paired_part`, (P,), from as few and from `paired_samples`."""
+
+    elbo_nats: Floats
+    kl_nats: Floats
+    nll_nats: Floats
+    samples: int
+    few_nll_nats: Floats
+    many_nll_nats: Floats
+    paired_samples: int
+
+    def figures(self) -> Figures:
+        """Their means."""
+        distortion_nats, difference_nats = -self.elbo_nats - self.kl_nats, self.many_nll_nats - self.few_nll_nats
+        return Figures(
+            images=len(self.nll_nats),
+            elbo_nats=float(self.elbo_nats.mean()),
+            elbo_nats_se=standard_error(self.elbo_nats),
+            kl_nats=float(self.kl_nats.mean()),
+            kl_nats_se=standard_error(self.kl_nats),
+            distortion_nats=float(distortion_nats.mean()),
+            distortion_nats_se=standard_error(distortion_nats),
+            nll_nats=float(self.nll_nats.mean()),
+            nll_nats_se=standard_error(self.nll_nats),
+            samples=self.samples,
+            paired_images=len(difference_nats),
+            paired_samples=self.paired_samples if len(difference_nats) else 0,
+            paired_difference_nats=float(difference_nats.mean()) if len(difference_nats) else 0.0,
+            paired_difference_nats_se=standard_error(difference_nats),
+        )
+
+
 class Evaluator:
     """Evaluates one model; compiles its decoder once."""
 
@@ -136,16 +170,7 @@ class Evaluator:
             total += kl[:, 0].double().sum(0).cpu().numpy()
         return total / len(x)
 
-    def of_each(
-        self, images: data.Images, samples: int = 128, store: Path | None = None, report: Report | None = None
-    ) -> Floats:
-        """ELBO, KL and NLL of each image of a test set (N, 28, 28): (3, N) nats. Arguments as in `figures`."""
-        samples = self._samples(samples)
-        return self.estimates(
-            torch.from_numpy(binarised(images)), samples, 0, False, _named(store, f"{samples}"), report
-        )
-
-    def paired(
+    def evaluate(
         self,
         images: data.Images,
         samples: int = 128,
@@ -153,54 +178,27 @@ class Evaluator:
         paired_samples: int = 4096,
         store: Path | None = None,
         report: Report | None = None,
-    ) -> Floats:
-        """NLL of each image of `paired_part` with few and with many samples: (2, P) nats. Arguments as in `figures`."""
-        chosen = paired_part(len(images), paired_images if self._model.latents else 0)
-        x = torch.from_numpy(binarised(images))[chosen]
-        passes = (
-            self.estimates(x, count, 10**6, True, _named(store, f"paired-{count}-{len(chosen)}"), report)[2]
-            for count in (samples, paired_samples)
-        )
-        return np.stack([*passes])
-
-    def _samples(self, samples: int) -> int:
-        """As many as are asked for; without latents there is nothing to sample, and one evaluation is exact."""
-        return samples if self._model.latents else 1
-
-    def figures(
-        self,
-        images: data.Images,
-        samples: int = 128,
-        paired_images: int = 0,
-        paired_samples: int = 4096,
-        store: Path | None = None,
-        report: Report | None = None,
-    ) -> Figures:
-        """All figures for a binarised test set (N, 28, 28).
+    ) -> Evaluation:
+        """Of each image of a test set (N, 28, 28), which is binarised.
 
         Args:
             store: where unfinished work is kept, as the beginning of a path; see `estimates`.
             samples: importance samples; a model without latents takes 1, which is exact.
         """
-        elbo, kl, nll = self.of_each(images, samples, store, report)
-        few, many = self.paired(images, samples, paired_images, paired_samples, store, report)
-        difference = many - few
-        return Figures(
-            images=len(images),
-            elbo_nats=float(elbo.mean()),
-            elbo_nats_se=standard_error(elbo),
-            kl_nats=float(kl.mean()),
-            kl_nats_se=standard_error(kl),
-            distortion_nats=float((-elbo - kl).mean()),
-            distortion_nats_se=standard_error(elbo + kl),
-            nll_nats=float(nll.mean()),
-            nll_nats_se=standard_error(nll),
-            samples=self._samples(samples),
-            paired_images=len(difference),
-            paired_samples=paired_samples if len(difference) else 0,
-            paired_difference_nats=float(difference.mean()) if len(difference) else 0.0,
-            paired_difference_nats_se=standard_error(difference),
+        x = torch.from_numpy(binarised(images))
+        if not self._model.latents:
+            samples, paired_images = 1, 0
+        chosen = paired_part(len(images), paired_images)
+
+        def kept(suffix: str) -> Path | None:
+            return store.with_name(f"{store.name}-{suffix}.npz") if store else None
+
+        elbo, kl, nll = self.estimates(x, samples, 0, False, kept(f"{samples}"), report)
+        few, many = (
+            self.estimates(x[chosen], count, 10**6, True, kept(f"paired-{count}-{len(chosen)}"), report)[2]
+            for count in (samples, paired_samples)
         )
+        return Evaluation(elbo, kl, nll, samples, few, many, paired_samples)
 
 
 def binarised(images: data.Images, draw: int = 0) -> npt.NDArray[np.float32]:
@@ -229,10 +227,6 @@ def store_of(trained: Trained, name: str, part: str, images: data.Images) -> Pat
     weights = weights_digest(trained.model)
     kept = f"evaluation-{weights[:8]}-{name}-{part}-{len(images)}-{data.digest(images)[:8]}"
     return trained.folder / kept if trained.folder else None
-
-
-def _named(store: Path | None, suffix: str) -> Path | None:
-    return store.with_name(f"{store.name}-{suffix}.npz") if store else None
 
 
 def _restore(store: Path | None, count: int) -> tuple[Floats, int]:

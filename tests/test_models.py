@@ -174,14 +174,17 @@ def test_without_a_compiler_evaluation_is_slower_and_no_other(model, fields, mon
     images, found = fields[:3] * np.uint8(255), []
     for compiler in (sys.executable, "no compiler at all"):
         monkeypatch.setenv("CXX", compiler)
-        found.append(Evaluator(model).figures(images, 2))
+        found.append(Evaluator(model).evaluate(images, 2).figures())
     assert len(compilations) == 1
     assert found[0] == found[1]
 
 
 def test_importance_sampling_tightens_the_bound(model, fields):
     images = fields[:20] * np.uint8(255)
-    one, many = (Evaluator(model).figures(images, samples, paired_images=3, paired_samples=200) for samples in (1, 100))
+    one, many = (
+        Evaluator(model).evaluate(images, samples, paired_images=3, paired_samples=200).figures()
+        for samples in (1, 100)
+    )
     assert one.nll_nats == pytest.approx(-one.elbo_nats, rel=1e-5)
     assert many.nll_nats < one.nll_nats
     assert many.distortion_nats + many.kl_nats == pytest.approx(-many.elbo_nats, rel=1e-5)
@@ -192,7 +195,7 @@ def test_importance_sampling_tightens_the_bound(model, fields):
 
 def test_a_stopped_evaluation_resumes_to_the_same_figures(model, fields, tmp_path, monkeypatch):
     images = fields[:30] * np.uint8(255)
-    whole = Evaluator(model).figures(images, 100, paired_images=4, paired_samples=150)
+    whole = Evaluator(model).evaluate(images, 100, paired_images=4, paired_samples=150).figures()
 
     def stop(done, total):
         if done >= 15:
@@ -200,8 +203,8 @@ def test_a_stopped_evaluation_resumes_to_the_same_figures(model, fields, tmp_pat
 
     monkeypatch.setattr(evaluate, "STORE_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
-        Evaluator(model).figures(images, 100, 4, 150, tmp_path / "kept", stop)
-    assert Evaluator(model).figures(images, 100, 4, 150, tmp_path / "kept") == whole
+        Evaluator(model).evaluate(images, 100, 4, 150, tmp_path / "kept", stop)
+    assert Evaluator(model).evaluate(images, 100, 4, 150, tmp_path / "kept").figures() == whole
 
 
 def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
@@ -396,7 +399,7 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
     folder = tmp_path / "run"
     train.train(schedule(epochs=1), folder, data_folder, report=lambda _: None)
     images = data.load("mnist_static", ["test"], data_folder)
-    whole = Evaluator(train.load_average(folder).model).figures(images, 2)
+    whole = Evaluator(train.load_average(folder).model).evaluate(images, 2).figures()
 
     def figures(*arguments):
         return json.loads(run("evaluate", folder, "--data", data_folder, "--samples", 2, "--json", *arguments).stdout)
@@ -694,7 +697,7 @@ def test_without_latents_the_decoder_learns_what_each_place_is_like(fields):
 
 def test_the_kl_of_the_latents_adds_up(model, fields):
     images, evaluator = fields * np.uint8(255), Evaluator(model)
-    each, whole = evaluator.latent_kl_nats(images), evaluator.figures(images, samples=64).kl_nats
+    each, whole = evaluator.latent_kl_nats(images), evaluator.evaluate(images, samples=64).kl_nats.mean()
     assert each.sum() == pytest.approx(whole, rel=0.15)
 
 
