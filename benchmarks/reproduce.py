@@ -89,6 +89,8 @@ def measured(system: System, folder: Path) -> Table:
     if not ended and not train.is_model(run):
         run = train.locate(f"released:{system.released}", RUNS)
     trained = train.load_average(run)
+    if trained.rounds[-1].run != system.experiment:
+        raise click.ClickException(f"{run} was made by {trained.rounds[-1].run}, not by {system.experiment}")
     name = system.on or trained.config.data.name
     images = data.load(name, ["test"], folder)
     store = store_of(trained, name, "test", images)
@@ -103,6 +105,7 @@ def measured(system: System, folder: Path) -> Table:
         "images_sha256": data.digest(images),
         "weights_sha256": weights_digest(trained.model),
         "weights": "float32" if ended else "16 bits",
+        "rounds": [configs.round_to_dict(one) for one in trained.rounds],
         "epochs": sum(epochs(one, folder) for one in trained.rounds),
         "hours": round(sum(one.hours for one in trained.rounds), 2),
         "active_latents": int(trained.model.active.sum()),
