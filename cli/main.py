@@ -43,25 +43,35 @@ class _Group(click.Group):
         found: tuple[click.Command, ...] = importlib.import_module(f".{module}", __package__).COMMANDS
         return next(command for command in found if command.name == cmd_name)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _foreseen():  # --help and --version are written while there is no context yet
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         _spell_out(sys.stdout)
-        try:
-            with _tidy_when_terminated():
-                return super().invoke(ctx)
-        except VlaeError as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted: what was not finished is not there.", err=True)
-            raise SystemExit(128 + signal.SIGINT) from None
-        except BrokenPipeError:
-            if sys.stderr is not None:
-                sys.stderr.close()  # whoever read our output has gone: nothing is left to say
-            raise SystemExit(1) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
-        except MemoryError as error:
-            raise click.ClickException("not enough memory for this") from error
+        with _foreseen(), _tidy_when_terminated():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _foreseen() -> Iterator[None]:
+    """Makes every foreseen error one line."""
+    try:
+        yield
+    except VlaeError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted: what was not finished is not there.", err=True)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:
+        if sys.stderr is not None:
+            sys.stderr.close()  # whoever read our output has gone: nothing is left to say
+        raise SystemExit(1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from error
+    except MemoryError as error:
+        raise click.ClickException("not enough memory for this") from error
 
 
 def _spell_out(stream: object) -> None:

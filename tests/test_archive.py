@@ -924,8 +924,9 @@ def test_bad_sources_leave_no_half_archive(run, folder, source):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_a_pack_that_is_terminated_leaves_nothing(tmp_path, number):
+@pytest.mark.parametrize(("number", "written"), [("SIGTERM", 1), ("SIGHUP", 1), ("SIGHUP", 0), ("SIGINT", 0)])
+def test_a_pack_that_is_terminated_leaves_nothing_and_says_no_more_than_that(tmp_path, number, written):
+    """With all of its processes, as a terminal does, when it has begun or when it has written something."""
     number = getattr(signal, number)
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 2, (30_000, 28, 28), np.uint8))
     command = [
@@ -942,13 +943,18 @@ def test_a_pack_that_is_terminated_leaves_nothing(tmp_path, number):
         "100",
     ]
     before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored, which processes inherit
-    process = subprocess.Popen([*command, "-o", "sets/set.vlz"], cwd=tmp_path, start_new_session=True)
+    process = subprocess.Popen(
+        [*command, "-o", "sets/set.vlz"], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     signal.signal(number, before)
-    while not any(path.stat().st_size for path in tmp_path.glob("sets/.vlae-*")):
+    while not any(path.stat().st_size >= written for path in tmp_path.glob("sets/.vlae-*")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(number)
-    assert process.wait() == 128 + number
+    os.killpg(process.pid, number)
+    said = process.communicate()[1]
+    assert process.returncode == 128 + number
+    told = ["Interrupted: what was not finished is not there."] if number == signal.SIGINT else []
+    assert [line for line in said.splitlines() if line not in ("packing...", "")] == told
     assert list(tmp_path.glob("sets/*")) == []
     assert _ended(process.pid)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from typing import Any
 
 from .codebook import Progress
@@ -48,14 +51,16 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
     items = chain(ahead := list(islice(rest, 2)), rest)
     if jobs == 1 or len(ahead) < 2:
         for item in items:
-            yield work(shared, item, report)
+            yield _worked(work, shared, item, report)
         return
     others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (shared,))
+    with _deaf_to_terminals():
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (shared,))
     try:
         waiting = deque[tuple[int, Future[Any]]]()
         for item in items:
-            waiting.append((item.images, pool.submit(_work, work, item)))
+            with _deaf_to_terminals():
+                waiting.append((item.images, pool.submit(_work, work, item)))
             while len(waiting) > jobs + 1 or (len(waiting) > jobs and sum(n for n, _ in waiting) > _AHEAD_IMAGES):
                 yield _taken(waiting, report)
         while waiting:
@@ -68,6 +73,36 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _worked(work: Work, shared: Any, item: Any, report: Done) -> Any:
+    """The result of an item that is worked on here, reported as it goes, and as a whole in the end."""
+    done = 0.0
+
+    def tell(images: float) -> None:
+        nonlocal done
+        done += images
+        report(images)
+
+    result = work(shared, item, tell)
+    report(item.images - done)
+    return result
+
+
+@contextmanager
+def _deaf_to_terminals() -> Iterator[None]:
+    """Processes that are begun within never hear of Ctrl-C or a closed terminal: their parent does, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    heard = {signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    try:
+        resource_tracker.ensure_running()  # which every first process begins, and then hears Ctrl-C again
+        signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _taken(waiting: deque[tuple[int, Future[Any]]], report: Done) -> Any:
