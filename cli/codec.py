@@ -191,6 +191,7 @@ def decompress(
                         "height": picture.height,
                         "exact_pixels": first.exact_pixels,
                         "sampled_pixels": first.sampled_pixels,
+                        "whole": first.whole,
                     }
                 )
     to_stdout = any(row["output"] == "-" for row in report)
@@ -198,11 +199,21 @@ def decompress(
         click.echo(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
-            how = f"{row['exact_pixels']} pixels exact, {row['sampled_pixels']} re-sampled"
+            exact = "exact" if row["whole"] else "read"
+            how = f"{row['exact_pixels']} pixels {exact}, {row['sampled_pixels']} re-sampled"
             click.echo(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
+            if not row["whole"]:
+                click.echo(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
         if any(row["sampled_pixels"] for row in report):
             click.echo(f"note: {RESAMPLED}", err=True)
     failures.finish()
+
+
+_BROKEN = (
+    "is damaged: its check fails and no pixel is missing, so any of them may be wrong",
+    "is cut short, or damaged: its check fails, and the pixels read are exact only if it was cut",
+)
+"""What is to be known of a file whose check fails: if all of its pixels were read, if others were not."""
 
 
 def _as_named(drawing: pixels.Drawing, target: Path) -> bytes:

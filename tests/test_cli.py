@@ -156,7 +156,12 @@ def test_partial(run, image, tmp_path):
     (tmp_path / "cut.vlz").write_bytes(data[:-5])
     assert "--partial" in run("decompress", "cut.vlz", expect=1).stderr
     result = run("decompress", "cut.vlz", "--partial")
-    assert "pixels exact" in result.stdout
+    assert "only if it was cut" in result.stderr
+    assert "pixels read" in result.stdout
+    Path("bad.vlz").write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    told = run("decompress", "bad.vlz", "--partial")
+    assert ("is damaged" in told.stderr) == (" 0 re-sampled" in told.stdout)
+    assert json.loads(run("decompress", "bad.vlz", "--partial", "--json", "-f").stdout)[0]["whole"] is False
     assert "--partial" in run("test", "cut.vlz", expect=1).stderr
     assert "False" in run("info", "cut.vlz").stdout
 

@@ -119,15 +119,22 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
             assert not reached, "a longer prefix must decode if a shorter one does"
             continue
         known = result.exact_pixels
+        assert not result.whole
         order = WAVEFRONT[:known]
         assert np.array_equal(result.drawing.bits.flat[order], bits.flat[order])
         reached.append(known)
     assert reached == sorted(reached)
     assert len(reached) > 10
     assert reached[0] < 200
-    assert reached[-1] > 600
+    assert 600 < reached[-1] < bits.size
     with pytest.raises(TruncatedError, match="--partial"):
         codec.decode([data[:-1]], model=tiny)
+
+
+def test_a_stream_that_is_cut_lacks_a_pixel(tiny, lossless):
+    for data in (result.data for result in lossless):
+        assert codec.decode([data[:-1]], partial=True, model=tiny)[0].sampled_pixels
+        assert codec.decode([data], partial=True, model=tiny)[0].whole
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (28, 28), (29, 27), (100, 61), (5000, 1)])

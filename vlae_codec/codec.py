@@ -65,11 +65,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture. `exact_pixels` were stored, `sampled_pixels` were drawn by the model."""
+    """A picture. `exact_pixels` were stored, `sampled_pixels` were drawn by the model.
+
+    whole: whether the check of those stored holds. If not, they are exact only if the file was cut and nothing else; and if
+    none was drawn, it was damaged: no stream can do without its last byte.
+    """
 
     drawing: Drawing
     exact_pixels: int
     sampled_pixels: int
+    whole: bool = True
 
     @property
     def picture(self) -> PillowImage:
@@ -372,8 +377,8 @@ def _finish(file: File, reader: PixelReader, fields: list[Bits]) -> Decoded:
         stored = np.unpackbits(np.frombuffer(file.stored.rest, np.uint8))[:size]
         bits, exact = np.zeros(size, np.uint8), len(stored)
         bits[:exact] = stored
-        return Decoded(Drawing(bits.reshape(header.height, header.width), header.look), exact, size - exact)
+        return Decoded(Drawing(bits.reshape(header.height, header.width), header.look), exact, size - exact, file.whole)
     bits = pixels.from_fields(np.concatenate(fields), header.height, header.width)
     blank = sum(int(file.inside(i).sum()) for i, code in enumerate(file.codes) if isinstance(code, Blank))
     exact = reader.exact + blank
-    return Decoded(Drawing(bits, header.look), exact, size - exact)
+    return Decoded(Drawing(bits, header.look), exact, size - exact, file.whole)
