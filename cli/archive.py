@@ -17,7 +17,7 @@ from vlae_codec import archive
 from vlae_codec import model as models
 from vlae_codec import pack as packing
 from vlae_codec.chunks import CHUNK, Ledger, Settings
-from vlae_codec.errors import FormatError, ImageError, VlaeError
+from vlae_codec.errors import FormatError, ImageError, OutputError, VlaeError
 from vlae_codec.files import check_free, whole
 from vlae_codec.pixels import Drawing
 from vlae_codec.report import paired
@@ -27,10 +27,10 @@ from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
-from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, default_output, opened
-from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
+from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, counted, default_output, opened
+from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
-_ARCHIVE = click.Path(path_type=Path, allow_dash=True)
+_ARCHIVE = click.Path(path_type=Path, allow_dash=True, readable=False)
 _MOST_NAMES = 1 << 22  # in memory
 _JOBS = click.option(
     "--jobs",
@@ -94,7 +94,7 @@ def pack(
                 model,
                 settings,
                 jobs=jobs or cores(),
-                progress=ProgressLine(quiet),
+                progress=ProgressLine(quiet or (as_json and target == "-")),
             )
     for note, images in ledger.notes.items():
         click.echo(f"note: {note}: {images} of {ledger.images} images", err=True)
@@ -115,11 +115,13 @@ def pack(
     type=FOLDER,
     help="Folder to unpack into.  [default: FILE without .vlz]",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Only this image, as `list` names it; may be repeated.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Only this image, as `list --names` has it; may be repeated."
+)
 @SEED
 @TEMPERATURE
 @_JOBS
-@MODEL
+@MADE_WITH
 @FORCE
 @QUIET
 @JSON
@@ -138,7 +140,7 @@ def unpack(
     """Unpack the archive FILE into a folder. What is damaged is named, all else restored."""
     if str(out) == "-":
         raise click.UsageError("an archive is unpacked into a folder, which stdout is none: name it with -o")
-    folder = out or (Path("unpacked") if str(file) == "-" else default_output(file, ""))
+    folder = out or _default_folder(file, force or bool(only))
     model = models.named(model_name) if model_name else None
     sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
     with opened(file) as stream:
@@ -166,7 +168,7 @@ def unpack(
     if as_json:
         click.echo(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
     elif not quiet:
-        click.echo(f"wrote {len(written)} files into {folder}")
+        click.echo(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
         if contents.header.lossy:
             click.echo(f"note: {RESAMPLED}", err=True)
     if problems:
@@ -216,7 +218,8 @@ def list_images(file: Path, names: bool, as_json: bool) -> None:
 
 def _about_lines(about: dict[str, Any]) -> Iterator[str]:
     kind = ("lossless" if about["lossless"] else "lossy") + (", a set without order" if not about["ordered"] else "")
-    yield f"{about['images']} images in {about['chunks']} chunks, {kind}, model {about['model']}"
+    chunks = counted(about["chunks"], "chunk")
+    yield f"{counted(about['images'], 'image')} in {chunks}, {kind}, model {about['model']}"
     yield f"{about['bytes']} bytes, {8 * about['bytes'] / max(1, about['images']):.2f} bits an image"
     for source in about["sources"]:
         yield f"  {source}"
@@ -227,12 +230,25 @@ def _ledger_text(target: str, ledger: Ledger) -> str:
     images, total_bits = ledger.images, 8.0 * ledger.total_bytes
     rows = paired(ledger.theory_bits(), {name: bits for name, bits in ledger.bits.items() if bits})
     rows.append(("", None, "sum = 8 x bytes", total_bits))
-    lines = [f"{target}: {images} images, {ledger.total_bytes} bytes, {total_bits / images:.3f} bits an image"]
+    head = f"{target}: {counted(images, 'image')}, {ledger.total_bytes} bytes, {total_bits / images:.3f} bits an image"
+    lines = [head]
     lines.append(f"{'theory':24}{'bits an image':>14}   {'the file':28}{'bits':>14}{'bits an image':>16}")
     for term, term_bits, name, bits in rows:
         theory = "" if term_bits is None else f"{term_bits / images:.3f}"
         lines.append(f"{term:24}{theory:>14}   {name:28}{bits:14.1f}{bits / images:16.3f}")
     return "\n".join(lines)
+
+
+def _default_folder(file: Path, force: bool) -> Path:
+    """Where an archive is unpacked if nothing is said: not among files that are there already, unless forced.
+
+    Raises:
+        OutputError: there are some.
+    """
+    folder = Path("unpacked") if str(file) == "-" else default_output(file, "")
+    if not force and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is there, and not empty: -o names a folder, and -f unpacks into this one")
+    return folder
 
 
 def _default_name(sources: tuple[str, ...]) -> str:

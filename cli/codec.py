@@ -22,11 +22,23 @@ from vlae_codec.texture import Sampling
 from vlae_codec.threads import batches, cores
 from vlae_codec.words import SEED_LIMIT
 
-from .files import RESAMPLED, ProgressLine, Targets, check_stdin_once, opened, output_for, read_bytes, read_rest, write
-from .options import FOLDER, FORCE, JSON, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
+from .files import (
+    RESAMPLED,
+    ProgressLine,
+    Targets,
+    check_stdin_once,
+    counted,
+    legible,
+    opened,
+    output_for,
+    read_bytes,
+    read_rest,
+    write,
+)
+from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 T = TypeVar("T")
-_INPUT = click.Path(path_type=Path, allow_dash=True)
+_INPUT = click.Path(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
 _BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most images and fields of a batch; what is done is kept if a later one fails
 
 
@@ -37,7 +49,6 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
         FORCE,
         QUIET,
         JSON,
-        MODEL,
     ]
     for option in reversed(options):
         command = option(command)
@@ -47,6 +58,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=_INPUT)
 @_common
+@MODEL
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
 @click.option(
     "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
@@ -73,7 +85,8 @@ def compress(
     for image in images:
         with failures.of(image):
             inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
-    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
+    to_stdout = Path("-") in inputs.values()
+    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
 
     def read(image: Path) -> pixels.Drawing:
         return pixels.read_drawing(read_bytes(image), str(image), threshold, exact=lossless)
@@ -92,7 +105,6 @@ def compress(
                     _verify(result, drawing, model)
                 write(inputs[image], result.data, force)
                 report.append({"input": str(image), "output": str(inputs[image]), **dataclasses.asdict(result.ledger)})
-    to_stdout = any(row["output"] == "-" for row in report)
     if as_json:
         click.echo(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
@@ -120,19 +132,22 @@ def _verify(result: codec.Encoded, drawing: pixels.Drawing, model: models.Model)
 
 
 def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
-    pixels_differ = "exact" if lossless else f"{row['differing_pixels']} pixels differ"
-    pixels_differ += f" ({row['differing_pixels'] / row['width'] / row['height']:.1%})" if not lossless else ""
+    share = row["differing_pixels"] / row["width"] / row["height"]
+    differ = "differs" if row["differing_pixels"] == 1 else "differ"
+    pixels_differ = f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
     note = f"; {row['note']}" if row["note"] else ""
     return (
-        f"{row['input']} -> {row['output']}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
+        f"{legible(row['input'])} -> {legible(row['output'])}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
         f"coded {row['coded_bits']:.0f} bits; + container {row['container_bytes']:.1f} bytes "
-        f"= {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; {pixels_differ}{note}"
+        f"= {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; "
+        f"{'exact' if lossless else pixels_differ}{note}"
     )
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
 @_common
+@MADE_WITH
 @SEED
 @click.option("--samples", type=click.IntRange(1, 1024), help="Write a contact sheet of this many re-samplings.")
 @TEMPERATURE
@@ -162,7 +177,8 @@ def decompress(
             if samples and target.suffix.lower() not in ("", ".png"):
                 raise OutputError(f"{target}: a sheet of samples is a PNG file, so name it .png")
             inputs[file] = target
-    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet), 0
+    to_stdout = Path("-") in inputs.values()
+    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
     seeds = range(seed, seed + (samples or 1))
 
     def fields(one: tuple[Path, bytes]) -> int:
@@ -194,16 +210,16 @@ def decompress(
                         "whole": first.whole,
                     }
                 )
-    to_stdout = any(row["output"] == "-" for row in report)
     if as_json:
         click.echo(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
             exact = "exact" if row["whole"] else "read"
-            how = f"{row['exact_pixels']} pixels {exact}, {row['sampled_pixels']} re-sampled"
-            click.echo(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
+            how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
+            names = f"{legible(row['input'])} -> {legible(row['output'])}"
+            click.echo(f"{names}: {row['width']}x{row['height']}, {how}", err=to_stdout)
             if not row["whole"]:
-                click.echo(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
+                click.echo(f"note: {legible(row['input'])} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
         if any(row["sampled_pixels"] for row in report):
             click.echo(f"note: {RESAMPLED}", err=True)
     failures.finish()
@@ -224,7 +240,7 @@ def _as_named(drawing: pixels.Drawing, target: Path) -> bytes:
     """
     data = pixels.picture_bytes(drawing, target.suffix or ".png")
     if data is None:
-        raise OutputError(f"{target} is of a format that cannot hold the picture exactly: name it .png")
+        raise OutputError(f"{target} names a format that is unknown, or cannot hold the picture exactly: name it .png")
     return data
 
 
@@ -253,32 +269,36 @@ def _decode(
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
 @QUIET
-@MODEL
-def test(files: tuple[Path, ...], quiet: bool, model_name: str | None) -> None:
+@JSON
+@MADE_WITH
+def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | None) -> None:
     """Check the integrity of FILES, images and archives, without writing anything."""
     model = models.named(model_name) if model_name else None
     check_stdin_once(files)
-    failures = _Failures()
+    failures, report = _Failures(), list[dict[str, Any]]()
     for file in files:
+        before = failures.count
         with failures.of(file), opened(file) as stream:
-            start, problems = stream.read(2), list[str]()
+            start = stream.read(2)
             if _is_archive(start, stream):
                 from vlae_codec import pack as packing
 
-                problems = packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet))
+                for problem in packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet)):
+                    failures.tell(problem)
             else:
                 codec.decode([start + read_rest(stream, file)], model=model)
-            for problem in problems:
-                failures.tell(problem)
-            if not (problems or quiet):
-                click.echo(f"{file}: ok")
+        report.append({"input": str(file), "ok": failures.count == before})
+        if report[-1]["ok"] and not (quiet or as_json):
+            click.echo(f"{legible(str(file))}: ok")
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
     failures.finish()
 
 
 @click.command()
 @click.argument("file", type=_INPUT)
 @JSON
-@MODEL
+@MADE_WITH
 def info(file: Path, as_json: bool, model_name: str | None) -> None:
     """Say what FILE holds, an image or an archive."""
     model = models.named(model_name) if model_name else None
@@ -294,9 +314,22 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
         click.echo(json.dumps(about, indent=2))
     else:
         for key, value in about.items():
-            click.echo(f"{key.replace('_', ' '):16} {value}")
+            click.echo(f"{key.replace('_', ' '):16} {_shown(value)}")
     if about.get("damages"):
         raise SystemExit(1)
+
+
+def _shown(value: object) -> str:
+    """A value for people: a list as its first items, yes or no for True or False."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        more = f", ... {len(value)} in all" if len(value) > _LISTED else ""
+        return ", ".join(map(_shown, value[:_LISTED])) + more if value else "none"
+    return "none" if value is None else str(value)
+
+
+_LISTED = 8
 
 
 def _is_archive(start: bytes, file: BinaryIO) -> bool:
@@ -396,7 +429,7 @@ class _Failures:
         """Reports an error about the path given last."""
         named = re.search(rf"(^|\s){re.escape(str(self._path))}($|[\s:,])", text)
         name = "" if named else f"{self._path}: "
-        click.echo("Error: " + " ".join(f"{name}{text}".splitlines()), err=True)
+        click.echo("Error: " + legible(" ".join(f"{name}{text}".splitlines())), err=True)
         self.count += 1
 
     def finish(self) -> None:

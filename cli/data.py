@@ -9,7 +9,7 @@ import click
 from vlae_codec.sources import gather
 
 from . import options
-from .files import ProgressLine, check_free, check_not_input, write
+from .files import ProgressLine, check_free, check_not_input, counted, write
 
 _FILE = click.Path(path_type=Path)
 
@@ -77,10 +77,11 @@ def collect(
         line = ProgressLine(quiet)
         collected = collecting.collect(gathered.sources, lambda done, total: line("reading", done, total))
     for note, pictures in collected.notes.items():
-        click.echo(f"note: {note}: {pictures} pictures", err=True)
+        click.echo(f"note: {note}: {counted(pictures, 'picture')}", err=True)
     write(path, collected.archive(), force)
     counts = ", ".join(f"{part} {len(fields)}" for part, fields in collected.parts.items())
-    click.echo(f"{path}: fields of 28x28, {counts}; {collected.blank_fields} without ink are left out")
+    if not quiet:
+        click.echo(f"{path}: fields of 28x28, {counts}; {collected.blank_fields} without ink are left out")
 
 
 @data.command("list")

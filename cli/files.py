@@ -17,7 +17,7 @@ from vlae_codec import files
 from vlae_codec.errors import FormatError, OutputError, VlaeError
 
 LARGEST_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
-RESAMPLED = "texture was re-sampled: the picture is a new one with the same structure, and details may read differently"
+RESAMPLED = "texture is re-sampled: the picture is a new one with the same structure, and details may read differently"
 """What whoever looks at a lossy picture must know."""
 
 
@@ -199,8 +199,23 @@ def write(path: Path, data: bytes, force: bool) -> None:
         files.write(path, data, force)
         return
     check_no_terminal()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 image", "2 images"."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def legible(name: str) -> str:
+    """A file's name without what would move a terminal's cursor, or more: such characters as escapes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
 
 
 _LOG_SECONDS = 30.0

@@ -81,6 +81,8 @@ def measure_images(
     if page_file:
         files.write(page_file, page.html(found, measured.sheets).encode(), force)
     click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
+    if reports and not quiet:
+        click.echo(f"wrote {', '.join(map(str, reports))}", err=True)
 
 
 def _check_free(wanted: list[Path], force: bool) -> None:

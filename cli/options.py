@@ -25,6 +25,9 @@ class Number(click.FloatRange):
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+MADE_WITH = click.option(
+    "--model", "model_name", metavar="NAME|DIR", help="The model of files that name none of those released."
+)
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 SEED = click.option(

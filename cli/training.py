@@ -50,9 +50,13 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 @click.option("--images", type=click.IntRange(1), help="Only a fixed random part of this many.")
 @click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Importance samples.")
 @click.option(
-    "--paired-images", type=click.IntRange(0), default=0, show_default=True, help="Images for the paired difference."
+    "--paired-images",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Images on which the NLL is estimated with more samples, too; the mean difference is told.",
 )
-@click.option("--paired-samples", type=click.IntRange(2), default=4096, show_default=True)
+@click.option("--paired-samples", type=click.IntRange(2), default=4096, show_default=True, help="How many.")
 @click.option(
     "-o",
     "--output",

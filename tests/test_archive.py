@@ -824,6 +824,20 @@ def test_a_file_that_exists_is_told_before_any_is_written(run, folder):
     assert Path("new/digits/3.png").read_bytes() == before
 
 
+def test_what_is_there_is_not_mixed_with_an_archive_that_happens_to_have_its_name(run, folder):
+    run("pack", folder, "--model", TINY)
+    before = listing("digits")
+    unpack = ["unpack", "digits.vlz", "--model", TINY]
+    assert "digits is there, and not empty" in run(*unpack, expect=1).stderr
+    assert listing("digits") == before
+    run(*unpack, "--only", "digits/0.png")
+    assert run(*unpack, "-f").stdout.strip() == "wrote 5 files into digits"
+    assert listing("digits/digits") == before
+    Path("empty").mkdir()
+    Path("digits.vlz").rename("empty.vlz")
+    assert "wrote 5 files into empty" in run("unpack", "empty.vlz", "--model", TINY).stdout
+
+
 def test_names_that_a_file_system_cannot_have_cost_only_themselves(run):
     long, deep, out = "b" * 251 + ".jpg", "/".join(["d" * 200] * 5) + "/a.png", "/".join(["o" * 203] * 15)
     with zipfile.ZipFile("x.zip", "w") as archive:
@@ -1100,8 +1114,8 @@ def test_a_disk_that_is_full(run, folder, command):
 
 def test_a_model_that_is_not_here(run, folder):
     run("pack", folder, "--model", TINY)
-    for command in ("unpack", "test"):
-        assert "--model DIR" in run(command, "digits.vlz", expect=1).stderr
+    for command in (["unpack", "-o", "new"], ["test"]):
+        assert "--model DIR" in run(*command, "digits.vlz", expect=1).stderr
     assert listing() == ["digits", "digits.vlz"]
     assert "ok" in run("test", "digits.vlz", "--model", TINY).stdout
     run("unpack", "digits.vlz", "-o", "out", "--model", TINY)

@@ -73,7 +73,7 @@ def test_nothing_is_overwritten_without_f(run, image):
     run("compress", image, *FAST)
     before = Path("img.vlz").read_bytes()
     result = run("compress", image, "--lossless", *FAST, expect=1)
-    assert result.stderr.strip().endswith("img.vlz exists: -f overwrites it, or name another")
+    assert result.stderr.strip().endswith("img.vlz exists: -f overwrites it, or give another name")
     assert Path("img.vlz").read_bytes() == before
     run("compress", image, "--lossless", "-f", *FAST)
     assert Path("img.vlz").read_bytes() != before
@@ -150,6 +150,18 @@ def test_an_endless_device_is_refused(run, monkeypatch):
         assert "larger than any" in run(command, "/dev/zero", expect=1).stderr
 
 
+def test_reports_for_programs_are_json_whole_wherever_they_go(run, image):
+    for command, source in (("compress", image), ("decompress", "img.vlz"), ("pack", image)):
+        options = FAST if command == "compress" else []
+        if command == "compress":
+            run(command, source, *options)
+        told = run(command, source, *options, "-o", "-", "--json")
+        assert json.loads(told.stderr), command
+    Path("bad.vlz").write_bytes(b"\xd7")
+    told = run("test", "img.vlz", "bad.vlz", "--json", expect=1)
+    assert json.loads(told.stdout) == [{"input": "img.vlz", "ok": True}, {"input": "bad.vlz", "ok": False}]
+
+
 def test_partial(run, image, tmp_path):
     run("compress", image, "--lossless", *FAST)
     data = (tmp_path / "img.vlz").read_bytes()
@@ -163,7 +175,7 @@ def test_partial(run, image, tmp_path):
     assert ("is damaged" in told.stderr) == (" 0 re-sampled" in told.stdout)
     assert json.loads(run("decompress", "bad.vlz", "--partial", "--json", "-f").stdout)[0]["whole"] is False
     assert "--partial" in run("test", "cut.vlz", expect=1).stderr
-    assert "False" in run("info", "cut.vlz").stdout
+    assert "complete         no" in run("info", "cut.vlz").stdout
 
 
 def test_samples_seed_and_temperature(run, image):

@@ -134,7 +134,7 @@ def test_a_folder_comes_back_as_it_was(tmp_path):
     (folder / ".git").mkdir()
     (folder / ".git" / "a.png").write_bytes(b"no picture")
     with gather(["set"]) as gathered:
-        assert gathered.notes == ("left out 1 of set, hidden: .hidden.png",)
+        assert gathered.notes == ("left out 2 of set, hidden: .hidden.png, .git/a.png",)
         (source,) = gathered.sources
         names = [source.name(i) for i in range(source.count)]
         assert names == sorted(names)

@@ -60,6 +60,11 @@ class _Layout:
         return len(self.shape) == 2
 
     @property
+    def has_levels(self) -> bool:
+        """Whether its values are levels of gray, which a threshold can binarise."""
+        return self.dtype.str[1:] in _BRIGHT
+
+    @property
     def image_bytes(self) -> int:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
@@ -313,9 +318,10 @@ def _stored(
 
 
 def _with_threshold(layout: _Layout, threshold: int) -> _Layout:
-    if layout.dtype.str[1:] not in _BRIGHT:
+    if not layout.has_levels:
         raise ImageError(
-            f"--threshold is for arrays of gray levels (bool, uint8, uint16), and {layout.title} is of {layout.dtype}"
+            f"--threshold is for arrays of gray levels (bool, uint8, uint16), and {layout.title} is of {layout.dtype}: "
+            "save it as uint8"
         )
     return replace(layout, threshold=threshold)
 
@@ -343,6 +349,9 @@ def _count(cursor: _Cursor) -> dict[int, int]:
             rest = rest[rest != word]
             counts[word] = counts.get(word, 0) + before - rest.size
             if len(counts) > 2:
-                raise ImageError(f"{cursor.layout.title} has more than two values: binarise it with --threshold N")
+                first = "" if cursor.layout.has_levels else f", and is of {cursor.layout.dtype}: save it as uint8, then"
+                raise ImageError(
+                    f"{cursor.layout.title} has more than two values{first or ':'} binarise it with --threshold N"
+                )
     cursor.check_end()
     return counts

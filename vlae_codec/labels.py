@@ -41,7 +41,7 @@ def read(where: str, count: int) -> Labels:
     """
     try:
         found = _stored(where)
-    except MemoryError:
+    except (MemoryError, ImageError):
         raise
     except Exception as error:  # numpy parses the header as Python source, which fails in many ways
         reason = getattr(error, "strerror", None) or "it is no FILE.npz:KEY, FILE.npy or IDX file of labels"
@@ -61,6 +61,8 @@ def _stored(where: str) -> npt.NDArray[Any]:
     named = NPZ_KEY.fullmatch(where)
     if named:
         with np.load(named[1], allow_pickle=False) as arrays:
+            if named[2] not in arrays:
+                raise ImageError(f"there is no {named[2]} in {named[1]}: it has {', '.join(arrays)}")
             return np.asarray(arrays[named[2]])
     if where.lower().endswith(".npy"):
         return np.asarray(np.load(where, allow_pickle=False))

@@ -191,6 +191,8 @@ def load(folder: Path) -> Model:
         if about["sha256"] != digest.hex():
             raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
         return Model(_name(about["name"]), digest, _integers(data), _share(about.get("mostly_ink", 0.0)))
+    except FileNotFoundError as error:
+        raise ModelError(f"no model in {folder}: it has no {Path(error.filename).name}") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
 

@@ -113,7 +113,7 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ImageError(f"{name} is not an image, or a damaged one") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name} is too large: {error}") from error
+        raise ImageError(f"{name} has too many pixels to be coded: {SIZES}") from error
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImageError(f"{name} is a damaged image: {reason}") from error
@@ -275,12 +275,11 @@ def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
     """(H, W, samples) uint8, or (H, W, 1) uint16 for deep grays."""
     if isinstance(picture, Image.Image):
         return _picture_samples(picture)
-    array: npt.NDArray[Any] = np.asarray(picture)
-    if array.ndim == 2:
-        array = array[..., None]
+    given: npt.NDArray[Any] = np.asarray(picture)
+    array = given[..., None] if given.ndim == 2 else given
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype not in (np.bool_, np.uint8, np.uint16):
         raise ImageError(
-            f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {array.shape} {array.dtype}"
+            f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {given.shape} {given.dtype}"
         )
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)

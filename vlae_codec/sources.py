@@ -445,12 +445,19 @@ def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Pa
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         hidden += [name for name in files if name.startswith(".") and _is_picture(name)]
+        hidden += [one for name in folders if name.startswith(".") for one in _pictures_below(place, name)]
         folders[:] = [name for name in folders if not name.startswith(".")]
         links += [name for name in folders if Path(place, name).is_symlink()]
         links += [name for name in files if _is_picture(name) and not Path(place, name).exists()]
         found += [Path(place, name) for name in files if not name.startswith(".")]
     names = {path: "/".join([base, *path.relative_to(folder).parts]).lstrip("/") for path in found}
     yield from (_Item(names[path], str(path), path) for path in sorted(found, key=names.__getitem__) if path.is_file())
+
+
+def _pictures_below(place: str, name: str) -> Iterator[str]:
+    """Pictures in the folder `name` of a folder and in its folders, as far as they can be read."""
+    for folder, _, files in os.walk(Path(place, name)):
+        yield from (Path(folder, one).relative_to(place).as_posix() for one in files if _is_picture(one))
 
 
 def _refuse(error: OSError) -> None:
@@ -466,7 +473,7 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
     found, others = list[_Item[_Key]](), list[str]()
     for entry in entries:
         if _is_picture(entry.name):
-            safe_name(entry.name)
+            _check_name(where, entry.name)
             found.append(entry)
         else:
             others.append(entry.name)
@@ -474,6 +481,13 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
     if not found:
         raise ImageError(f"no images in {where}")
     return found
+
+
+def _check_name(where: str, name: str) -> None:
+    try:
+        safe_name(name)
+    except ImageError as error:
+        raise ImageError(f"in {where}, {error}: rename it, or leave it out") from error
 
 
 def _is_picture(name: str) -> bool:
