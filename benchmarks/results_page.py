@@ -75,12 +75,12 @@ system's ([docs/training.md](docs/training.md)), as was that `mnist-dynamic` is 
 DASH = " A dash: not trained yet."
 AIMS_NOTE = """± is of the images. Those of static MNIST and Caltech-101 are the paper's own, so that it says little
 of how far it is to a limit that the paper reached on them. On dynamic MNIST the paper's draw of the binarisations was
-another, which alone leaves ± {draw:.2f} open; ours is {below:.2f} below it. A row is of the released model, that of
-dynamic MNIST of the best there is, of several below. Rounds were begun when the test figures of those before were
+another, which alone leaves ± {draw:.2f} open; ours is {below:.2f} below it. VLAEs are the released models, that of
+dynamic MNIST the best there is, of several below. Rounds were begun when the test figures of those before were
 known, which flatters the last of them: on static MNIST they went {static}. The difference on OMNIGLOT is of two
 second rounds; of first ones, with the paper's prior, it is {first}."""
 _AIMED = "mnist-dynamic-7"
-_LOOKS = "mnist-2", "mnist-3", "mnist-4"
+_STATIC_ROUNDS = "mnist-2", "mnist-3", "mnist-4"
 _FIRST = "omniglot-flow", "omniglot-unconditional"
 
 
@@ -203,14 +203,14 @@ def targets() -> str:
 
 def _aims_note() -> str:
     """AIMS_NOTE with its figures, if all were measured."""
-    found = {name: table for name in (_AIMED, *_LOOKS, *_FIRST) if (table := read(name))}
-    if len(found) < 1 + len(_LOOKS) + len(_FIRST):
+    found = {name: table for name in (_AIMED, *_STATIC_ROUNDS, *_FIRST) if (table := read(name))}
+    if len(found) < 1 + len(_STATIC_ROUNDS) + len(_FIRST):
         return ""
     limit = next(one.limit for one in TARGETS if one.system == _AIMED)
     return AIMS_NOTE.format(
         draw=math.sqrt(2) * found[_AIMED]["draw_nats_se"],
         below=limit - best_nll(found[_AIMED])[0],
-        static=", ".join(f"{best_nll(found[name])[0]:.2f}" for name in _LOOKS),
+        static=", ".join(f"{best_nll(found[name])[0]:.2f}" for name in _STATIC_ROUNDS),
         first="{:.2f} ± {:.2f}".format(*best_nll(*(found[name] for name in _FIRST))),
     )
 
@@ -276,7 +276,7 @@ def windows() -> Iterator[str]:
         "re-samplings are read as another where the paper, by eye, saw it sometimes. A dense window knows how strokes go "
         "on, and draws others; to one that sees every second pixel, z must tell where they are. That keeps most characters, "
         "at a price: a longer code, and a higher NLL (a looser bound, too: see above). The 32 latents that training leaves "
-        "of 64, enough for digits, are all in use here, which cuts long codes short; in the last row it leaves all 64."
+        "of 64, enough for digits, are all in use here, which cuts long codes short; in the last row it cuts none."
     )
     yield f"## What is kept of a character, by window\n\n{text}\n\n{_window_table(OMNIGLOT_WINDOWS)}\n"
 

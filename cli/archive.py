@@ -27,7 +27,7 @@ from vlae_codec.sources import gather
 from vlae_codec.texture import Sampling
 from vlae_codec.threads import at_most, cores
 
-from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, counted, default_output, opened
+from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, counted, default_output, opened, say
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True, readable=False)
@@ -84,8 +84,9 @@ def pack(
         check_free(Path(target), force)
     with gather(sources, threshold, exact=lossless) as gathered:
         check_not_input(Path(target), gathered.files())
-        for note in gathered.notes:
-            click.echo(f"note: {note}", err=True)
+        alone = as_json and target == "-"  # the report, on stderr
+        for note in gathered.notes * (not alone):
+            say(f"note: {note}", err=True)
         settings = Settings(lossless, not unordered, effort, chunk)
         with _opened_for_writing(target, force) as file, at_most(jobs and min(jobs, cores())):
             ledger = packing.pack(
@@ -94,16 +95,17 @@ def pack(
                 model,
                 settings,
                 jobs=jobs or cores(),
-                progress=ProgressLine(quiet or (as_json and target == "-")),
+                progress=ProgressLine(quiet or alone),
             )
-    for note, images in ledger.notes.items():
-        click.echo(f"note: {note}: {images} of {ledger.images} images", err=True)
+    for note, images in ledger.notes.items() if not alone else ():
+        say(f"note: {note}: {images} of {ledger.images} images", err=True)
     if as_json:
-        click.echo(json.dumps({"output": target, **dataclasses.asdict(ledger)}, indent=2), err=target == "-")
+        about = {"output": target, **dataclasses.asdict(ledger), "left_out": gathered.notes}
+        say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
-        click.echo(_ledger_text(target, ledger), err=target == "-")
+        say(_ledger_text(target, ledger), err=target == "-")
         if not lossless:
-            click.echo(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
+            say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
 
 
 @click.command()
@@ -164,13 +166,13 @@ def unpack(
                 written = restored.written
                 problems += restored.lost
     for problem in problems:
-        click.echo(f"Error: {file}: {problem}", err=True)
+        say(f"Error: {file}: {problem}", err=True)
     if as_json:
-        click.echo(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
+        say(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
     elif not quiet:
-        click.echo(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
+        say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
         if contents.header.lossy:
-            click.echo(f"note: {RESAMPLED}", err=True)
+            say(f"note: {RESAMPLED}", err=True)
     if problems:
         raise SystemExit(1)
 
@@ -206,12 +208,12 @@ def list_images(file: Path, names: bool, as_json: bool) -> None:
             listed = [*itertools.islice(found, _MOST_NAMES)]
             if next(found, None) is not None:
                 raise VlaeError(f"the archive claims more than {_MOST_NAMES} names: list them without --json")
-            click.echo(json.dumps(about | ({"names": listed} if names else {}), indent=2))
+            say(json.dumps(about | ({"names": listed} if names else {}), indent=2))
         else:
             for line in itertools.chain(_about_lines(about), found):
-                click.echo(line)
+                say(line)
     for problem in about["damages"]:
-        click.echo(f"Error: {file}: {problem}", err=True)
+        say(f"Error: {file}: {problem}", err=True)
     if about["damages"]:
         raise SystemExit(1)
 

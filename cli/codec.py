@@ -28,11 +28,12 @@ from .files import (
     Targets,
     check_stdin_once,
     counted,
-    legible,
+    is_stdout,
     opened,
     output_for,
     read_bytes,
     read_rest,
+    say,
     write,
 )
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
@@ -85,7 +86,7 @@ def compress(
     for image in images:
         with failures.of(image):
             inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
-    to_stdout = Path("-") in inputs.values()
+    to_stdout = is_stdout(out, images)
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
 
     def read(image: Path) -> pixels.Drawing:
@@ -106,18 +107,18 @@ def compress(
                 write(inputs[image], result.data, force)
                 report.append({"input": str(image), "output": str(inputs[image]), **dataclasses.asdict(result.ledger)})
     if as_json:
-        click.echo(json.dumps(report, indent=2), err=to_stdout)
+        say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
-            click.echo(_ledger_line(row, lossless), err=to_stdout)
+            say(_ledger_line(row, lossless), err=to_stdout)
         if verify:
-            click.echo(f"verified: {len(report)} of {len(images)} files decode to what is said here", err=True)
+            say(f"verified: {len(report)} of {len(images)} files decode to what is said here", err=True)
         if unlike := sum(row["unlike_fields"] for row in report):
             every = sum(row["fields"] for row in report)
             text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
-            click.echo(f"note: {text}: they cost more, and look stranger if lossy", err=True)
+            say(f"note: {text}: they cost more, and look stranger if lossy", err=True)
         if any(row["differing_pixels"] for row in report):
-            click.echo(f"note: lossy, so on decompression {RESAMPLED}", err=True)
+            say(f"note: lossy, so on decompression {RESAMPLED}", err=True)
     failures.finish()
 
 
@@ -137,7 +138,7 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
     pixels_differ = f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
     note = f"; {row['note']}" if row["note"] else ""
     return (
-        f"{legible(row['input'])} -> {legible(row['output'])}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
+        f"{row['input']} -> {row['output']}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
         f"coded {row['coded_bits']:.0f} bits; + container {row['container_bytes']:.1f} bytes "
         f"= {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; "
         f"{'exact' if lossless else pixels_differ}{note}"
@@ -177,7 +178,7 @@ def decompress(
             if samples and target.suffix.lower() not in ("", ".png"):
                 raise OutputError(f"{target}: a sheet of samples is a PNG file, so name it .png")
             inputs[file] = target
-    to_stdout = Path("-") in inputs.values()
+    to_stdout = is_stdout(out, files)
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
     seeds = range(seed, seed + (samples or 1))
 
@@ -211,22 +212,21 @@ def decompress(
                     }
                 )
     if as_json:
-        click.echo(json.dumps(report, indent=2), err=to_stdout)
+        say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
             exact = "exact" if row["whole"] else "read"
             how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
-            names = f"{legible(row['input'])} -> {legible(row['output'])}"
-            click.echo(f"{names}: {row['width']}x{row['height']}, {how}", err=to_stdout)
+            say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
             if not row["whole"]:
-                click.echo(f"note: {legible(row['input'])} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
+                say(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
         if any(row["sampled_pixels"] for row in report):
-            click.echo(f"note: {RESAMPLED}", err=True)
+            say(f"note: {RESAMPLED}", err=True)
     failures.finish()
 
 
 _BROKEN = (
-    "is damaged: its check fails and no pixel is missing, so any of them may be wrong",
+    "is damaged, or cut within its check: that fails, and any pixel may be wrong",
     "is cut short, or damaged: its check fails, and the pixels read are exact only if it was cut",
 )
 """What is to be known of a file whose check fails: if all of its pixels were read, if others were not."""
@@ -277,7 +277,7 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
     check_stdin_once(files)
     failures, report = _Failures(), list[dict[str, Any]]()
     for file in files:
-        before = failures.count
+        before = len(failures.texts)
         with failures.of(file), opened(file) as stream:
             start = stream.read(2)
             if _is_archive(start, stream):
@@ -287,11 +287,12 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
                     failures.tell(problem)
             else:
                 codec.decode([start + read_rest(stream, file)], model=model)
-        report.append({"input": str(file), "ok": failures.count == before})
-        if report[-1]["ok"] and not (quiet or as_json):
-            click.echo(f"{legible(str(file))}: ok")
+        problems = failures.texts[before:]
+        report.append({"input": str(file), "problems": problems})
+        if not (problems or quiet or as_json):
+            say(f"{file}: ok")
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        say(json.dumps(report, indent=2))
     failures.finish()
 
 
@@ -311,25 +312,30 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
         else:
             about = codec.inspect(start + read_rest(stream, file), model)
     if as_json:
-        click.echo(json.dumps(about, indent=2))
+        say(json.dumps(about, indent=2))
     else:
         for key, value in about.items():
-            click.echo(f"{key.replace('_', ' '):16} {_shown(value)}")
+            if key != "damages":
+                say(f"{key.replace('_', ' '):16} {_shown(value)}")
+    for damage in about.get("damages", ()):
+        say(f"Error: {file}: {damage}", err=True)
     if about.get("damages"):
         raise SystemExit(1)
 
 
 def _shown(value: object) -> str:
-    """A value for people: a list as its first items, yes or no for True or False."""
+    """A value for people: yes or no for True or False, lines of a list below each other, but of numbers the first few."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        more = f", ... {len(value)} in all" if len(value) > _LISTED else ""
-        return ", ".join(map(_shown, value[:_LISTED])) + more if value else "none"
-    return "none" if value is None else str(value)
+    if not isinstance(value, list | tuple):
+        return "none" if value is None else str(value)
+    if any(isinstance(one, str) for one in value):
+        return f"\n{'':17}".join(value)
+    more = f", ... {len(value)} in all" if len(value) > _NUMBERS else ""
+    return ", ".join(map(str, value[:_NUMBERS])) + more if value else "none"
 
 
-_LISTED = 8
+_NUMBERS = 8
 
 
 def _is_archive(start: bytes, file: BinaryIO) -> bool:
@@ -350,12 +356,12 @@ def list_models(as_json: bool) -> None:
         standing = {"default": folder.name == models.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
         rows.append({**identity, **standing, **about.get("figures", {})})
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
         return
     for row in rows:
         figures = "".join(f", {key.replace('_', ' ')} {row[key]:.2f}" for key in ("nll_nats", "kl_bits") if key in row)
         standing = f"number {row['number']}, " + "the default, " * row["default"]
-        click.echo(f"{row['name']}: {standing}{row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}")
+        say(f"{row['name']}: {standing}{row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}")
 
 
 @click.command()
@@ -386,12 +392,12 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     if quiet:
         return
     ledgers = [result.ledger for result in encoded]
-    click.echo("image   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
+    say("image   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
     for name, rows_of in [(f"{i:5}", ledgers[i : i + 1]) for i in range(0, 100, 10)] + [(" mean", ledgers)]:
         values = [sum(getattr(ledger, key) for ledger in rows_of) / len(rows_of) for key in _DEMO_COLUMNS]
-        click.echo("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
-    click.echo(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all into {out}, and {sheet}:")
-    click.echo(f"in each group of four the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
+        say("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
+    say(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all into {out}, and {sheet}:")
+    say(f"in each group of four the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
 
 
 _DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")
@@ -401,7 +407,7 @@ class _Failures:
     """Collects the errors of single inputs, so that one bad file does not stop the others."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.texts = list[str]()
 
     def of(self, path: Path) -> _Failures:
         """`with failures.of(path):` reports an error within as one line about `path`."""
@@ -429,12 +435,12 @@ class _Failures:
         """Reports an error about the path given last."""
         named = re.search(rf"(^|\s){re.escape(str(self._path))}($|[\s:,])", text)
         name = "" if named else f"{self._path}: "
-        click.echo("Error: " + legible(" ".join(f"{name}{text}".splitlines())), err=True)
-        self.count += 1
+        self.texts.append(" ".join(f"{name}{text}".splitlines()))
+        say(f"Error: {self.texts[-1]}", err=True)
 
     def finish(self) -> None:
         """Exits with 1 if anything failed."""
-        if self.count:
+        if self.texts:
             raise SystemExit(1)
 
 

@@ -9,7 +9,7 @@ import click
 from vlae_codec.sources import gather
 
 from . import options
-from .files import ProgressLine, check_free, check_not_input, counted, write
+from .files import ProgressLine, check_free, check_not_input, counted, say, write
 
 _FILE = click.Path(path_type=Path)
 
@@ -44,9 +44,9 @@ def prepare(
     prepared = preparing.prepare(name, [*first, *others], unverified)
     write(path, prepared.archive(), force)
     shapes = ", ".join(f"{key} {array.shape}" for key, array in prepared.arrays.items())
-    click.echo(f"{path}: {shapes}" + ("" if prepared.unverified else "; content as published"))
+    say(f"{path}: {shapes}" + ("" if prepared.unverified else "; content as published"))
     if prepared.unverified:
-        click.echo(f"note: {', '.join(prepared.unverified)} not as published: figures are not comparable", err=True)
+        say(f"note: {', '.join(prepared.unverified)} not as published: figures are not comparable", err=True)
 
 
 @data.command()
@@ -73,15 +73,15 @@ def collect(
     with gather(sources, threshold, exact=False) as gathered:
         check_not_input(path, gathered.files())
         for note in gathered.notes:
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}", err=True)
         line = ProgressLine(quiet)
         collected = collecting.collect(gathered.sources, lambda done, total: line("reading", done, total))
     for note, pictures in collected.notes.items():
-        click.echo(f"note: {note}: {counted(pictures, 'picture')}", err=True)
+        say(f"note: {note}: {counted(pictures, 'picture')}", err=True)
     write(path, collected.archive(), force)
     counts = ", ".join(f"{part} {len(fields)}" for part, fields in collected.parts.items())
     if not quiet:
-        click.echo(f"{path}: fields of 28x28, {counts}; {collected.blank_fields} without ink are left out")
+        say(f"{path}: fields of 28x28, {counts}; {collected.blank_fields} without ink are left out")
 
 
 @data.command("list")
@@ -92,12 +92,12 @@ def list_sets(data_folder: Path) -> None:
     from vlae_codec.models import prepare as preparing
 
     for name, known in preparing.SETS.items():
-        click.echo(f"{name}: {known.what}")
-        click.echo(f"  archive    {data_folder / f'{name}.npz'}: {preparing.status(name, data_folder)}")
-        click.echo(f"  originals  {', '.join(known.files)}")
-        click.echo(f"  source     {known.source}")
+        say(f"{name}: {known.what}")
+        say(f"  archive    {data_folder / f'{name}.npz'}: {preparing.status(name, data_folder)}")
+        say(f"  originals  {', '.join(known.files)}")
+        say(f"  source     {known.source}")
     for path in collecting.own(data_folder):
-        click.echo(f"{path.stem}: your own\n  archive    {path}")
+        say(f"{path.stem}: your own\n  archive    {path}")
 
 
 COMMANDS = (data,)

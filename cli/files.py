@@ -213,9 +213,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
-def legible(name: str) -> str:
-    """A file's name without what would move a terminal's cursor, or more: such characters as escapes."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+def say(text: str, err: bool = False, nl: bool = True) -> None:
+    """Writes text, on stderr with `err`; names in it cannot do anything to a terminal."""
+    click.echo("\n".join(map(files.legible, text.split("\n"))), err=err, nl=nl)
+
+
+def is_stdout(out: str | None, sources: Iterable[Path]) -> bool:
+    """Whether results of `sources` go to stdout: see `output_for`."""
+    return out == "-" or (out is None and Path("-") in sources)
 
 
 _LOG_SECONDS = 30.0

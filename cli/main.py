@@ -59,7 +59,7 @@ def _foreseen() -> Iterator[None]:
     try:
         yield
     except VlaeError as error:
-        raise click.ClickException(str(error)) from error
+        raise _said(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nInterrupted: what was not finished is not there.", err=True)
         raise SystemExit(128 + signal.SIGINT) from None
@@ -69,9 +69,16 @@ def _foreseen() -> Iterator[None]:
         raise SystemExit(1) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"{where}{error.strerror or error}") from error
+        raise _said(f"{where}{error.strerror or error}") from error
     except MemoryError as error:
-        raise click.ClickException("not enough memory for this") from error
+        raise _said("not enough memory for this") from error
+
+
+def _said(text: str) -> click.ClickException:
+    """An error for people: names in it cannot do anything to a terminal."""
+    from vlae_codec.files import legible
+
+    return click.ClickException(legible(text))
 
 
 def _spell_out(stream: object) -> None:

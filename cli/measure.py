@@ -12,7 +12,7 @@ from vlae_codec import model as models
 from vlae_codec.search import DEFAULT_EFFORT
 from vlae_codec.threads import cores
 
-from .files import ProgressLine, check_not_input
+from .files import ProgressLine, check_not_input, say
 from .options import FORCE, JSON, MODEL, THRESHOLD
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
@@ -80,9 +80,9 @@ def measure_images(
         plots.plot(found, plot_file, force)
     if page_file:
         files.write(page_file, page.html(found, measured.sheets).encode(), force)
-    click.echo(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
+    say(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
     if reports and not quiet:
-        click.echo(f"wrote {', '.join(map(str, reports))}", err=True)
+        say(f"wrote {', '.join(map(str, reports))}", err=True)
 
 
 def _check_free(wanted: list[Path], force: bool) -> None:

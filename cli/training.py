@@ -11,7 +11,7 @@ import click
 from vlae_codec.errors import ConfigError
 
 from . import options
-from .files import ProgressLine, check_free, read_bytes, write
+from .files import ProgressLine, check_free, read_bytes, say, write
 
 _DATA = options.data_folder("--data")
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="Torch device, such as cuda.")
@@ -36,7 +36,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 
     loaded = config.load(config.locate(experiment))
     run = run or Path("runs") / experiment.stem
-    training.train(loaded, run, data_folder, device, threads, report=click.echo)
+    training.train(loaded, run, data_folder, device, threads, report=say)
 
 
 @click.command()
@@ -110,15 +110,13 @@ def evaluate(
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
     if as_json:
-        click.echo(json.dumps(table, indent=2))
+        say(json.dumps(table, indent=2))
         return
-    click.echo(f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim")
+    say(f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim")
     for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(figures.paired_images)):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
-        click.echo(
-            f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
-        )
+        say(f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else ""))
 
 
 @click.command()
@@ -149,7 +147,7 @@ def export(
     for file in exporting.FILES:
         check_free(folder / file, force)
     report = exporting.export_run(run, folder, name or folder.resolve().name, step, data_folder)
-    click.echo(report)
+    say(report)
 
 
 @click.command()

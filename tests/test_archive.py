@@ -1045,12 +1045,11 @@ def test_damage_is_told_and_the_rest_is_restored(run, folder):
     assert "Error: bad.vlz: lost digits/2.png" in result.stderr
     run("list", "bad.vlz")  # nothing is decoded
     Path("cut.vlz").write_bytes(data[:-9])
-    for command in ("list", "test"):
+    for command in ("list", "test", "info"):
         assert "Error: cut.vlz: the index is damaged" in run(command, "cut.vlz", expect=1).stderr
-    assert "index" in run("info", "cut.vlz", expect=1).stdout
     Path("front.vlz").write_bytes(b"W" + data[1:])
     assert "the header is damaged" in run("test", "front.vlz", expect=1).stderr
-    assert "the header is damaged" in run("info", "front.vlz", expect=1).stdout
+    assert "the header is damaged" in run("info", "front.vlz", expect=1).stderr
     Path("short.vlz").write_bytes(data[:9])
     for command in ("list", "test", "info", "unpack"):
         assert run(command, "short.vlz", expect=1).stderr.startswith("Error: ")

@@ -151,15 +151,31 @@ def test_an_endless_device_is_refused(run, monkeypatch):
 
 
 def test_reports_for_programs_are_json_whole_wherever_they_go(run, image):
-    for command, source in (("compress", image), ("decompress", "img.vlz"), ("pack", image)):
-        options = FAST if command == "compress" else []
-        if command == "compress":
-            run(command, source, *options)
-        told = run(command, source, *options, "-o", "-", "--json")
-        assert json.loads(told.stderr), command
+    run("compress", image, *FAST)
+    Path("set").mkdir()
+    image.rename("set/1.png")
+    Path("set/notes.txt").write_text("no picture")
+    for command in (["compress", "set/1.png", *FAST], ["decompress", "img.vlz"], ["pack", "set"]):
+        assert json.loads(run(*command, "-o", "-", "--json").stderr), command
+    assert "notes.txt" in run("pack", "set").stderr
     Path("bad.vlz").write_bytes(b"\xd7")
     told = run("test", "img.vlz", "bad.vlz", "--json", expect=1)
-    assert json.loads(told.stdout) == [{"input": "img.vlz", "ok": True}, {"input": "bad.vlz", "ok": False}]
+    assert json.loads(told.stdout) == [
+        {"input": "img.vlz", "problems": []},
+        {"input": "bad.vlz", "problems": [told.stderr.strip().removeprefix("Error: ")]},
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names")
+def test_names_do_nothing_to_a_terminal_and_letters_stay_as_they_are(run, image):
+    for name in ("\x1b[31m.png", "\u202egnp.png", "全角\u3000ü\u202f🏽\u200d.png"):
+        image.rename(name)
+        image = Path(name)
+        made = f"{name}.vlz"
+        told = run("compress", name, *FAST, "-o", made).stdout + run("test", made).stdout
+        told += run("info", name, expect=1).stderr + run("list", made, expect=1).stderr
+        assert not {"\x1b", "\u202e"} & set(told)
+    assert name in told
 
 
 def test_partial(run, image, tmp_path):
@@ -172,7 +188,8 @@ def test_partial(run, image, tmp_path):
     assert "pixels read" in result.stdout
     Path("bad.vlz").write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
     told = run("decompress", "bad.vlz", "--partial")
-    assert ("is damaged" in told.stderr) == (" 0 re-sampled" in told.stdout)
+    assert "is damaged" in told.stderr
+    assert " 0 re-sampled" in told.stdout
     assert json.loads(run("decompress", "bad.vlz", "--partial", "--json", "-f").stdout)[0]["whole"] is False
     assert "--partial" in run("test", "cut.vlz", expect=1).stderr
     assert "complete         no" in run("info", "cut.vlz").stdout

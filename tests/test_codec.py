@@ -131,7 +131,10 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
         codec.decode([data[:-1]], model=tiny)
 
 
-def test_a_stream_that_is_cut_lacks_a_pixel(tiny, lossless):
+def test_a_stream_that_is_cut_lacks_a_pixel_and_a_file_cut_in_its_check_is_not_whole(tiny, lossless):
+    blank = encode([Drawing(np.zeros((28, 28), np.uint8))], tiny, lossless=True)[0].data
+    cut = codec.decode([blank[:-1]], partial=True, model=tiny)[0]
+    assert (cut.exact_pixels, cut.whole) == (28 * 28, False)
     for data in (result.data for result in lossless):
         assert codec.decode([data[:-1]], partial=True, model=tiny)[0].sampled_pixels
         assert codec.decode([data], partial=True, model=tiny)[0].whole

@@ -38,7 +38,7 @@ MOST_SAMPLES = 32
 """Of q for each field of a lossless archive."""
 _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as JSON, which takes far more when parsed
 _LARGEST_HEADER, _SHORT_HEAD, _SHORTEST_HEAD = 1 << 24, 1 << 14, 1 << 8
-_LEAST_WORK, _NUMBER_WORK = 1 << 26, 1 << 10  # in bytes: in vain, of any file; of a number, which takes as long
+_LEAST_WORK, _NUMBER_WORK = 1 << 26, 1 << 10  # bytes read in vain in any file; a number counts as so many of them
 _CHECK_BYTES = 4
 _SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
@@ -357,18 +357,18 @@ def _scan(file: BinaryIO, size: int, images: int) -> list[Place]:
     """Chunks by their markers: those whose head is whole, in order, none twice. Gaps are places without length.
 
     Where a chunk is not followed as it should be, bytes may be missing in it: then the next is looked for within it. A file
-    full of markers takes no longer: work in vain, in bytes, is in proportion to the file, and heads must be no longer than
-    what is left of it.
+    full of markers takes no longer: what may be read in vain is in proportion to the file, and no head is looked for that is
+    longer than what is left of that.
     """
     found, offset, spare = [], 0, _LEAST_WORK + (size << 8)
     while (offset := _find(file, offset, size)) < size:
-        head, head_bytes = _head_at(file, offset, min(max(spare, _SHORTEST_HEAD), _LARGEST_HEADER))
+        head, cost = _head_at(file, offset, min(max(spare, _SHORTEST_HEAD), _LARGEST_HEADER))
         if isinstance(head, FormatError):
-            offset, spare = offset + 1, spare - head_bytes
+            offset, spare = offset + 1, spare - cost
             continue
-        length = head_bytes + head.payload_bytes + _CHECK_BYTES
+        length = cost + head.payload_bytes + _CHECK_BYTES
         found.append(Place(offset, length, head.first, head.images))
-        offset += length if _is_end(file, offset + length, size) else head_bytes
+        offset += length if _is_end(file, offset + length, size) else cost
     places, done = [], 0
     for place in [*sorted(found, key=lambda place: place.first), Place(size, 0, images, 0)]:
         if done <= place.first <= images - place.images:
@@ -395,18 +395,20 @@ def _find(file: BinaryIO, offset: int, size: int) -> int:
 
 
 def _head_at(file: BinaryIO, offset: int, longest: int) -> tuple[Head, int] | tuple[FormatError, int]:
-    """The head that begins at an offset, and its length; or what is wrong with it, and the work in vain, in bytes read.
+    """The head that begins at an offset, and its length; or what is wrong with it, and what was read in vain, in bytes.
 
-    Most are short; `longest` bytes are read of one that is not.
+    Most are short: more and more is read, up to `longest` bytes.
     """
-    wrong, work = FormatError(), 0
-    for most in sorted({min(longest, _SHORT_HEAD), longest}):
+    most, work = min(longest, _SHORT_HEAD), 0
+    while True:
         numbers = _Numbers(_read(file, offset, most))
         try:
             return _parse_head(numbers), numbers.at
         except FormatError as error:
-            wrong, work = error, work + len(numbers.data) + _NUMBER_WORK * numbers.count
-    return wrong, work
+            work += len(numbers.data) + _NUMBER_WORK * numbers.count
+            if most >= longest or len(numbers.data) < most:
+                return error, work
+        most = min(4 * most, longest)
 
 
 @dataclass

@@ -68,7 +68,7 @@ class Decoded:
     """A picture. `exact_pixels` were stored, `sampled_pixels` were drawn by the model.
 
     whole: whether the check of those stored holds. If not, they are exact only if the file was cut and nothing else; and if
-    none was drawn, it was damaged: no stream can do without its last byte.
+    none was drawn, it was damaged, or cut within the check: no stream of this encoder can do without its last byte.
     """
 
     drawing: Drawing

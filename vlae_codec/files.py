@@ -108,6 +108,20 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def legible(name: str) -> str:
+    """A name, or a text that has some in it, with escapes for what would move a terminal's cursor, or turn its letters."""
+    return "".join(ascii(one)[1:-1] if _is_unseen(one) else one for one in name)
+
+
+def _is_unseen(letter: str) -> bool:
+    category, direction = unicodedata.category(letter), unicodedata.bidirectional(letter)
+    return category in ("Cc", "Cs", "Zl", "Zp") or direction in _TURNS
+
+
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""What embeds, overrides or isolates a direction of writing."""
+
+
 def safe_name(name: str) -> str:
     """The name itself: a relative path whose parts, separated by slashes, lead out of no folder on any system.
 

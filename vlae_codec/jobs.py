@@ -30,12 +30,15 @@ class Report:
     """A `Done` that adds up, for a `Progress`."""
 
     def __init__(self, what: str, total: int, progress: Progress | None) -> None:
-        self._what, self._total, self._progress, self._done = what, total, progress, 0.0
+        self._what, self._total, self._progress = what, total, progress
+        self._done, self._told = 0.0, -1
 
     def __call__(self, images: float) -> None:
         self._done += images
-        if self._progress:
-            self._progress(self._what, min(self._total, round(self._done)), self._total)
+        done = min(self._total, round(self._done))
+        if self._progress and done != self._told:
+            self._progress(self._what, done, self._total)
+        self._told = done
 
 
 def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Done) -> Iterator[Any]:
@@ -91,14 +94,15 @@ def _worked(work: Work, shared: Any, item: Any, report: Done) -> Any:
 
 @contextmanager
 def _deaf_to_terminals() -> Iterator[None]:
-    """Processes that are begun within never hear of Ctrl-C or a closed terminal: their parent does, and ends them."""
+    """Where there are signal masks, processes that are begun within do not hear of Ctrl-C or a closed terminal: their parent
+    does, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     heard = {signal.SIGINT, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     try:
-        resource_tracker.ensure_running()  # which every first process begins, and then hears Ctrl-C again
+        resource_tracker.ensure_running()  # the first process would begin it, after which some Pythons hear Ctrl-C again
         signal.pthread_sigmask(signal.SIG_BLOCK, heard)
         yield
     finally:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from . import arrays, pixels
 from .arrays import StoredArray
 from .errors import ImageError
-from .files import reading, safe_name
+from .files import legible, reading, safe_name
 from .manifest import ArrayForm, FilesForm, Form
 from .pixels import Drawing
 
@@ -445,7 +445,9 @@ def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Pa
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         hidden += [name for name in files if name.startswith(".") and _is_picture(name)]
-        hidden += [one for name in folders if name.startswith(".") for one in _pictures_below(place, name)]
+        for name in folders:
+            if name.startswith(".") and not Path(place, name).is_symlink():
+                hidden += _pictures_below(place, name)
         folders[:] = [name for name in folders if not name.startswith(".")]
         links += [name for name in folders if Path(place, name).is_symlink()]
         links += [name for name in files if _is_picture(name) and not Path(place, name).exists()]
@@ -509,7 +511,7 @@ def _is_hidden(name: str) -> bool:
 def _note(where: str, names: Sequence[str], what: str, notes: list[str]) -> None:
     if names:
         more = ", ..." if len(names) > 3 else ""
-        shown = ", ".join(ascii(name)[1:-1] for name in names[:3])
+        shown = ", ".join(map(legible, names[:3]))
         notes.append(f"left out {len(names)} of {where}, {what}: {shown}{more}")
 
 
