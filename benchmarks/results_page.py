@@ -142,7 +142,8 @@ def row(system: System) -> list[str]:
         "" if system.paper_nats is None else f"{system.paper_nats:.2f}",
         "" if system.paper_kl_nats is None else f"{system.paper_kl_nats / _LN2:.1f}",
     ]
-    found, rounds = read(system.name), rounds_of(system)
+    found = read(system.name)
+    rounds = rounds_of(system, found)
     parts = ", then ".join(dict.fromkeys(" + ".join(config.data.parts) for config in rounds))
     if found is None:
         epochs = sum(config.train.epochs for config in rounds)
@@ -173,9 +174,9 @@ def _with_error(found: Table, key: str, places: int = 2, sign: int = 1) -> str:
     return shown if error is None else f"{shown} ± {error:.{places}f}"
 
 
-def rounds_of(system: System) -> list[Config]:
+def rounds_of(system: System, found: Table | None) -> list[Config]:
     """The rounds of its training, the first first: as they were, if its figures say so, else as its experiment has them."""
-    if rounds := (read(system.name) or {}).get("rounds"):
+    if rounds := (found or {}).get("rounds"):
         return [configs.round_from_dict(one).config for one in rounds]
     return planned(system.experiment)
 
@@ -300,12 +301,13 @@ def _window_table(names: tuple[str, ...]) -> str:
     ]
     rows = []
     for name in names:
-        model = rounds_of(SYSTEMS[name])[-1].model
+        found = read(name)
+        model = rounds_of(SYSTEMS[name], found)[-1].model
         cells = [
             f"{model.masked_layers}{', dilated' if model.dilation > 1 else ''}",
             str(model.masked_layers * model.dilation),
         ]
-        if found := read(name):
+        if found:
             reading = found["reading"]
             cells.append(f"{found['active_latents']} of {len(found['latent_kl_nats'])}")
             cells += [f"{found['kl_bits']:.1f}", f"{found['distortion_bits']:.1f}"]
@@ -382,7 +384,7 @@ def _latents(found: dict[str, Table]) -> bytes:
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name, table in found.items():
-        model = rounds_of(SYSTEMS[name])[-1].model
+        model = rounds_of(SYSTEMS[name], table)[-1].model
         flows = model.prior == "flow" or model.posterior == "iaf"  # of theirs only the sum is a KL
         if table["latent_kl_nats"] and not name.startswith("window") and not flows:
             axes.plot(np.sort(table["latent_kl_nats"])[::-1] / _LN2, marker=".", lw=1, label=name)
@@ -396,10 +398,11 @@ def _curves(found: dict[str, Table]) -> bytes:
     panels = figure.subplots(2, 2).flat
     for axes, data_set in zip(panels, DATA_SETS, strict=True):
         for system in data_set.systems:
-            curve = found.get(system.name, {}).get("curve", [])
+            table = found.get(system.name, {})
+            curve = table.get("curve", [])
             if not curve:
                 continue
-            before = sum(config.train.epochs for config in rounds_of(system)[:-1])
+            before = sum(config.train.epochs for config in rounds_of(system, table)[:-1])
             held_out = "valid_elbo_nats" in curve[-1]
             elbo_nats = [line["valid_elbo_nats" if held_out else "train_elbo_nats"] for line in curve]
             epochs = [before + line["epoch"] for line in curve]
@@ -414,7 +417,7 @@ def _curves(found: dict[str, Table]) -> bytes:
 
 def _windows(found: dict[str, Table]) -> bytes:
     figure = Figure(figsize=(8, 3.5), layout="constrained")
-    known = {name: rounds_of(SYSTEMS[name])[-1].model for name in MNIST_WINDOWS if name in found}
+    known = {name: rounds_of(SYSTEMS[name], found[name])[-1].model for name in MNIST_WINDOWS if name in found}
     for axes, key, what in zip(
         figure.subplots(1, 2), ("kl_bits", "distortion_bits"), ("KL", "distortion"), strict=True
     ):

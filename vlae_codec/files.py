@@ -110,16 +110,11 @@ def _is_device(path: Path) -> bool:
 
 def legible(name: str) -> str:
     """A name, or a text that has some in it, with escapes for what would move a terminal's cursor, or turn its letters."""
-    return "".join(ascii(one)[1:-1] if _is_unseen(one) else one for one in name)
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], name)
 
 
-def _is_unseen(letter: str) -> bool:
-    category, direction = unicodedata.category(letter), unicodedata.bidirectional(letter)
-    return category in ("Cc", "Cs", "Zl", "Zp") or direction in _TURNS
-
-
-_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-"""What embeds, overrides or isolates a direction of writing."""
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, separators of lines, what embeds or overrides a direction of writing, and halves of letters."""
 
 
 def safe_name(name: str) -> str:
