@@ -260,10 +260,10 @@ def claims() -> str:
         "not measured: a difference of a tenth of a nat or two says little. Without latents the NLL is exact, "
         "which favours the PixelCNN alone; of the others it is a bound, the looser the larger the KL, which favours a "
         "VLAE over the AF VAE. On dynamic MNIST the paper's VLAE is here that of its ablation (that of its Table 2 is 9.02 "
-        "below its PixelCNN alone); that our difference is the larger says that our PixelCNN alone is the weaker, for which "
-        "no reason was found ([docs/training.md](docs/training.md)). The last three are not the paper's, and those two "
-        "systems differ in more than the prior: the codec's has one order, for which latents are sorted and cut while it "
-        "is trained, and a hidden layer less."
+        "below its PixelCNN alone); that our difference is the larger says that our PixelCNN alone is the weaker: more "
+        "epochs bring some of that, and the rest is not explained ([docs/training.md](docs/training.md)). The last three "
+        "are not the paper's, and those two systems differ in more than the prior: the codec's has one order, for which "
+        "latents are sorted and cut while it is trained, and a hidden layer less."
     )
     return f"## The paper's orderings\n\n{text}\n\n{markdown(header, rows)}\n"
 
