@@ -44,6 +44,7 @@ _MAGICS = {
 }
 
 _Key = TypeVar("_Key")
+_Archive = TypeVar("_Archive", zipfile.ZipFile, tarfile.TarFile)
 
 
 class Source(ABC):
@@ -359,12 +360,26 @@ class _Loose(_Shelf[Path]):
         pass
 
 
-class _Zip(_Shelf[zipfile.ZipInfo]):
+class _Packed(_Shelf[_Key], Generic[_Key, _Archive]):
+    """The members of one file, which stays open from one reading to the next."""
+
+    _path: str
+    _open: _Archive | None = None
+
+    def files(self) -> Iterator[Path]:
+        yield Path(self._path)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+class _Zip(_Packed[zipfile.ZipInfo, zipfile.ZipFile]):
     """The members of a zip file, in its order."""
 
     def __init__(self, path: str, notes: list[str]) -> None:
         self._path = path
-        self._open: zipfile.ZipFile | None = None
         with reading(path), zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
         entries = [_Item(info.filename, f"{path}:{info.filename}", info) for info in members]
@@ -376,14 +391,6 @@ class _Zip(_Shelf[zipfile.ZipInfo]):
             self._open = zipfile.ZipFile(self._path)
         with self._open.open(item.key) as file:
             return _read_whole(file, item.key.file_size, item.title)
-
-    def files(self) -> Iterator[Path]:
-        yield Path(self._path)
-
-    def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
 
 class _Member(tarfile.TarInfo):
@@ -406,12 +413,11 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-class _Tar(_Shelf[tarfile.TarInfo]):
+class _Tar(_Packed[tarfile.TarInfo, tarfile.TarFile]):
     """The members of a tar file, compressed or not, in its order: one of a compressed tar is found by reading up to it."""
 
     def __init__(self, path: str, notes: list[str]) -> None:
         self._path = path
-        self._open: tarfile.TarFile | None = None
         with reading(path), tarfile.open(path, tarinfo=_Member) as archive:
             members = [info for info in archive if not info.isdir()]
         entries = [_Item(info.name.removeprefix("./"), f"{path}:{info.name}", info) for info in members]
@@ -427,14 +433,6 @@ class _Tar(_Shelf[tarfile.TarInfo]):
         file = self._open.extractfile(item.key)
         assert file is not None  # which it is only for what is no regular file
         return _read_whole(file, item.key.size, item.title)
-
-    def files(self) -> Iterator[Path]:
-        yield Path(self._path)
-
-    def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
 
 def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Path]]:
