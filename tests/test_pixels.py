@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from vlae_codec import pixels
 from vlae_codec.errors import ImageError
@@ -154,14 +154,18 @@ def test_damaged_pngs_are_refused_or_read():
 
 def png_of(kind, samples):
     """A 16-bit PNG of that colour type, which Pillow cannot write; (H, W, C) big-endian samples."""
+    return png_of_rows(kind, 16, samples.shape[1], [row.tobytes() for row in samples.astype(">u2")])
 
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    height, width = samples.shape[:2]
-    rows = b"".join(b"\0" + row.tobytes() for row in samples.astype(">u2"))
-    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def png_of_rows(kind, depth, width, rows, more=b""):
+    """A PNG of that colour type and depth; `more` chunks before the rows."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), depth, kind, 0, 0, 0))
+    body = png_chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + head + more + body + png_chunk(b"IEND", b"")
+
+
+def png_chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 @pytest.mark.parametrize(("kind", "samples"), [(2, 3), (4, 2), (6, 4)])
@@ -219,6 +223,49 @@ def test_transparency_is_never_lost_silently():
     assert len(pixels.to_drawing(transparent, exact=True).look.ink) == 4
     with pytest.raises(ImageError, match="transparent"):
         pixels.to_drawing(saved(Image.fromarray(coloured(300, 65000, np.uint16)), transparency=300))
+
+
+def test_a_transparent_level_of_few_bits_is_not_taken_for_another():
+    for depth, top in ((1, 1), (2, 3), (4, 15)):
+        rows = [b"\xff" * depth + b"\0" * depth] * 3  # 8 light pixels, which are transparent, and 8 dark ones
+        data = png_of_rows(0, depth, 16, rows, png_chunk(b"tRNS", struct.pack(">H", top)))
+        if depth == 1:
+            look = pixels.read_drawing(data, exact=True).look
+            assert {look.paper, look.ink} == {(255, 255, 255, 0), (0, 0, 0, 255)}
+            continue
+        for exact in (False, True):
+            with pytest.raises(ImageError, match="transparent level"):
+                pixels.open_picture(data, exact=exact)
+            with pytest.raises(ImageError, match="transparent level"), Image.open(io.BytesIO(data)) as opened:
+                pixels.to_drawing(opened, exact=exact)
+
+
+def test_transparency_of_a_palette_is_kept():
+    colours = bytes([10, 20, 30, 255, 10, 20, 30, 0])  # blue, green, red, opacity: as a TGA file has them
+    head = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 12, 9, 8, 0x20)
+    look = pixels.read_drawing(head + colours + BITS.tobytes(), exact=True).look
+    assert {look.paper, look.ink} == {(30, 20, 10, 255), (30, 20, 10, 0)}
+
+
+def test_a_picture_that_is_a_program_is_not_run(monkeypatch):
+    def run(*args, **kwargs):
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\n{ } loop\n%%EOF\n"
+    with pytest.raises(ImageError, match="is EPS, which a program has to draw"):
+        pixels.open_picture(data)
+    assert {".eps", ".ps", ".wmf"}.isdisjoint(pixels.picture_suffixes())
+    assert {".png", ".tif", ".jpg", ".pbm"} <= pixels.picture_suffixes()
+
+
+def test_formats_of_which_bits_may_get_lost_are_not_called_exact():
+    deep = np.where(BITS == 1, np.uint16(0x01F0), np.uint16(0x0110))  # which differ in the low bytes only
+    head = struct.pack(">HBBHHHHii", 474, 0, 2, 2, 12, 9, 1, 0, 65535).ljust(512, b"\0")
+    data = head + deep.astype(">u2").tobytes()
+    assert pixels.open_picture(data).size == (12, 9)
+    with pytest.raises(ImageError, match="as it is SGI: save it as PNG"):
+        pixels.open_picture(data, exact=True)
 
 
 def test_contact_sheets_show_what_a_viewer_shows():

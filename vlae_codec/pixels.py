@@ -40,6 +40,10 @@ _LOSING = {"La": "RGBA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
+_WHOLE = frozenset("BMP DIB GIF JPEG MSP PCX PNG PPM QOI TGA TIFF WEBP XBM".split())
+"""Formats of which Pillow reads every bit, or says by the names of what is stored that it does not."""
+_DRAWN = frozenset({"EPS", "WMF"})
+"""Formats that Pillow has another program draw: they are programs themselves, which may never end."""
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
     ".bmp": ("BMP", None, {}),
@@ -94,18 +98,21 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
     """The picture in an image file's bytes; `name` is what errors call it.
 
     Raises:
-        ImageError: it is too large, damaged, animated, or no image that Pillow knows; with `exact`, its colours cannot be
+        ImageError: it is too large, damaged, animated, or no image that Pillow reads; with `exact`, its colours cannot be
             kept.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
+            if picture.format in _DRAWN:
+                raise ImageError(f"{name} is {picture.format}, which a program has to draw: save it as PNG")
             _check_size(*picture.size)
             if getattr(picture, "n_frames", 1) > 1:
                 raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
             if exact:
                 _check_kept(picture, name)
+            _check_transparent_gray(picture, name)
             picture.load()
             return ImageOps.exif_transpose(picture)
     except ImageError:
@@ -123,8 +130,10 @@ def _check_kept(picture: Image.Image, name: str) -> None:
     """Refuses what would not be kept exactly.
 
     Raises:
-        ImageError: its colours have to be converted, or it is of a file with more bits a sample than Pillow will read.
+        ImageError: its colours have to be converted, or it is of a file of which Pillow will not read all bits.
     """
+    if picture.format and picture.format not in _WHOLE:
+        raise ImageError(f"lossless cannot tell what {name} loses when read, as it is {picture.format}: save it as PNG")
     if not picture.mode.startswith(("I", "F")) and picture.mode not in _KEPT:
         raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
     if isinstance(picture, ImageFile.ImageFile) and _loses_bits(picture):
@@ -132,6 +141,16 @@ def _check_kept(picture: Image.Image, name: str) -> None:
             f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
             "binarise it with --threshold N"
         )
+
+
+def _check_transparent_gray(picture: Image.Image, name: str) -> None:
+    """Refuses gray of 2 or 4 bits with a transparent level: Pillow widens the levels, but not that one.
+
+    Raises:
+        ImageError: it is such.
+    """
+    if "transparency" in picture.info and any(tile[3] in ("L;2", "L;4") for tile in getattr(picture, "tile", ())):
+        raise ImageError(f"{name} is gray of 2 or 4 bits with a transparent level: save it with 8 bits")
 
 
 def _loses_bits(picture: ImageFile.ImageFile) -> bool:
@@ -159,8 +178,10 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
     exact = exact and threshold is None  # what a threshold binarises need not be
-    if exact and isinstance(picture, Image.Image):
-        _check_kept(picture, "the picture")
+    if isinstance(picture, Image.Image):
+        _check_transparent_gray(picture, "the picture")
+        if exact:
+            _check_kept(picture, "the picture")
     samples = _samples(picture)
     height, width = samples.shape[:2]
     _check_size(width, height)
@@ -217,7 +238,7 @@ def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
 def picture_suffixes() -> frozenset[str]:
     """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN)
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - _DRAWN)
 
 
 def to_fields(bits: Bits) -> tuple[Bits, npt.NDArray[np.bool_]]:
@@ -300,7 +321,7 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
         return deep.astype(np.uint16)[..., None]
     if mode == "F":
         raise ImageError("images of floating-point samples are not supported: save it with 8 or 16 bits a sample")
-    taken = "RGBA" if "transparency" in picture.info else (_KEPT | _LOSING).get(mode, "RGB")
+    taken = "RGBA" if picture.has_transparency_data else (_KEPT | _LOSING).get(mode, "RGB")
     array = np.asarray(picture if mode == taken else picture.convert(taken))
     array = array if array.ndim == 3 else array[..., None]
     if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
