@@ -188,7 +188,14 @@ def decompress(
         except FormatError:
             return 1  # to be told of when it is decoded
 
-    for batch in batches(failures.each(inputs, read_bytes), fields, _BATCH, _BATCH_FIELDS):
+    def read(path: Path) -> bytes:
+        data = read_bytes(path)
+        if samples:
+            header = container.read_header(data)[0]
+            pixels.check_sheet(samples, header.width, header.height)
+        return data
+
+    for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
         left, rounds = dict(batch), []
         for one in seeds:
             told = progress.part(done, len(batch), len(inputs) * len(seeds)) if len(inputs) > 1 else progress

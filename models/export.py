@@ -10,6 +10,7 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -287,15 +288,15 @@ def _mean_cost(model: released.Model, fields: npt.NDArray[np.uint8]) -> float:
 
 
 def huffman_lengths(weights: npt.NDArray[np.float64]) -> list[int]:
-    """Code lengths of a Huffman code for the weights, none longer than LONGEST_SYMBOL_BITS."""
-    weights = np.maximum(weights, weights.sum() * 2.0 ** (1 - LONGEST_SYMBOL_BITS))
-    heap = [(weight, [symbol]) for symbol, weight in enumerate(weights.tolist())]
-    lengths = [0] * len(weights)
-    while len(heap) > 1:
-        heap.sort(key=lambda entry: entry[0])
-        (first, left), (second, right) = heap[:2]
-        for symbol in left + right:
-            lengths[symbol] += 1
-        heap[:2] = [(first + second, left + right)]
-    assert max(lengths) <= LONGEST_SYMBOL_BITS
-    return lengths
+    """Code lengths of the best prefix code for the weights of which none is longer than LONGEST_SYMBOL_BITS.
+
+    Larmore & Hirschberg 1990, package-merge: a symbol is as long as the number of cheapest packages that hold it.
+    """
+    symbols = [(weight, [symbol]) for symbol, weight in enumerate(weights.tolist())]
+    packages = list[tuple[float, list[int]]]()
+    for _ in range(LONGEST_SYMBOL_BITS):
+        merged = sorted(symbols + packages, key=lambda entry: entry[0])
+        pairs = zip(merged[::2], merged[1::2], strict=False)
+        packages = [(first + second, left + right) for (first, left), (second, right) in pairs]
+    held = Counter(symbol for _, package in packages[: len(symbols) - 1] for symbol in package)
+    return [held[symbol] for symbol in range(len(symbols))]

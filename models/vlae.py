@@ -200,7 +200,7 @@ class VLAE(nn.Module):
     @torch.no_grad()
     def with_latents(self, order: Tensor) -> VLAE:
         """The same model over the latents `order` (K,) only, in that order, with a prior that starts anew."""
-        new = VLAE(self.config, len(order))
+        new = VLAE(self.config, len(order)).to(order.device)
         for name, parameter in self.named_parameters():
             target = new.get_parameter(name)
             if target.shape == parameter.shape and not name.startswith(("prior.", "flow.")):

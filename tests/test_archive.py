@@ -26,7 +26,7 @@ from PIL import Image
 from test_sources import HOSTILE_NAMES, same_pictures
 
 import vlae_codec
-from vlae_codec import archive, chain, codec, pack
+from vlae_codec import archive, chain, codec, pack, pixels
 from vlae_codec import model as models
 from vlae_codec.archive import (
     CHUNK_MARKER,
@@ -681,6 +681,37 @@ def test_a_payload_beyond_the_file_costs_nothing(tiny):
     file = Counting(forged(tiny, files_form(1), head.write()))
     assert "lost x.png" in pack.verify(file, model=tiny)[-1]
     assert 0 < file.largest <= len(file.getvalue())
+
+
+@pytest.mark.parametrize("counts", [[], [3], [2, 0, 5, 1, 0, 0, 4], [1] * 9, [0, 0]])
+def test_parts_are_those_of_a_walk_over_all_sources(counts):
+    class Asked(FilesForm):
+        asked = 0
+
+        def __getattribute__(self, name):
+            Asked.asked += name == "count"
+            return super().__getattribute__(name)
+
+    header = archive.Header(0, False, True, tuple(map(Asked, counts)))
+    assert header.images == sum(counts)
+    every = [(number, index) for number, count in enumerate(counts) for index in range(count)]
+    numbers = {id(form): number for number, form in enumerate(header.forms)}
+    for first in range(len(every) + 1):
+        for images in range(len(every) + 2 - first):
+            found = [(numbers[id(form)], index) for form, own in header.parts(first, images) for index in own]
+            assert found == every[first : first + images]
+    header = archive.Header(0, False, True, tuple(map(Asked, [1] * 1000)))
+    Asked.asked = 0
+    for first in range(1000):
+        assert len(list(header.parts(first, 1))) == 1
+    assert Asked.asked < 10 * 1000, "a chunk must not cost a walk over all sources"
+
+
+def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
+    head = Head(0, (), ((Format(28, 28), 1 << 17),), Counted(0), 1)
+    data = forged(tiny, array_form(1 << 17), head.write() + checked(b"\0"), options=1)
+    monkeypatch.setattr(pixels, "inside", None)  # nothing of the size of the claim is made
+    assert "131072 fields in 1 bytes" in pack.verify(io.BytesIO(data), model=tiny)[-1]
 
 
 @pytest.mark.parametrize("nested", ["[]", '{"":0}'])

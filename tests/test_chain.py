@@ -600,3 +600,12 @@ def test_random_bytes_are_no_chain(tiny, data, count, start, blank, raw):
 
 def test_the_kinds_have_numbers_that_never_change():
     assert [(kind.name, kind.value) for kind in Kind] == [("CODED", 0), ("BLANK", 1), ("RAW", 2)]
+
+
+@pytest.mark.parametrize(("count", "blank", "raw"), [(1000, 200, 0), (1, 1, 0), (7, 0, 7), (1 << 17, (1 << 17) - 1, 1)])
+def test_counts_of_kinds_are_those_of_the_format_whatever_the_platform(count, blank, raw):
+    """As FORMAT.md has them. numpy's own integers have 32 bits on some, which products with 2^24 do not fit."""
+    counts = bitsback.kind_counts(count, Counted(1, blank, raw))
+    shares = [1 + blank * ((1 << 24) - 3) // count, 1 + raw * ((1 << 24) - 3) // count]
+    assert counts.dtype == np.int64
+    assert counts.tolist() == [[(1 << 24) - sum(shares), *shares]] * count

@@ -267,6 +267,13 @@ def test_a_sheet_of_samples_is_a_png_file(run, image):
     assert Path("sheet").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_sheet_of_more_pixels_than_a_picture_may_have_is_refused(run):
+    Image.new("L", (300, 300)).save("large.png")
+    run("compress", "large.png", *FAST)
+    refused = run("decompress", "large.vlz", "--samples", 1024, "-o", "sheet", expect=1).stderr
+    assert "large.vlz: 1024 pictures of 300x300 pixels are too many for one sheet" in refused
+
+
 def test_errors_name_the_file_whatever_its_name(run):
     Path("a").write_bytes(b"")
     assert run("decompress", "a", "-o", "x.png", expect=1).stderr.startswith("Error: a: ")

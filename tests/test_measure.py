@@ -239,10 +239,20 @@ def test_a_sample_spans_sources(arrays, tmp_path, digits):
 def test_labels_are_found_beside_images(arrays):
     for key, known in (("some_x", True), ("other", True), ("bare", False)):
         with gather([f"{arrays}:{key}"]) as gathered:
-            found = labels.beside(gathered.sources)
+            found = labels.beside(gathered.sources, notes := [])
         assert (found is not None) == known
+        assert not notes
         if known:
             assert found.tolist() == np.repeat(np.arange(10), 10).tolist()
+
+
+@pytest.mark.parametrize("odd", [np.eye(100), np.zeros(99, np.uint8), np.zeros(100), np.zeros((100, 9000), np.int64)])
+def test_what_is_no_classes_beside_images_is_left_with_a_note(arrays, tmp_path, odd):
+    with np.load(arrays) as stored:
+        np.savez_compressed(tmp_path / "odd.npz", a_x=stored["some_x"], a_y=odd)
+    found = measure.sample([f"{tmp_path / 'odd.npz'}:a_x"], 3)
+    assert found.labels is None
+    assert any("not used as their classes" in note and "a_y" in note for note in found.notes)
 
 
 def test_labels_are_read_from_files(arrays, tmp_path):

@@ -20,8 +20,9 @@ from filelock import FileLock
 
 from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
+from vlae_codec.latents import LONGEST_SYMBOL_BITS
+from vlae_codec.models import classifier, data, drawing, evaluate, export, train
 from vlae_codec.models import config as configs
-from vlae_codec.models import data, drawing, evaluate, export, train
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
 from vlae_codec.models.integer import to_arrays, to_float
@@ -364,6 +365,34 @@ def test_huffman_lengths_are_a_complete_code():
     lengths = export.huffman_lengths(np.array([1e-9, 5, 1, 1, 100, 3]))
     assert sum(2.0**-length for length in lengths) == 1.0
     assert lengths[4] == 1
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.2, 1.618, 3.0])
+@pytest.mark.parametrize("symbols", [2, 7, 32])
+def test_huffman_lengths_are_the_best_that_are_short_enough(ratio, symbols):
+    weights = np.random.default_rng(0).permutation(ratio ** np.arange(symbols))
+    lengths = export.huffman_lengths(weights)
+    assert max(lengths) <= LONGEST_SYMBOL_BITS
+    assert sum(2.0**-length for length in lengths) == 1.0
+    if ratio < 1.5 or symbols <= LONGEST_SYMBOL_BITS:  # then Huffman's own code, of any lengths, is short enough
+        assert np.dot(lengths, weights) == pytest.approx(huffman_cost(weights.tolist()))
+
+
+def huffman_cost(weights):
+    """The sum over the inner nodes of Huffman's tree."""
+    if len(weights) == 1:
+        return 0
+    first, second, *rest = sorted(weights)
+    return first + second + huffman_cost([first + second, *rest])
+
+
+def test_the_nearest_drawing_is_that_of_a_loop():
+    rng = np.random.default_rng(0)
+    fields, drawings = rng.integers(0, 2, (5, 28, 28), np.uint8), rng.integers(0, 2, (40, 28, 28), np.uint8)
+    labels = rng.integers(0, 9, 40)
+    loop = [labels[min(range(40), key=lambda n, one=one: int((one != drawings[n]).sum()))] for one in fields]
+    assert classifier.nearest(fields, drawings, labels).tolist() == loop
+    assert classifier.nearest(drawings, drawings, labels).tolist() == labels.tolist()
 
 
 def schedule(**changes):

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
+import json
 import re
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -69,6 +75,14 @@ def test_registered_numbers_are_unique_and_permanent():
     assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 25e6
 
 
+def deflated(member):
+    """A zip of that member of an npz file; of none, one whose stream is no deflated one, as no check tells."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", member or bytes(9999))
+    return out.getvalue() if member else out.getvalue().replace(zlib.compress(bytes(9999))[2:-4][:8], b"\xff" * 8)
+
+
 def test_a_damaged_model_is_refused(tmp_path):
     source = models.RELEASED / models.DEFAULT
     (tmp_path / "model.json").write_text((source / "model.json").read_text())
@@ -77,6 +91,12 @@ def test_a_damaged_model_is_refused(tmp_path):
     (tmp_path / "weights.npz").write_bytes(data)
     with pytest.raises(vlae_codec.ModelError, match="SHA-256"):
         models.load(tmp_path)
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (\0".ljust(99) + b"\n"
+    for member in (b"", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header):
+        (tmp_path / "weights.npz").write_bytes(odd := deflated(member))
+        (tmp_path / "model.json").write_text(json.dumps({"name": "odd", "sha256": hashlib.sha256(odd).hexdigest()}))
+        with pytest.raises(vlae_codec.ModelError, match="damaged"):
+            models.load(tmp_path)
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(vlae_codec.ModelError):
         models.load(tmp_path)

@@ -10,10 +10,13 @@ chunks, and a damaged chunk costs only itself. Sizes are checked before anything
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from . import manifest
@@ -53,19 +56,26 @@ class Header:
     forms: tuple[Form, ...]
     samples: int = 1
 
+    @cached_property
+    def _ends(self) -> list[int]:
+        """How many images there are up to the end of each source."""
+        return [*itertools.accumulate(form.count for form in self.forms)]
+
     @property
     def images(self) -> int:
         """How many images the sources held."""
-        return sum(form.count for form in self.forms)
+        return self._ends[-1] if self._ends else 0
 
     def parts(self, first: int, images: int) -> Iterator[tuple[Form, range]]:
         """Which of them images `first` to `first` + `images` - 1 are: a source, and its images among them, from 0."""
-        start = 0
-        for form in self.forms:
+        for number in range(bisect_right(self._ends, first), len(self.forms)):
+            form = self.forms[number]
+            start = self._ends[number] - form.count
+            if start >= first + images:
+                break
             own = range(max(0, first - start), min(form.count, first + images - start))
             if own:
                 yield form, own
-            start += form.count
 
     def write(self) -> bytes:
         """The header's bytes.

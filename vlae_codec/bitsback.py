@@ -344,8 +344,8 @@ def _with_picked(others: list[Latents], k: Latents, chosen: npt.NDArray[np.int64
 
 def kind_counts(count: int, counted: Counted) -> Counts:
     """Counts of the kinds by their shares, for `count` symbols: (count, 3)."""
-    shares = np.array([counted.blank, counted.raw]) * ((1 << COUNT_BITS) - 3) // count + 1
-    return np.tile([(1 << COUNT_BITS) - int(shares.sum()), *shares], (count, 1))
+    blank, raw = (kind * ((1 << COUNT_BITS) - 3) // count + 1 for kind in (counted.blank, counted.raw))
+    return np.tile(np.array([(1 << COUNT_BITS) - blank - raw, blank, raw], np.int64), (count, 1))
 
 
 def _symbol_counts(prefix: PrefixCode) -> Counts:

@@ -203,10 +203,14 @@ def unmake(shared: tuple[Model, Header, Sampling], stored: Stored, done: Done) -
     if head is None or stored.error:
         return Piece(place.first, place.images, head.names if head else (), [], stored.error)
     forms = [form for form, count in head.runs for _ in range(count)]
-    inside = np.concatenate([pixels.inside(form.height, form.width) for form in forms])
     told = _per_image(done, head.images, head.fields)
     try:
         _check_fits(header, head, forms)
+        if header.lossy and head.fields > 8 * len(stored.payload):  # no code is shorter than a bit
+            raise FormatError(
+                f"a chunk claims {head.fields} fields in {len(stored.payload)} bytes: the file is damaged"
+            )
+        inside = np.concatenate([pixels.inside(form.height, form.width) for form in forms])
         if not header.ordered:
             fields = chain.pop_set(
                 model, stored.payload, head.images, head.counted.start, _only_field(head, inside), told, header.samples

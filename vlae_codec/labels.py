@@ -6,6 +6,7 @@ Out: (n,) int64, one for each image in the order of its source. Nothing is unpic
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,20 @@ from .sources import NPZ_KEY, Array, Source
 
 Labels = npt.NDArray[np.int64]
 
+_LARGEST_HEADER_BYTES, _LARGEST_LABEL_BYTES = 1 << 16, 8
 _IDX_MAGIC = bytes([0, 0, 8, 1])
 
 
-def beside(sources: Sequence[Source]) -> Labels | None:
+def beside(sources: Sequence[Source], notes: list[str]) -> Labels | None:
     """Those kept beside the images of every source: of array NAME_x or NAME of an npz file the array NAME_y.
 
-    Raises:
-        ImageError: there are such, but they are damaged, or not one for each image.
+    Where these are no classes, one for each image, there are none, and a note says why.
     """
-    found = [_beside(source) for source in sources]
+    try:
+        found = [_beside(source) for source in sources]
+    except ImageError as error:
+        notes.append(f"What stands beside the images is not used as their classes: {error}.")
+        return None
     labels = [one for one in found if one is not None]
     return np.concatenate(labels) if labels and len(labels) == len(found) else None
 
@@ -40,7 +45,7 @@ def read(where: str, count: int) -> Labels:
         ImageError: it cannot be read, or does not hold `count` integers.
     """
     try:
-        found = _stored(where)
+        found = _stored(where, _LARGEST_HEADER_BYTES + count * _LARGEST_LABEL_BYTES)
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # numpy parses the header as Python source, which fails in many ways
@@ -57,16 +62,28 @@ def file_of(where: str) -> Path:
     return Path(named[1] if named else where)
 
 
-def _stored(where: str) -> npt.NDArray[Any]:
+def _stored(where: str, most_bytes: int) -> npt.NDArray[Any]:
+    """The array, if it takes no more than so many bytes.
+
+    Raises:
+        ImageError: it takes more, or is not there.
+    """
     named = NPZ_KEY.fullmatch(where)
     if named:
         with np.load(named[1], allow_pickle=False) as arrays:
             if named[2] not in arrays:
                 raise ImageError(f"there is no {named[2]} in {named[1]}: it has {', '.join(arrays)}")
+            _check_size(where, arrays.zip.getinfo(f"{named[2]}.npy").file_size, most_bytes)
             return np.asarray(arrays[named[2]])
+    _check_size(where, Path(where).stat().st_size, most_bytes)
     if where.lower().endswith(".npy"):
         return np.asarray(np.load(where, allow_pickle=False))
-    return _idx(Path(where).read_bytes())
+    return _idx(Path(where).read_bytes(), most_bytes)
+
+
+def _check_size(where: str, size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise ImageError(f"{where} is too large to hold an integer for each image: {size} bytes")
 
 
 def _beside(source: Source) -> Labels | None:
@@ -80,10 +97,11 @@ def _beside(source: Source) -> Labels | None:
     return read(f"{path}:{name}", source.count)
 
 
-def _idx(data: bytes) -> npt.NDArray[np.uint8]:
+def _idx(data: bytes, most_bytes: int) -> npt.NDArray[np.uint8]:
     """An IDX file of bytes in one dimension: magic, u32 count, the bytes."""
     if data.startswith(b"\x1f\x8b"):
-        data = gzip.decompress(data)
+        with gzip.open(io.BytesIO(data)) as stream:
+            data = stream.read(most_bytes)
     if not data.startswith(_IDX_MAGIC) or int.from_bytes(data[4:8], "big") != len(data) - 8:
         raise ValueError
     return np.frombuffer(data, np.uint8, offset=8)

@@ -99,8 +99,8 @@ def sample(
     """
     with gather(paths, threshold) as gathered:
         total = sum(source.count for source in gathered.sources)
-        classes = labels.read(labelled, total) if labelled else labels.beside(gathered.sources)
         chosen, notes = np.arange(total), list(gathered.notes)
+        classes = labels.read(labelled, total) if labelled else labels.beside(gathered.sources, notes)
         if count is not None and count < total:
             chosen = np.sort(np.random.default_rng(_SEED).permutation(total)[:count])
             notes.append(

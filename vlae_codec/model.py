@@ -193,17 +193,23 @@ def load(folder: Path) -> Model:
         return Model(_name(about["name"]), digest, _integers(data), _share(about.get("mostly_ink", 0.0)))
     except FileNotFoundError as error:
         raise ModelError(f"no model in {folder}: it has no {Path(error.filename).name}") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"no model in {folder}: {error}") from error
 
 
 def _integers(data: bytes) -> Arrays:
     """The arrays of a weights file, if they are integers that are not too many."""
-    with zipfile.ZipFile(io.BytesIO(data)) as members:
-        if sum(member.file_size for member in members.infolist()) > _LARGEST_INFLATED_BYTES:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            inflated_bytes = sum(member.file_size for member in members.infolist())
+        if inflated_bytes > _LARGEST_INFLATED_BYTES:
             raise ValueError(f"its arrays are larger than those of any model ({_LARGEST_INFLATED_BYTES} bytes)")
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        arrays = dict(stored)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = dict(stored)
+    except (MemoryError, ValueError):
+        raise
+    except Exception as error:  # zipfile and numpy fail in many ways on what is damaged
+        raise ValueError("its weights are damaged") from error
     odd = [name for name, array in arrays.items() if array.dtype.kind not in "iu"]
     if odd:
         raise ValueError(f"{odd[0]!a} is no array of integers")

@@ -40,7 +40,7 @@ _LOSING = {"La": "RGBA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
-_WHOLE = frozenset("BMP DIB GIF JPEG MSP PCX PNG PPM QOI TGA TIFF WEBP XBM".split())
+_WHOLE = frozenset({"BMP", "DIB", "GIF", "JPEG", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"})
 """Formats of which Pillow reads every bit, or says by the names of what is stored that it does not."""
 _DRAWN = frozenset({"EPS", "WMF"})
 """Formats that Pillow has another program draw: they are programs themselves, which may never end."""
@@ -397,21 +397,31 @@ def _strip_luminance(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64
     return light
 
 
+def check_sheet(count: int, width: int, height: int) -> None:
+    """Refuses a sheet of so many drawings that has more pixels than a picture may have.
+
+    Raises:
+        ImageError: it has.
+    """
+    if count * width * height > _LARGEST_PIXELS:
+        raise ImageError(
+            f"{count} pictures of {width}x{height} pixels are too many for one sheet: give fewer --samples"
+        )
+
+
 def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:
     """Drawings of one size in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns."""
-    tiles = [[_on_gray(drawing) for drawing in row] for row in rows]
-    width, height = (side * scale for side in tiles[0][0].size)
-    gap, columns = 2 * scale, max(map(len, tiles))
+    height, width = (side * scale for side in rows[0][0].bits.shape)
+    gap, columns = 2 * scale, max(map(len, rows))
 
     def left(column: int) -> int:
         return gap + column * (width + gap) + (2 * gap * (column // group) if group else 0)
 
-    sheet = Image.new("RGB", (left(columns - 1) + width + gap, gap + len(tiles) * (height + gap)), (128, 128, 128))
-    for row, line in enumerate(tiles):
-        for column, tile in enumerate(line):
-            sheet.paste(
-                tile.resize((width, height), Image.Resampling.NEAREST), (left(column), gap + row * (height + gap))
-            )
+    sheet = Image.new("RGB", (left(columns - 1) + width + gap, gap + len(rows) * (height + gap)), (128, 128, 128))
+    for row, line in enumerate(rows):
+        for column, drawing in enumerate(line):
+            tile = _on_gray(drawing).resize((width, height), Image.Resampling.NEAREST)
+            sheet.paste(tile, (left(column), gap + row * (height + gap)))
     return sheet.convert("L") if all(len(d.look.ink) == 1 for row in rows for d in row) else sheet
 
 
