@@ -112,7 +112,7 @@ def measured(system: System, folder: Path) -> Table:
         **found.figures().as_dict(),
         "draw_nats_se": draw_error(evaluator, images[order[:DRAWN]], len(images)),
         "latent_kl_nats": [round(nats, 5) for nats in evaluator.latent_kl_nats(images).tolist()],
-        "reading": reading(trained.model, x[order[:READ], 0].astype(np.uint8), order[:READ], name, folder),
+        "reading": reading(trained.model, x[:, 0].astype(np.uint8), order[:READ], name, folder),
         "curve": curve(run) if (run / "log.jsonl").exists() else (read(system.name) or {}).get("curve", []),
         "sheet": {
             "originals": pack_fields(shown),
@@ -149,19 +149,23 @@ def logged(run: Path) -> list[Table]:
     return [*map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())]
 
 
-def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, name: str, folder: Path) -> Table | None:
-    """How many of the fields a classifier reads right, and how many after a re-sampling of each; None if it can't.
+def reading(model: torch.nn.Module, images: drawing.Bits, chosen: np.ndarray, name: str, folder: Path) -> Table | None:
+    """How many of the chosen images a classifier reads right, and how many after a re-sampling of each; None if it can't.
 
     kept: of those that it reads right, how many it still does; changed: some of those that it does not, and of what.
+    nearest: of the re-samplings, how many are of the class of that of all the images to which they are nearest, which is
+    mostly the original itself.
     """
     found = _judge(name, folder) if model.latents else None
     if found is None:
         return None
     judge, labels, digest = found
-    truth, before = labels[chosen], classifier.classify(judge, fields)
+    fields, truth = images[chosen], labels[chosen]
+    before = classifier.classify(judge, fields)
     resampled = drawing.resamplings(model, fields, seed=0)
     after = classifier.classify(judge, resampled)
     right = before == truth
+    nearest = classifier.nearest(resampled, images, labels) == truth
     changed = np.flatnonzero(right & (after != truth))[:SHOWN]
     return {
         "images": len(fields),
@@ -172,6 +176,8 @@ def reading(model: torch.nn.Module, fields: drawing.Bits, chosen: np.ndarray, na
         "read_alike": float((after == before).mean()),
         "kept": float((after == truth)[right].mean()),
         "kept_se": standard_error((after == truth)[right].astype(np.float64)),
+        "nearest": float(nearest.mean()),
+        "nearest_se": standard_error(nearest.astype(np.float64)),
         "changed": {"originals": pack_fields(fields[changed]), "resamplings": [pack_fields(resampled[changed])]},
     }
 

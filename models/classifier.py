@@ -139,3 +139,15 @@ def classify(model: Classifier, fields: npt.NDArray[np.uint8]) -> npt.NDArray[np
     """The class of each field (B, 28, 28) of 0 and 1: (B,)."""
     x = torch.from_numpy(fields[:, None].astype(np.float32))
     return torch.cat([model(part).argmax(1) for part in x.split(500)]).numpy()
+
+
+def nearest(
+    fields: npt.NDArray[np.uint8], drawings: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The class of that drawing which differs from a field in the fewest pixels, for each field: (B,).
+
+    Fields (B, 28, 28) and drawings (N, 28, 28) are of 0 and 1; labels (N,) are the drawings' classes.
+    """
+    a, b = (bits.reshape(len(bits), -1).astype(np.float32) for bits in (fields, drawings))
+    differing = a.sum(1)[:, None] + b.sum(1) - 2 * a @ b.T  # (B, N), exact
+    return labels[differing.argmin(1)]
