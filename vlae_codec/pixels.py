@@ -411,7 +411,7 @@ def check_sheet(count: int, width: int, height: int) -> None:
 
 def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:
     """Drawings of one size in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns."""
-    height, width = (side * scale for side in rows[0][0].bits.shape)
+    height, width = (int(side) * scale for side in rows[0][0].bits.shape)
     gap, columns = 2 * scale, max(map(len, rows))
 
     def left(column: int) -> int:
