@@ -307,15 +307,24 @@ class Target:
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "≤": operator.le, ">": operator.gt}
 TARGETS = (
-    Target("static MNIST, on the paper's training images: NLL, nats", "mnist-4", "<", 79.03),
+    Target("static MNIST, the paper's training images, warped for a while: NLL, nats", "mnist-4", "<", 79.03),
+    Target("the same with the paper's prior: NLL, nats", "vlae-flow-2", "<", 79.03),
     Target(
         "static MNIST, trained on dynamic binarisations, unlike the paper: NLL, nats",
         "mnist-dynamic-2-on-mnist_static",
         "<",
         79.03,
     ),
-    Target("dynamic MNIST: NLL, nats", "mnist-dynamic-7", "<", 78.53),
+    Target(
+        "dynamic MNIST, with a flow in the posterior, warped images, and an importance-weighted bound: NLL, nats",
+        "mnist-dynamic-7",
+        "<",
+        78.53,
+    ),
+    Target("dynamic MNIST, the released model: NLL, nats", "mnist-dynamic-2", "<", 78.53),
+    Target("dynamic MNIST, with the paper's prior, warped images: NLL, nats", "dynamic-flow-2", "<", 78.53),
     Target("Caltech-101 Silhouettes, trained on mirror images, too: NLL, nats", "caltech101", "<", 77.36),
+    Target("the same without mirror images: NLL, nats", "caltech101-unmirrored", "<", 77.36),
     Target(
         "OMNIGLOT (derived): NLL less that without latents, nats",
         "omniglot-2",
@@ -337,6 +346,8 @@ OMNIGLOT_WINDOWS = (
 )
 """VLAEs of one data set that differ in nothing but the PixelCNN: how many masked layers, which is its depth as well as its
 window, and whether they are dilated; the last one in the number of its latents, too."""
+IDLE_NATS = 0.03
+"""Of a latent that carries next to nothing: below that, training switches them off where the prior allows it."""
 
 
 def read(name: str) -> Table | None:

@@ -57,15 +57,15 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def models() -> str:
-    """The released models, from what is known of each."""
+    """The released models on each set that they were measured on, from `benchmarks/reproduce.py`."""
     rows = []
-    for folder in sorted((ROOT / "vlae_codec" / "released").iterdir()):
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        figures, card = about["figures"], f"[{folder.name}](vlae_codec/released/{folder.name}/card.md)"
+    shipped = [system for system in systems.SYSTEMS.values() if system.released]
+    for system in sorted(shipped, key=lambda system: (system.released, system.on == "")):
+        figures, folder = result(f"systems/{system.name}"), ROOT / "vlae_codec" / "released" / system.released
         size = (folder / "weights.npz").stat().st_size
         rows.append(
             [
-                card,
+                f"[{folder.name}](vlae_codec/released/{folder.name}/card.md)",
                 f"{titled(figures['data'])}, {figures['images']:,}",
                 _nats(figures, "nll", 2),
                 f"{-figures['elbo_nats']:.2f}",
