@@ -386,6 +386,11 @@ def huffman_cost(weights):
     return first + second + huffman_cost([first + second, *rest])
 
 
+def test_a_cut_model_stays_on_its_device():
+    cut = VLAE(SMALL).to("meta").with_latents(torch.arange(3, device="meta"))
+    assert {one.device.type for one in [*cut.parameters(), *cut.buffers()]} == {"meta"}
+
+
 def test_the_nearest_drawing_is_that_of_a_loop():
     rng = np.random.default_rng(0)
     fields, drawings = rng.integers(0, 2, (5, 28, 28), np.uint8), rng.integers(0, 2, (40, 28, 28), np.uint8)
