@@ -311,23 +311,10 @@ def windows() -> Iterator[str]:
         "By both, dense windows change most characters, which the paper, by eye, saw sometimes, and the dilated one keeps "
         "most, at a price: a longer code, and a higher NLL (a looser bound, too: see above). The 32 latents that training "
         "leaves of 64, enough for digits, are all in use here, in the dense rows, too, which may cut codes short; in the "
-        f"last row it cuts none.{_nearest_elsewhere()}"
+        "last row it cuts none."
     )
     table = _window_table(OMNIGLOT_WINDOWS, nearest=True)
     yield f"## What is kept of a character, by window\n\n{text}\n\n{table}\n"
-
-
-def _nearest_elsewhere() -> str:
-    """Of the row that was not read again, what the same window keeps with the paper's prior."""
-    without = [name for name in OMNIGLOT_WINDOWS if "nearest" not in ((read(name) or {}).get("reading") or {})]
-    reading = (read("omniglot-flow") or {}).get("reading") or {}
-    if without != ["omniglot"] or "nearest" not in reading:
-        return ""
-    return (
-        " The weights of the third row are gone, and what is nearest to its re-samplings was not asked; with the same "
-        f"window and the paper's prior (`omniglot-flow`) *nearest* is {_share(reading, 'nearest')}, and *kept* "
-        f"{_share(reading, 'kept')}."
-    )
 
 
 def _window_table(names: tuple[str, ...], nearest: bool = False) -> str:
