@@ -368,18 +368,36 @@ def _inflate_mat(data: bytes) -> bytes:
     return b"".join(plain)
 
 
-def _check_parts(element: bytes, order: str) -> None:
-    """Raises ValueError if a part of an element claims more bytes than there are: scipy would take memory for them.
+_TYPES_OF_NUMBERS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
+_CLASSES_OF_NUMBERS = range(6, 16)
+_COMPLEX = 0x800
 
-    A part is a type, a size and that many bytes, padded to eight; or, if it is small, all of it is eight bytes.
+
+def _check_parts(element: bytes, order: str) -> None:
+    """Raises ValueError for what scipy would not survive: a part of an element that claims more bytes than there are, for
+    which it takes memory, or one of a matrix of numbers that is of no type of numbers, by which it reads from a table.
+
+    A part is a type, a size and that many bytes, padded to eight; or, if it is small, all of it is eight bytes. The first
+    three are the flags, of which the lowest byte is the class, the shape and the name; of numbers there are one or, if
+    they are complex, two more.
     """
-    at = 8
+    at, parts, number = 8, 0, False
     while at + 8 <= len(element):
         kind, size = struct.unpack_from(f"{order}II", element, at)
         size = 0 if kind >> 16 else size
         if at + 8 + size > len(element):
             raise ValueError(f"a part of it claims {size} bytes, more than there are")
+        if (parts < 3 or number) and kind & 0xFFFF not in _TYPES_OF_NUMBERS:
+            raise ValueError(f"a part of it is of type {kind & 0xFFFF}, which is none of numbers")
+        if parts == 0:
+            if (kind, size) != (6, 8):
+                raise ValueError("it does not begin with the flags of an array")
+            (flags,) = struct.unpack_from(f"{order}I", element, at + 8)
+            number = flags & 0xFF in _CLASSES_OF_NUMBERS
+            if number and flags & _COMPLEX:
+                raise ValueError("a matrix of it is complex")
         at += 8 + -(-size // 8) * 8
+        parts += 1
 
 
 # omniglot28: zips of PNGs.

@@ -339,6 +339,26 @@ def test_damaged_matlab_files_are_refused(change, rule, originals, fields):
         prepare.prepare("caltech101", [originals], unverified=True)
 
 
+@pytest.mark.parametrize("kind", [0, 8, 10, 11, 14, 15, 19, 255, 514])
+def test_a_matrix_of_what_are_no_numbers_is_refused(kind, originals, fields):
+    """By types that it does not know, and imaginary parts that are not there, scipy would read beyond what is its own."""
+    matlab = pytest.importorskip("scipy.io")
+    made_up("caltech101", originals, fields)
+    path = originals / MAT
+    stored = {name: array for name, array in matlab.loadmat(path).items() if name[0] != "_"}
+    matlab.savemat(path, stored)
+    plain = path.read_bytes()
+    prepare.prepare("caltech101", [originals], unverified=True)
+    after_name = plain.index(b"train_data") + 16
+    path.write_bytes(plain[:after_name] + struct.pack("<I", kind) + plain[after_name + 4 :])
+    with pytest.raises(ConfigError, match=f"type {kind}, which is none of numbers"):
+        prepare.prepare("caltech101", [originals], unverified=True)
+    flags = plain.index(b"train_data") - 8 - 16 - 8  # before the shape, and the head of the name
+    path.write_bytes(plain[: flags + 1] + b"\x08" + plain[flags + 2 :])
+    with pytest.raises(ConfigError, match="is complex"):
+        prepare.prepare("caltech101", [originals], unverified=True)
+
+
 def test_a_matlab_file_that_unpacks_without_end_is_refused(originals, monkeypatch):
     pytest.importorskip("scipy")
     packed = zlib.compress(bytes(1 << 20))
