@@ -129,7 +129,8 @@ def export_run(
         integer_nats, float_nats = parity(float_model, integer, fields)
         if not abs(integer_nats - float_nats) <= PARITY_NATS:  # nor is nan
             raise ConfigError(
-                f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}"
+                f"the integer model's ELBO is {integer_nats:.3f} nats, the float model's {float_nats:.3f}, more than "
+                f"{PARITY_NATS} apart, so that it is not written: a model that was trained longer may round better"
             )
         describe(made, {})
         for file in FILES:
@@ -178,14 +179,14 @@ def card(name: str, rounds: Sequence[Round], active: int, step: float, figures: 
         f"# {name}",
         "",
         f"A VLAE of {active} active latents (of {config.model.latents}), trained in "
-        f"{sum(one.hours for one in rounds):.2f} hours on one or two CPU cores:",
+        f"{sum(one.hours for one in rounds):.2f} hours:",
         "",
         *map(_line, rounds),
         "",
-        "Measured, exported and described by",
+        f"Measured, exported and described, with RUN the folder of `{run}`, by",
         "",
-        f"    vlae-codec evaluate runs/{run} {_asked(figures, config.data.name)} -o figures.json",
-        f"    vlae-codec export runs/{run} -o {name} --step {step} --data DIR",
+        f"    vlae-codec evaluate RUN {_asked(figures, config.data.name)} -o figures.json",
+        f"    vlae-codec export RUN -o {name} --step {step} --data DIR",
         f"    vlae-codec card {name} figures.json",
         "",
     ]
@@ -228,12 +229,13 @@ _FIGURES = {
 
 def _line(one: Round) -> str:
     c, images, model = one.config.train, one.config.data, one.config.model
+    what = f"`vlae-codec train {one.run} --data DIR`" if one.run in configs.shipped() else f"the run `{one.run}`"
     begun = f", from the weights of {c.initial}" if c.initial else ""
     mirrored = ", mirrored half of the time" if images.mirrored else ""
     warped = f", warped in the first {c.warp_epochs} epochs" if images.warp else ""
     dropout = ", with dropout" if model.dropout or model.dense_dropout else ""
     return (
-        f"- `vlae-codec train {one.run} --data DIR`: {images.name} ({' + '.join(images.parts)}){mirrored}{warped}, "
+        f"- {what}: {images.name} ({' + '.join(images.parts)}){mirrored}{warped}, "
         f"{c.epochs} epochs{dropout}, {one.steps} steps of {c.batch_size} images, {one.hours:.2f} hours{begun}"
     )
 
