@@ -72,6 +72,10 @@ def _foreseen() -> Iterator[None]:
         raise _said(f"{where}{error.strerror or error}") from error
     except MemoryError as error:
         raise _said("not enough memory for this") from error
+    except RuntimeError as error:
+        if "tried to allocate" not in str(error).lower():  # torch's, of any device
+            raise
+        raise _said("not enough memory for this") from error
 
 
 def _said(text: str) -> click.ClickException:

@@ -14,6 +14,7 @@ from . import options
 from .files import ProgressLine, check_free, read_bytes, say, write
 
 _DATA = options.data_folder("--data")
+_MOST_SAMPLES = 1 << 16  # of one image, whose latents are drawn all at once
 _DEVICE = click.option("--device", default="cpu", show_default=True, help="Torch device, such as cuda.")
 
 
@@ -48,7 +49,9 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 )
 @click.option("--part", default="test", show_default=True, help="Part of the data set.")
 @click.option("--images", type=click.IntRange(1), help="Only a fixed random part of this many.")
-@click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Importance samples.")
+@click.option(
+    "--samples", type=click.IntRange(1, _MOST_SAMPLES), default=128, show_default=True, help="Importance samples."
+)
 @click.option(
     "--paired-images",
     type=click.IntRange(0),
@@ -56,7 +59,9 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
     show_default=True,
     help="Images on which the NLL is estimated with more samples, too; the mean difference is told.",
 )
-@click.option("--paired-samples", type=click.IntRange(2), default=4096, show_default=True, help="How many.")
+@click.option(
+    "--paired-samples", type=click.IntRange(2, _MOST_SAMPLES), default=4096, show_default=True, help="How many."
+)
 @click.option(
     "-o",
     "--output",
@@ -120,7 +125,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("run", type=options.FOLDER)
+@click.argument("run", metavar="RUN|released:NAME")
 @click.option("-o", "--output", "folder", type=options.FOLDER, required=True, help="Folder of the integer model.")
 @click.option("--name", help="Its name.  [default: the folder's]")
 @click.option(
@@ -133,20 +138,24 @@ def evaluate(
 @_DATA
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 def export(
-    run: Path,
+    run: str,
     folder: Path,
     name: str | None,
     step: float,
     data_folder: Path,
     force: bool,
 ) -> None:
-    """Turn the trained model of RUN into an integer model for the codec, and check that the two agree."""
+    """Turn the trained model of RUN into an integer model for the codec, and check that the two agree.
+
+    RUN is the folder of a training run or of an exported model; released:NAME is a model that ships.
+    """
     _need_torch()
     from vlae_codec.models import export as exporting
+    from vlae_codec.models.train import locate
 
     for file in exporting.FILES:
         check_free(folder / file, force)
-    report = exporting.export_run(run, folder, name or folder.resolve().name, step, data_folder)
+    report = exporting.export_run(locate(run, Path()), folder, name or folder.resolve().name, step, data_folder)
     say(report)
 
 
@@ -163,7 +172,7 @@ def card(folder: Path, figures: Path) -> None:
         if not isinstance(measured, dict):
             raise ValueError("no table")
         exporting.describe(folder, measured)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{figures} or {folder}/model.json is not what `evaluate` and `export` write") from error
 
 

@@ -6,7 +6,6 @@ decompressed pictures still reads as the original's class, beside its accuracy o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from . import data
 from .layers import placed
+from .train import write_tensors
 
 EPOCHS = 8
 CHARACTER_EPOCHS = 30
@@ -127,10 +127,7 @@ def _kept(path: Path, untrained: Callable[[], Classifier], new: Callable[[], Cla
         return model.eval()
     torch.manual_seed(0)
     model = new()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save(model.state_dict(), temporary)
-    os.replace(temporary, path)
+    write_tensors(path, model.state_dict())
     return model
 
 

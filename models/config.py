@@ -6,7 +6,6 @@ An unknown key is an error, a missing one takes its default. The whole configura
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import types
 from dataclasses import dataclass, field
@@ -29,20 +28,24 @@ _CHOICES = {
 }
 _DEPTHS = ("blocks", "bottom_blocks", "masked_layers", "dilation", "prior_layers", "flow_steps")
 _NONE = ("latents", "blocks", "bottom_blocks")  # may be 0
+_MOST = 1 << 62
+"""Of any number of a schedule: what seeds torch, and counts its steps, has 64 bits."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a VLAE, or of a system that it is compared with.
 
-    latents: 0 leaves z away: the PixelCNN alone, told of places only (the paper's Unconditional Decoder). posterior:
-    `gaussian`, or `iaf` (Kingma et al. 2016). prior: `mixture` (the codec's), `flow` (the paper's) or `normal`.
-    prior_layers: hidden layers of each MADE of prior and `iaf` (the paper's have 3). decoder: `pixelcnn`, or
-    `factorised`, pixels independent given z. masked_layers, dilation: the PixelCNN's window. dropout: of the residual
-    blocks of encoder and decoder, in training only; dense_dropout: likewise, of what enters their largest matrices.
+    latents: 0 leaves z away: the PixelCNN alone, told of places only (the paper's Unconditional Decoder); the prior is
+    `normal` then, and the posterior `gaussian`. posterior: `gaussian`, or `iaf` (Kingma et al. 2016). prior: `mixture`
+    (the codec's), `flow` (the paper's) or `normal`. prior_layers: hidden layers of each MADE of prior and `iaf` (the
+    paper's have 3). decoder: `pixelcnn`, or `factorised`, pixels independent given z. masked_layers, dilation: the
+    PixelCNN's window. dropout: of the residual blocks of encoder and decoder, in training only; dense_dropout: likewise,
+    of what enters their largest matrices.
 
     Raises:
-        ConfigError: a choice is none of these, a size beyond what can be, or a dropout not below 1.
+        ConfigError: a choice is none of these, a size beyond what can be, or a dropout not below 1; or there are no
+            latents, but a prior or a posterior of some.
     """
 
     latents: int = 64
@@ -75,6 +78,8 @@ class ModelConfig:
         for name in ("dropout", "dense_dropout"):
             if not 0.0 <= getattr(self, name) <= 0.99:
                 raise ConfigError(f"model.{name} must be 0 to 0.99, not {getattr(self, name)}")
+        if not self.latents and (self.prior, self.posterior) != ("normal", "gaussian"):
+            raise ConfigError("without model.latents model.prior must be normal, and model.posterior gaussian")
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "importance_samples", "keep_latents"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise ConfigError(f"train.{name} must be 1 to 2^62, not {getattr(self, name)}")
         for name in ("epochs", "learning_rate", "free_nats", "warm_up_epochs", "warp_epochs", "seed", "prune_nats"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"train.{name} must be at least 0, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) <= _MOST:
+                raise ConfigError(f"train.{name} must be 0 to 2^62, not {getattr(self, name)}")
         if self.importance_samples > 1 and self.warm_up_epochs:
             raise ConfigError("train.warm_up_epochs must be 0 with several train.importance_samples")
         for name in ("decay_from", "polyak"):
@@ -185,7 +190,7 @@ def locate(experiment: Path) -> Path:
     """
     if experiment.is_file():
         return experiment
-    if (named := _SHIPPED / f"{experiment.name}.toml").is_file():
+    if experiment.parent == Path() and (named := _SHIPPED / f"{experiment.name}.toml").is_file():
         return named
     raise ConfigError(f"no experiment {experiment}: give a TOML file or one of {', '.join(shipped())}")
 
@@ -202,10 +207,9 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read, is not TOML, or has a key that no field knows.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, OverflowError, RecursionError) as error:  # also of numbers and depths beyond Python's
         raise ConfigError(f"cannot read the experiment {path}: {error}") from error
-    return from_dict(table)
 
 
 def from_dict(table: dict[str, Any]) -> Config:

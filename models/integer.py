@@ -135,7 +135,8 @@ def to_float(model: Model, *rounds: Config) -> VLAE:
     _check_config(config.model)
     degrees = torch.from_numpy(model.array("prior.degrees").astype(np.int64))
     count = len(model.array("prior.steps"))
-    for latents in (size for one in reversed(rounds) for size in (one.train.keep_latents, one.model.latents)):
+    sizes = (size for one in reversed(rounds) for size in (one.train.keep_latents, one.model.latents))
+    for latents in dict.fromkeys(sizes):
         active = _active(degrees, count, hidden_degrees(latents, config.model.prior_hidden))
         if active is not None:
             break
@@ -263,7 +264,11 @@ def _active(degrees: Tensor, count: int, all_degrees: Tensor) -> Tensor | None:
     """Which latents are active, (count,), if of the units of `all_degrees` the used ones see as many as `degrees` says."""
     first = torch.searchsorted(degrees, torch.arange(1, count + 1))  # of the used units the first that sees as many
     extended = torch.cat([all_degrees, all_degrees[-1:] + 1])
-    for unseeing in range(len(all_degrees) - len(degrees) + 1):
+    starts = [
+        0,
+        *(torch.nonzero(extended.diff())[:, 0] + 1).tolist(),
+    ]  # of each degree, all of whose units see the same
+    for unseeing in (start for start in starts if start <= len(all_degrees) - len(degrees)):
         active = extended[unseeing + first] - 1
         found = _degrees(all_degrees, active)
         if torch.equal(found[_used(found, count)], degrees):

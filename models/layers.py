@@ -13,8 +13,10 @@ import os
 import shlex
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -214,11 +216,15 @@ def blocks_of(stack: nn.Sequential) -> list[ResidualBlock]:
 
 
 def compiled(function: Function, **options: Any) -> Function:
-    """The function compiled for each shape of its arguments; where there is no C++ compiler, as it is, and slower."""
+    """The function compiled for each shape of its arguments; where that takes more than there is, as it is, and slower."""
+    return cast(Function, torch.compile(function, dynamic=False, options=options or None)) if compiles() else function
+
+
+def compiles() -> bool:
+    """Whether there are a C++ compiler and Python's headers, which compiled functions are built with."""
     compiler = os.environ.get("CXX", "").strip() or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    if shutil.which(shlex.split(compiler)[0]) is None:
-        return function
-    return cast(Function, torch.compile(function, dynamic=False, options=options or None))
+    headers = Path(sysconfig.get_path("include"))
+    return shutil.which(shlex.split(compiler)[0]) is not None and (headers / "Python.h").exists()
 
 
 def placed(module: M, device: str) -> M:

@@ -12,9 +12,9 @@ off for good; the codec never hears of them.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ from . import config as configs
 from . import data, memory
 from .config import Config, ModelConfig, Round, TrainConfig
 from .integer import to_float
-from .layers import ResidualBlock, compiled, initialise_from, placed
+from .layers import ResidualBlock, compiled, compiles, initialise_from, placed
 from .priors import InverseFlow
 from .vlae import VLAE, Terms
 
@@ -46,6 +46,10 @@ CHECKPOINT_SECONDS = 180.0
 RELEASED = "released:"
 """Before the name of a model that ships, where that of a run is asked for."""
 Order = npt.NDArray[np.int64]
+_SENSELESS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What is raised of tables that are of other keys, types or sizes than a configuration."""
+_DAMAGED = (*_SENSELESS, OSError, RuntimeError, EOFError, pickle.UnpicklingError)
+"""What torch raises of files that are no checkpoint, and of tensors that are not the model's."""
 
 
 @dataclass
@@ -77,11 +81,14 @@ def train(
     A new run starts from the averaged weights of `config.train.initial`, if given, else from noise.
 
     Raises:
-        ConfigError: the folder holds another run or an exported model, or is being trained in; data, device or initial
-            weights cannot be used; or training diverged. The last checkpoint stays.
+        ConfigError: the folder holds another run, an exported model or a stranger's files, or is being trained in; data,
+            device or initial weights cannot be used; or training diverged. The last checkpoint stays.
         ModelError: an initial model is not there, or damaged.
+        OutputError: the folder cannot be written to.
     """
     memory.keep_freed()
+    if not compiles():
+        report("without a C++ compiler and Python's headers the networks are not compiled, and a few times slower")
     if threads:
         torch.set_num_threads(threads)
     images = data.load(config.data.name, config.data.parts, data_folder)
@@ -92,7 +99,7 @@ def train(
         run = _resume(config, folder, device, images) or start(config, images, device, folder)
         if run.step >= config.train.epochs * trainer.steps_per_epoch:
             report(f"the run in {folder} has ended: -o names a folder for a new one")
-        (folder / "config.json").write_text(json.dumps(configs.to_dict(config), indent=2) + "\n")
+        files.write(folder / "config.json", (json.dumps(configs.to_dict(config), indent=2) + "\n").encode(), force=True)
         _cut_log(folder, run.step)
         while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
             if run.step % trainer.steps_per_epoch == 0:
@@ -106,9 +113,11 @@ def train(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The folder of a run, for no other training meanwhile."""
+    """The folder of a run, for no other training meanwhile, and for nothing else."""
     if is_model(folder):
         raise ConfigError(f"{folder} holds an exported model: -o names a folder for a run")
+    if _is_of_others(folder):
+        raise ConfigError(f"{folder} holds a config.json or a log.jsonl that is no run's: -o names a folder for a run")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -141,7 +150,7 @@ class Trainer:
         for index in range(run.step % self.steps_per_epoch, self.steps_per_epoch):
             sums += self.step(run, forward, order, epoch, index)
             now = time.monotonic()
-            if now - saved > CHECKPOINT_SECONDS:
+            if now - saved > CHECKPOINT_SECONDS and index + 1 < self.steps_per_epoch:  # after the last, logged first
                 run.seconds, started, saved = run.seconds + now - started, now, now
                 save(run, self.config, self.folder)
                 elbo_nats = sums[0] / (run.step - first)
@@ -310,7 +319,8 @@ def _deepened(config: Config, initial: Trained) -> VLAE:
     shapes = {key: before[key].shape for key in before}
     dilations = config.model.dilation, initial.config.model.dilation
     if {key: expected[key].shape for key in expected.keys() - new} != shapes or len(set(dilations)) > 1:
-        keys = ", ".join(configs.differing(replace(config, model=initial.config.model), config))
+        like = replace(initial.config.model, dropout=config.model.dropout, dense_dropout=config.model.dense_dropout)
+        keys = ", ".join(configs.differing(replace(config, model=like), config))
         raise ConfigError(
             f"{config.train.initial} has another shape than the experiment's model: they differ in {keys}"
         )
@@ -375,7 +385,11 @@ def _held_out(config: Config, data_folder: Path | None) -> data.Images | None:
 
 
 def save(run: Run, config: Config, folder: Path) -> None:
-    """Writes the checkpoint atomically."""
+    """Writes the checkpoint atomically.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     state = {
         "config": configs.to_dict(config),
         "latents": run.model.latents,
@@ -386,45 +400,60 @@ def save(run: Run, config: Config, folder: Path) -> None:
         "model": run.model.state_dict(),
         "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "random": torch.get_rng_state(),
     }
-    temporary = folder / "checkpoint.tmp"
-    torch.save(state, temporary)
-    os.replace(temporary, folder / "checkpoint.pt")
+    write_tensors(folder / "checkpoint.pt", state)
+
+
+def write_tensors(path: Path, state: dict[str, Any]) -> None:
+    """Writes what `torch.load(path, weights_only=True)` reads, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    written = io.BytesIO()
+    torch.save(state, written)
+    files.write(path, written.getvalue(), force=True)
 
 
 def _resume(config: Config, folder: Path, device: str, images: data.Images) -> Run | None:
     if not _is_run(folder):
         return None
-    state = _read(folder)
-    if (begun := configs.from_dict(state["config"])) != config:
-        keys = ", ".join(configs.differing(begun, config))
-        raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
-    if state["images"] != data.digest(images):
-        raise ConfigError(f"the run in {folder} was begun with other images: -o names a folder for a new one")
-    model = placed(VLAE(config.model, state["latents"]), device)
-    model.load_state_dict(state["model"])
-    average = _averaged(model)
-    average.load_state_dict(state["average"])
-    optimizer = _adamax(model, config)
-    optimizer.load_state_dict(state["optimizer"])
-    return Run(model, average, optimizer, state["images"], _before(state), state["step"], state["seconds"])
+    with _reading(folder) as state:
+        if (begun := configs.from_dict(state["config"])) != config:
+            keys = ", ".join(configs.differing(begun, config))
+            raise ConfigError(f"the run in {folder} was begun with another {keys}: -o names a folder for a new one")
+        if state["images"] != data.digest(images):
+            raise ConfigError(f"the run in {folder} was begun with other images: -o names a folder for a new one")
+        model = placed(VLAE(config.model, state["latents"]), device)
+        model.load_state_dict(state["model"])
+        average = _averaged(model)
+        average.load_state_dict(state["average"])
+        optimizer = _adamax(model, config)
+        optimizer.load_state_dict(state["optimizer"])
+        if "random" in state:  # which the new prior of sorted latents is drawn from
+            torch.set_rng_state(state["random"])
+        step, seconds = int(state["step"]), float(state["seconds"])
+        return Run(model, average, optimizer, state["images"], _before(state), step, seconds)
 
 
 def _before(state: dict[str, Any]) -> tuple[Round, ...]:
     return tuple(map(configs.round_from_dict, state["before"]))
 
 
-def _read(folder: Path) -> dict[str, Any]:
+@contextmanager
+def _reading(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the checkpoint of a run holds; what goes wrong with it within the context is a ConfigError."""
     path = folder / "checkpoint.pt"
     if not _is_run(folder):
         raise ConfigError(f"{folder} holds no checkpoint of a run; for a model that ships give released:NAME")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        if "before" not in state:
+            raise ConfigError(f"{path} is a checkpoint of an older version: -o names a folder for a new run")
+        yield state
+    except _DAMAGED as error:
         raise ConfigError(f"{path} is damaged, or no checkpoint: {str(error).partition(chr(10))[0]}") from error
-    if "before" not in state:
-        raise ConfigError(f"{path} is a checkpoint of an older version: -o names a folder for a new run")
-    return state
 
 
 class Trained(NamedTuple):
@@ -453,12 +482,12 @@ def load_average(folder: Path) -> Trained:
     """
     if is_model(folder):
         return _of_integers(folder)
-    state = _read(folder)
-    config = configs.from_dict(state["config"])
-    model = VLAE(config.model, state["latents"])
-    model.load_state_dict(state["average"])
-    last = Round(folder.resolve().name, state["step"], round(state["seconds"] / 3600, 2), config)
-    return Trained(model.eval(), (*_before(state), last), folder)
+    with _reading(folder) as state:
+        config = configs.from_dict(state["config"])
+        model = VLAE(config.model, state["latents"])
+        model.load_state_dict(state["average"])
+        last = Round(folder.resolve().name, state["step"], round(state["seconds"] / 3600, 2), config)
+        return Trained(model.eval(), (*_before(state), last), folder)
 
 
 def _of_integers(folder: Path) -> Trained:
@@ -466,11 +495,11 @@ def _of_integers(folder: Path) -> Trained:
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         rounds = tuple(map(configs.round_from_dict, about["rounds"]))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except _SENSELESS as error:
         raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
     try:
         restored = to_float(model, *(one.config for one in rounds))
-    except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
+    except (*_SENSELESS, RuntimeError) as error:
         raise ConfigError(f"{folder} is no model as its configuration says") from error
     cache = cache_folder()
     return Trained(restored, rounds, cache and cache / model.digest.hex()[:16])
@@ -487,6 +516,18 @@ def locate(name: str, beside: Path) -> Path:
 
 def _is_run(folder: Path) -> bool:
     return (folder / "checkpoint.pt").exists()
+
+
+def _is_of_others(folder: Path) -> bool:
+    """Whether there are files where a run's would be, but none that says that they are a run's: a run begins with it."""
+    config = folder / "config.json"
+    if _is_run(folder) or not (config.exists() or (folder / "log.jsonl").exists()):
+        return False
+    try:
+        configs.from_dict(json.loads(config.read_bytes()))
+    except (ConfigError, OSError, RecursionError, *_SENSELESS):
+        return True
+    return False
 
 
 def is_model(folder: Path) -> bool:

@@ -199,7 +199,8 @@ class VLAE(nn.Module):
 
     @torch.no_grad()
     def with_latents(self, order: Tensor) -> VLAE:
-        """The same model over the latents `order` (K,) only, in that order, with a prior that starts anew."""
+        """The same model over the latents `order` (K,) only, in that order, with a prior that starts anew; what is switched
+        off stays so."""
         new = VLAE(self.config, len(order)).to(order.device)
         for name, parameter in self.named_parameters():
             target = new.get_parameter(name)
@@ -211,4 +212,5 @@ class VLAE(nn.Module):
         old, dense = self.decoder.dense, new.decoder.dense
         dense.v.copy_(old.v[:, order])
         dense.g.copy_(old.g * dense.v.norm(dim=1) / old.v.norm(dim=1))  # keeps the effective weights
+        new.active.copy_(self.active[order])
         return new

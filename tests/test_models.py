@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -169,15 +170,21 @@ def test_latents_that_were_switched_off_are_sampled_as_zero():
         assert torch.equal((z != 0).float(), active.expand(5, 7))
 
 
-def test_without_a_compiler_evaluation_is_slower_and_no_other(model, fields, monkeypatch):
+def test_without_a_compiler_evaluation_is_slower_and_no_other(model, fields, monkeypatch, tmp_path):
     compilations = []
     monkeypatch.setattr(torch, "compile", lambda function, **_: compilations.append(function) or function)
     images, found = fields[:3] * np.uint8(255), []
-    for compiler in (sys.executable, "no compiler at all"):
+    (tmp_path / "Python.h").touch()
+    for compiler, headers in (
+        (sys.executable, tmp_path),
+        (sys.executable, tmp_path / "none"),
+        ("no compiler", tmp_path),
+    ):
         monkeypatch.setenv("CXX", compiler)
+        monkeypatch.setattr(sysconfig, "get_path", lambda _, headers=headers: str(headers))
         found.append(Evaluator(model).evaluate(images, 2).figures())
     assert len(compilations) == 1
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def test_importance_sampling_tightens_the_bound(model, fields):
@@ -254,7 +261,7 @@ def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, 
     for change in (*other, {"channels": 1 << 14}, {"dense": 1 << 14, "bottom_channels": 1 << 14}):
         with pytest.raises(ConfigError, match="configuration asks for"):
             to_float(integer, dataclasses.replace(schedule(), model=dataclasses.replace(SMALL, **change)))
-    for change in ({"prior": "flow"}, {"posterior": "iaf"}, {"decoder": "factorised"}, {"dilation": 2}, {"latents": 0}):
+    for change in ({"prior": "flow"}, {"posterior": "iaf"}, {"decoder": "factorised"}, {"dilation": 2}):
         config = dataclasses.replace(
             schedule(prune_epoch=-1, sort_epoch=-1), model=dataclasses.replace(SMALL, **change)
         )
@@ -276,6 +283,7 @@ ROUND = {"run": "tiny", "steps": 1, "hours": 0.1, "config": {}}
         {"rounds": [{**ROUND, "hours": 10**400}]},
         {"rounds": [{"run": "tiny"}]},
         {"rounds": [1]},
+        {"rounds": [[]]},
         {"rounds": []},
         {"rounds": 1},
         {"mostly_ink": 10**400},
@@ -288,8 +296,10 @@ def test_a_model_that_says_nonsense_of_itself_is_an_error_of_one_line(run, data_
     about = json.loads((tmp_path / "tiny" / "model.json").read_text())
     about = {**about, "rounds": [ROUND], **change}
     (tmp_path / "tiny" / "model.json").write_text(json.dumps(about))
-    result = run("evaluate", tmp_path / "tiny", "--data", data_folder, "--samples", 2, expect=1)
-    assert len(result.output.splitlines()) == 1
+    (tmp_path / "figures.json").write_text("{}")
+    for command in (("evaluate", "--data", data_folder, "--samples", 2), ("card", tmp_path / "figures.json")):
+        result = run(command[0], tmp_path / "tiny", *command[1:], expect=1)
+        assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", [folder.name for folder in released.released()])
@@ -318,6 +328,8 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
 
     before = contents()
     assert sorted(before) == ["card.md", "model.json", "weights.npz"]
+    run("export", tmp_path / "small", "-o", tmp_path / "again", "--name", "small", "--data", data_folder)
+    assert (tmp_path / "again" / "weights.npz").read_bytes() == before["weights.npz"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.json").write_text("mine")
     assert "exists" in run("export", tmp_path / "run", "-o", tmp_path / "other", expect=1).output
@@ -407,18 +419,18 @@ def schedule(**changes):
 
 def test_a_stopped_run_resumes_to_the_same_weights(data_folder, tmp_path, monkeypatch):
     whole = train.train(schedule(), tmp_path / "whole", data_folder, report=lambda _: None)
-    saves, save = [], train.save
+    save = train.save
 
-    def stop_after_two(*arguments):
+    def save_and_stop(*arguments):
         save(*arguments)
-        saves.append(1)
-        if len(saves) == 7:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(train, "save", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(schedule(), tmp_path / "parts", data_folder, report=lambda _: None)
+    monkeypatch.setattr(train, "save", save_and_stop)
+    for step in range(15):
+        torch.manual_seed(step)  # as in another process
+        with pytest.raises(KeyboardInterrupt):
+            train.train(schedule(), tmp_path / "parts", data_folder, report=lambda _: None)
     resumed = train.train(schedule(), tmp_path / "parts", data_folder, report=lambda _: None)
     assert resumed.step == whole.step == 15
     assert whole.model.latents == 5
@@ -452,7 +464,7 @@ def test_a_run_is_evaluated_on_its_own_set_or_on_another(data_folder, tmp_path, 
         (piped, "--data DIR --images 9 --samples 3"),
     ):
         card = export.card("small", train.load_average(folder).rounds, 5, 0.5, table)
-        assert f"vlae-codec evaluate runs/run {options} -o figures.json" in card
+        assert f"vlae-codec evaluate RUN {options} -o figures.json" in card
 
 
 def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run, monkeypatch, fields):
@@ -496,7 +508,8 @@ def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
         ("run", 0),
     ]
     page = export.card("own", rounds, 17, 0.5, {})
-    assert all(f"`vlae-codec train {one.run} --data DIR`" in page for one in rounds)
+    assert all(f"`vlae-codec train {one.run} --data DIR`" in page for one in rounds[:-1])
+    assert "\n- the run `run`: mnist_static" in page
     config = dataclasses.replace(config, train=dataclasses.replace(settings, initial="released:of tomorrow"))
     train.save(begun, config, tmp_path / "run")
     train.train(config, tmp_path / "run", data_folder, report=lambda _: None)
@@ -559,7 +572,7 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
         trained(schedule(), "nonsense")
     with pytest.raises(ConfigError, match="diverged"):
-        trained(schedule(learning_rate=1e30))
+        trained(schedule(learning_rate=1e18))
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
     trained(schedule(epochs=1))
     with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
@@ -575,6 +588,13 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
         np.savez(data_folder / "mnist_static.npz", **{**arrays, "train": arrays["train"][::-1]})
     with pytest.raises(ConfigError, match="begun with other images"):
         trained(schedule(epochs=1))
+    (tmp_path / "other").mkdir()
+    for name in ("config.json", "log.jsonl"):
+        (tmp_path / "other" / name).write_text('{"my": "project"}')
+        with pytest.raises(ConfigError, match="no run's"):
+            train.train(schedule(), tmp_path / "other", data_folder)
+        assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ['{"my": "project"}']
+        (tmp_path / "other" / name).unlink()
     with pytest.raises(ConfigError, match="exported model"):
         train.train(schedule(), shutil.copytree(HERE / "tiny", tmp_path / "tiny"), data_folder)
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
@@ -583,6 +603,43 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     torch.save({"step": 1}, tmp_path / "run" / "checkpoint.pt")
     with pytest.raises(ConfigError, match="older version"):
         trained(schedule())
+
+
+def test_a_checkpoint_that_says_nonsense_is_an_error_of_one_line(data_folder, tmp_path):
+    folder = tmp_path / "run"
+    train.train(schedule(epochs=1), folder, data_folder, report=lambda _: None)
+    whole = torch.load(folder / "checkpoint.pt", weights_only=True)
+
+    def read_and_resume():
+        train.load_average(folder)
+        train.train(schedule(epochs=1), folder, data_folder)
+
+    for change in (
+        {"before": [1]},
+        {"before": [{"run": "x"}]},
+        {"config": []},
+        {"config": {"model": {"latents": -1}}},
+        {"latents": 3},
+        {"latents": "many"},
+        {"average": {}},
+        {"average": []},
+        {"model": None},
+        {"optimizer": {}},
+        {"seconds": "long"},
+        {"step": None},
+        {"random": torch.zeros(3)},
+        torch.zeros(3),
+        [],
+    ):
+        torch.save({**whole, **change} if isinstance(change, dict) else change, folder / "checkpoint.pt")
+        with pytest.raises(ConfigError) as raised:
+            read_and_resume()
+        assert len(str(raised.value).splitlines()) == 1
+
+
+def test_too_little_memory_is_an_error_of_one_line(run, monkeypatch):
+    monkeypatch.setattr(train, "load_average", lambda _: torch.empty(1 << 58))
+    assert "not enough memory" in run("evaluate", "x", expect=1).output
 
 
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
@@ -777,6 +834,12 @@ def test_several_samples_of_each_image_are_what_one_after_the_other_are(model, f
                 assert torch.allclose(one, all_of_them[:, s], atol=1e-3)
 
 
+def test_latents_that_were_switched_off_stay_so_when_sorted():
+    model = VLAE(SMALL)
+    model.active[[1, 4]] = 0.0
+    assert model.with_latents(torch.tensor([4, 2, 1, 0])).active.tolist() == [0, 1, 0, 1]
+
+
 def test_latents_in_another_order_mean_what_they_meant(model, fields):
     order = torch.tensor([4, 0, 5, 2])
     x, z = torch.from_numpy(fields[:5, None].astype(np.float32)), torch.randn(5, 7)
@@ -856,10 +919,17 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("[model]\nprior = 'none'", "model.prior must be one of"),
         ("model = 3", "model must be a table"),
         ("[data]\nparts = 'train'", "data.parts must be a list of strings"),
-        ("[train]\nbatch_size = 0", "train.batch_size must be at least 1"),
+        ("[train]\nbatch_size = 0", "train.batch_size must be 1 to"),
         ("[train]\ndecay_from = 1.5", "train.decay_from must be 0 to 1"),
-        ("[train]\nepochs = -3", "train.epochs must be at least 0"),
-        ("[train]\nprune_nats = nan", "train.prune_nats must be at least 0"),
+        ("[train]\nepochs = -3", "train.epochs must be 0 to"),
+        ("[train]\nprune_nats = nan", "train.prune_nats must be 0 to"),
+        (f"[train]\nseed = {1 << 64}", "train.seed must be 0 to"),
+        ("[train]\nlearning_rate = inf", "train.learning_rate must be 0 to"),
+        (f"[train]\nlearning_rate = 1{400 * '0'}", "cannot read the experiment"),
+        (f"[train]\nepochs = 1{5000 * '0'}", "cannot read the experiment"),
+        (f"x = {50_000 * '['}", "cannot read the experiment"),
+        ("[model]\nlatents = 0", "without model.latents model.prior must be normal"),
+        ("[model]\nlatents = 0\nprior = 'normal'\nposterior = 'iaf'", "without model.latents"),
         ("[data]\nwarp = 29", "data.warp must be 0 to 28"),
         ("[data]\nwarp = 0.5", "data.warp and train.warp_epochs must be given together"),
         ("[train]\nwarp_epochs = 5", "data.warp and train.warp_epochs must be given together"),
@@ -873,6 +943,8 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):
             configs.load(path)
+    with pytest.raises(ConfigError, match="no experiment elsewhere/mnist"):
+        configs.locate(configs.Path("elsewhere/mnist"))
     for shipped in sorted((configs.locate(configs.Path("mnist")).parent).glob("*.toml")):
         configs.load(shipped)
 
