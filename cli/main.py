@@ -73,7 +73,9 @@ def _foreseen() -> Iterator[None]:
     except MemoryError as error:
         raise _said("not enough memory for this") from error
     except RuntimeError as error:
-        if "tried to allocate" not in str(error).lower():  # torch's, of any device
+        from vlae_codec.models import memory
+
+        if not memory.is_short(error):
             raise
         raise _said("not enough memory for this") from error
 

@@ -115,8 +115,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "importance_samples", "keep_latents"):
-            if not 1 <= getattr(self, name) <= _MOST:
-                raise ConfigError(f"train.{name} must be 1 to 2^62, not {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= 1 << 16:
+                raise ConfigError(f"train.{name} must be 1 to {1 << 16}, not {getattr(self, name)}")
         for name in ("epochs", "learning_rate", "free_nats", "warm_up_epochs", "warp_epochs", "seed", "prune_nats"):
             if not 0 <= getattr(self, name) <= _MOST:
                 raise ConfigError(f"train.{name} must be 0 to 2^62, not {getattr(self, name)}")
@@ -198,6 +198,11 @@ def locate(experiment: Path) -> Path:
 def shipped() -> list[str]:
     """The names of the experiments that ship."""
     return sorted(path.stem for path in _SHIPPED.glob("*.toml"))
+
+
+def ships(name: str, config: Config) -> bool:
+    """Whether an experiment of that name ships, and is this one."""
+    return name in shipped() and load(_SHIPPED / f"{name}.toml") == config
 
 
 def load(path: Path) -> Config:

@@ -229,7 +229,7 @@ _FIGURES = {
 
 def _line(one: Round) -> str:
     c, images, model = one.config.train, one.config.data, one.config.model
-    what = f"`vlae-codec train {one.run} --data DIR`" if one.run in configs.shipped() else f"the run `{one.run}`"
+    what = f"`vlae-codec train {one.run} --data DIR`" if configs.ships(one.run, one.config) else f"the run `{one.run}`"
     begun = f", from the weights of {c.initial}" if c.initial else ""
     mirrored = ", mirrored half of the time" if images.mirrored else ""
     warped = f", warped in the first {c.warp_epochs} epochs" if images.warp else ""

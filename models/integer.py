@@ -119,8 +119,8 @@ def check_kind(model: VLAE) -> None:
 def _check_config(c: ModelConfig) -> None:
     if c.prior != "mixture":
         raise ConfigError("only a model with prior = 'mixture' can be integer: no other has exact cell masses")
-    if c.decoder != "pixelcnn" or c.dilation != 1 or c.posterior != "gaussian" or not c.latents:
-        raise ConfigError("only a model with latents, a Gaussian posterior and an undilated PixelCNN can be integer")
+    if c.decoder != "pixelcnn" or c.dilation != 1 or c.posterior != "gaussian":
+        raise ConfigError("only a model with a Gaussian posterior and an undilated PixelCNN can be integer")
 
 
 @torch.no_grad()
@@ -264,10 +264,8 @@ def _active(degrees: Tensor, count: int, all_degrees: Tensor) -> Tensor | None:
     """Which latents are active, (count,), if of the units of `all_degrees` the used ones see as many as `degrees` says."""
     first = torch.searchsorted(degrees, torch.arange(1, count + 1))  # of the used units the first that sees as many
     extended = torch.cat([all_degrees, all_degrees[-1:] + 1])
-    starts = [
-        0,
-        *(torch.nonzero(extended.diff())[:, 0] + 1).tolist(),
-    ]  # of each degree, all of whose units see the same
+    # those that see no active latent are all units of the first few degrees
+    starts = [0, *(torch.nonzero(extended.diff())[:, 0] + 1).tolist()]
     for unseeing in (start for start in starts if start <= len(all_degrees) - len(degrees)):
         active = extended[unseeing + first] - 1
         found = _degrees(all_degrees, active)

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 
 from vlae_codec.errors import ConfigError
 
+from . import memory
+
 M = TypeVar("M", bound=nn.Module)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -235,7 +237,8 @@ def placed(module: M, device: str) -> M:
     """
     anything: Any = module
     try:
-        moved: M = anything.to(device, memory_format=torch.channels_last)
+        with memory.named():
+            moved: M = anything.to(device, memory_format=torch.channels_last)
     except (
         RuntimeError,
         AssertionError,

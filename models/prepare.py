@@ -331,7 +331,7 @@ def _load_mat(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         if wrong:
             raise ConfigError(f"{path} has no matrix of numbers {', '.join(wrong)}")
         stored = matlab.loadmat(io.BytesIO(plain), variable_names=names)
-        return {name: np.asarray(stored[name]).real for name in names}
+        return {name: np.asarray(stored[name]) for name in names}
 
 
 _REAL_MATRICES = ("logical", "uint8", "int8", "uint16", "int16", "uint32", "int32", "single", "double")
@@ -345,7 +345,8 @@ def _scipy_io() -> Any:
 
 
 def _inflate_mat(data: bytes) -> bytes:
-    """The same MATLAB 5 file with nothing compressed, so that no size inside can exceed what is there.
+    """The matrices of numbers of a MATLAB 5 file, as another with nothing compressed, so that no size inside can exceed what
+    is there.
 
     A header of 128 bytes that ends in the byte order; then elements, each a type, a size and that many bytes. Type 15
     is another element, compressed by zlib.
@@ -362,42 +363,49 @@ def _inflate_mat(data: bytes) -> bytes:
         room -= len(element)
         if room < 0:
             raise ValueError(f"it unpacks to more than any original of ours ({_LARGEST_BYTES} bytes)")
-        _check_parts(element, order)
-        plain.append(element)
+        if _is_of_numbers(element, order):
+            plain.append(element)
         at += 8 + size
     return b"".join(plain)
 
 
 _TYPES_OF_NUMBERS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
 _CLASSES_OF_NUMBERS = range(6, 16)
-_COMPLEX = 0x800
+_COMPLEX = 0x800  # of the flags
 
 
-def _check_parts(element: bytes, order: str) -> None:
-    """Raises ValueError for what scipy would not survive: a part of an element that claims more bytes than there are, for
-    which it takes memory, or one of a matrix of numbers that is of no type of numbers, by which it reads from a table.
+def _is_of_numbers(element: bytes, order: str) -> bool:
+    """Whether an element is a matrix of real numbers, which alone scipy is to see: it trusts sizes and types.
 
-    A part is a type, a size and that many bytes, padded to eight; or, if it is small, all of it is eight bytes. The first
-    three are the flags, of which the lowest byte is the class, the shape and the name; of numbers there are one or, if
-    they are complex, two more.
+    After its own type and size it has four parts, each a type, a size and that many bytes, padded to eight; or, if a part is
+    small, all of it is eight bytes. They are the flags, of which the lowest byte is the class, the shape, the name, and the
+    numbers; of complex ones there would be a fifth.
+
+    Raises:
+        ValueError: the sizes contradict each other; a matrix of numbers has other parts, or some that are no numbers.
     """
-    at, parts, number = 8, 0, False
+    if struct.unpack_from(f"{order}II", element) != (14, len(element) - 8):
+        raise ValueError("an array is shorter or longer than it claims")
+    at, parts, numbers = 8, 0, False
     while at + 8 <= len(element):
         kind, size = struct.unpack_from(f"{order}II", element, at)
         size = 0 if kind >> 16 else size
         if at + 8 + size > len(element):
             raise ValueError(f"a part of it claims {size} bytes, more than there are")
-        if (parts < 3 or number) and kind & 0xFFFF not in _TYPES_OF_NUMBERS:
-            raise ValueError(f"a part of it is of type {kind & 0xFFFF}, which is none of numbers")
         if parts == 0:
             if (kind, size) != (6, 8):
-                raise ValueError("it does not begin with the flags of an array")
+                raise ValueError("an array does not begin with its flags")
             (flags,) = struct.unpack_from(f"{order}I", element, at + 8)
-            number = flags & 0xFF in _CLASSES_OF_NUMBERS
-            if number and flags & _COMPLEX:
-                raise ValueError("a matrix of it is complex")
+            numbers = flags & 0xFF in _CLASSES_OF_NUMBERS
+            if numbers and flags & _COMPLEX:
+                raise ValueError("a matrix of numbers is complex")
+        if numbers and kind & 0xFFFF not in _TYPES_OF_NUMBERS:
+            raise ValueError(f"a part of it is of type {kind & 0xFFFF}, which is none of numbers")
         at += 8 + -(-size // 8) * 8
         parts += 1
+    if numbers and parts != 4:
+        raise ValueError(f"a matrix of numbers has {parts} parts, and not four")
+    return numbers
 
 
 # omniglot28: zips of PNGs.

@@ -16,6 +16,7 @@ import io
 import json
 import math
 import pickle
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ RELEASED = "released:"
 Order = npt.NDArray[np.int64]
 _SENSELESS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What is raised of tables that are of other keys, types or sizes than a configuration."""
-_DAMAGED = (*_SENSELESS, OSError, RuntimeError, EOFError, pickle.UnpicklingError)
+_DAMAGED = (*_SENSELESS, OSError, RuntimeError, EOFError, AssertionError, struct.error, pickle.UnpicklingError)
 """What torch raises of files that are no checkpoint, and of tensors that are not the model's."""
 
 
@@ -84,7 +85,7 @@ def train(
         ConfigError: the folder holds another run, an exported model or a stranger's files, or is being trained in; data,
             device or initial weights cannot be used; or training diverged. The last checkpoint stays.
         ModelError: an initial model is not there, or damaged.
-        OutputError: the folder cannot be written to.
+        OutputError, OSError: the folder cannot be written to.
     """
     memory.keep_freed()
     if not compiles():
@@ -448,10 +449,11 @@ def _reading(folder: Path) -> Iterator[dict[str, Any]]:
     if not _is_run(folder):
         raise ConfigError(f"{folder} holds no checkpoint of a run; for a model that ships give released:NAME")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if "before" not in state:
-            raise ConfigError(f"{path} is a checkpoint of an older version: -o names a folder for a new run")
-        yield state
+        with memory.named():
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if "before" not in state:
+                raise ConfigError(f"{path} is a checkpoint of an older version: -o names a folder for a new run")
+            yield state
     except _DAMAGED as error:
         raise ConfigError(f"{path} is damaged, or no checkpoint: {str(error).partition(chr(10))[0]}") from error
 
@@ -498,7 +500,8 @@ def _of_integers(folder: Path) -> Trained:
     except _SENSELESS as error:
         raise ConfigError(f"{folder / 'model.json'} does not say how the model was trained") from error
     try:
-        restored = to_float(model, *(one.config for one in rounds))
+        with memory.named():
+            restored = to_float(model, *(one.config for one in rounds))
     except (*_SENSELESS, RuntimeError) as error:
         raise ConfigError(f"{folder} is no model as its configuration says") from error
     cache = cache_folder()
@@ -519,15 +522,15 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_of_others(folder: Path) -> bool:
-    """Whether there are files where a run's would be, but none that says that they are a run's: a run begins with it."""
+    """Whether there are files where a run's would be, but no configuration such as a run begins with."""
     config = folder / "config.json"
     if _is_run(folder) or not (config.exists() or (folder / "log.jsonl").exists()):
         return False
     try:
-        configs.from_dict(json.loads(config.read_bytes()))
+        table = json.loads(config.read_bytes())
+        return configs.to_dict(configs.from_dict(table)) != table
     except (ConfigError, OSError, RecursionError, *_SENSELESS):
         return True
-    return False
 
 
 def is_model(folder: Path) -> bool:

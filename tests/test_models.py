@@ -328,7 +328,9 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
 
     before = contents()
     assert sorted(before) == ["card.md", "model.json", "weights.npz"]
-    run("export", tmp_path / "small", "-o", tmp_path / "again", "--name", "small", "--data", data_folder)
+    with monkeypatch.context() as shipped:
+        shipped.setattr(released, "folder_of", lambda name: tmp_path / name)
+        run("export", "released:small", "-o", tmp_path / "again", "--name", "small", "--data", data_folder)
     assert (tmp_path / "again" / "weights.npz").read_bytes() == before["weights.npz"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.json").write_text("mine")
@@ -555,7 +557,7 @@ def test_a_run_may_start_from_another_ones_weights(data_folder, tmp_path, fields
     narrower = dataclasses.replace(config, model=dataclasses.replace(SMALL, masked_layers=2))
     with pytest.raises(ConfigError, match="another shape"):
         train.train(narrower, tmp_path / "fifth", data_folder, report=lambda _: None)
-    dilated = dataclasses.replace(config, model=dataclasses.replace(SMALL, dilation=2))
+    dilated = dataclasses.replace(config, model=dataclasses.replace(SMALL, dilation=2, dropout=0.1))
     with pytest.raises(ConfigError, match=r"another shape .* differ in model\.dilation$"):
         train.train(dilated, tmp_path / "sixth", data_folder, report=lambda _: None)
     wider = dataclasses.replace(config, model=dataclasses.replace(SMALL, channels=8, pixel_channels=8))
@@ -568,7 +570,7 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
         train.train(config, tmp_path / "run", data_folder, device, report=lambda _: None)
 
     with pytest.raises(ConfigError, match="only"):
-        trained(schedule(batch_size=10**6))
+        trained(schedule(batch_size=10**4))
     with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
         trained(schedule(), "nonsense")
     with pytest.raises(ConfigError, match="diverged"):
@@ -589,11 +591,11 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     with pytest.raises(ConfigError, match="begun with other images"):
         trained(schedule(epochs=1))
     (tmp_path / "other").mkdir()
-    for name in ("config.json", "log.jsonl"):
-        (tmp_path / "other" / name).write_text('{"my": "project"}')
+    for name, text in (("config.json", '{"my": "project"}'), ("config.json", "{}"), ("log.jsonl", "mine")):
+        (tmp_path / "other" / name).write_text(text)
         with pytest.raises(ConfigError, match="no run's"):
             train.train(schedule(), tmp_path / "other", data_folder)
-        assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ['{"my": "project"}']
+        assert [path.read_text() for path in (tmp_path / "other").iterdir()] == [text]
         (tmp_path / "other" / name).unlink()
     with pytest.raises(ConfigError, match="exported model"):
         train.train(schedule(), shutil.copytree(HERE / "tiny", tmp_path / "tiny"), data_folder)
@@ -630,16 +632,23 @@ def test_a_checkpoint_that_says_nonsense_is_an_error_of_one_line(data_folder, tm
         {"random": torch.zeros(3)},
         torch.zeros(3),
         [],
+        b"G",
     ):
-        torch.save({**whole, **change} if isinstance(change, dict) else change, folder / "checkpoint.pt")
+        if isinstance(change, bytes):
+            (folder / "checkpoint.pt").write_bytes(change)
+        else:
+            torch.save({**whole, **change} if isinstance(change, dict) else change, folder / "checkpoint.pt")
         with pytest.raises(ConfigError) as raised:
             read_and_resume()
         assert len(str(raised.value).splitlines()) == 1
 
 
-def test_too_little_memory_is_an_error_of_one_line(run, monkeypatch):
+def test_too_little_memory_is_an_error_of_one_line(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *_, **__: torch.empty(1 << 58))
+    (tmp_path / "checkpoint.pt").touch()
+    assert "not enough memory" in run("evaluate", tmp_path, expect=1).output
     monkeypatch.setattr(train, "load_average", lambda _: torch.empty(1 << 58))
-    assert "not enough memory" in run("evaluate", "x", expect=1).output
+    assert "not enough memory" in run("evaluate", tmp_path, expect=1).output
 
 
 def test_importance_samples_tighten_the_training_bound(data_folder, tmp_path, monkeypatch):
@@ -920,6 +929,7 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         ("model = 3", "model must be a table"),
         ("[data]\nparts = 'train'", "data.parts must be a list of strings"),
         ("[train]\nbatch_size = 0", "train.batch_size must be 1 to"),
+        ("[train]\nimportance_samples = 100_000", "train.importance_samples must be 1 to 65536"),
         ("[train]\ndecay_from = 1.5", "train.decay_from must be 0 to 1"),
         ("[train]\nepochs = -3", "train.epochs must be 0 to"),
         ("[train]\nprune_nats = nan", "train.prune_nats must be 0 to"),

@@ -339,23 +339,41 @@ def test_damaged_matlab_files_are_refused(change, rule, originals, fields):
         prepare.prepare("caltech101", [originals], unverified=True)
 
 
-@pytest.mark.parametrize("kind", [0, 8, 10, 11, 14, 15, 19, 255, 514])
-def test_a_matrix_of_what_are_no_numbers_is_refused(kind, originals, fields):
-    """By types that it does not know, and imaginary parts that are not there, scipy would read beyond what is its own."""
-    matlab = pytest.importorskip("scipy.io")
-    made_up("caltech101", originals, fields)
-    path = originals / MAT
-    stored = {name: array for name, array in matlab.loadmat(path).items() if name[0] != "_"}
-    matlab.savemat(path, stored)
-    plain = path.read_bytes()
-    prepare.prepare("caltech101", [originals], unverified=True)
-    after_name = plain.index(b"train_data") + 16
-    path.write_bytes(plain[:after_name] + struct.pack("<I", kind) + plain[after_name + 4 :])
-    with pytest.raises(ConfigError, match=f"type {kind}, which is none of numbers"):
-        prepare.prepare("caltech101", [originals], unverified=True)
-    flags = plain.index(b"train_data") - 8 - 16 - 8  # before the shape, and the head of the name
-    path.write_bytes(plain[: flags + 1] + b"\x08" + plain[flags + 2 :])
-    with pytest.raises(ConfigError, match="is complex"):
+def mat_part(kind, content):
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def mat_matrix(*numbers, name=b"train_data", kind=9, flags=0):
+    """One uint8 matrix of a single row, unless other classes, flags or parts are asked for."""
+    head = (
+        mat_part(6, struct.pack("<II", kind | flags << 8, 0)),
+        mat_part(5, struct.pack("<ii", 1, 8)),
+        mat_part(1, name),
+    )
+    return mat_part(14, b"".join([*head, *numbers]))
+
+
+HIDDEN = mat_matrix(name=b"a cell", kind=1) + mat_matrix(mat_part(255, bytes(8)))
+
+
+@pytest.mark.parametrize(
+    ("first", "rule"),
+    [
+        *((mat_matrix(mat_part(kind, bytes(8))), "none of numbers") for kind in (0, 8, 10, 11, 14, 15, 19, 255, 514)),
+        (mat_matrix(mat_part(2, bytes(8)), flags=8), "complex"),
+        (mat_matrix(mat_part(2, bytes(8)), mat_part(2, bytes(8))), "5 parts"),
+        (mat_matrix(), "3 parts"),
+        *((mat_matrix(mat_matrix(mat_part(255, bytes(8))), kind=kind, flags=2), "no matrix") for kind in (1, 2, 4, 5)),
+        (struct.pack("<II", 15, len(zlib.compress(HIDDEN))) + zlib.compress(HIDDEN), "longer than it claims"),
+    ],
+)
+def test_scipy_sees_nothing_of_a_matlab_file_that_it_would_not_survive(first, rule, originals):
+    """It takes the type of a part, and whether there are imaginary ones, for what the file says."""
+    pytest.importorskip("scipy")
+    others = [f"{part}_{kind}".encode() for part in ("train", "val", "test") for kind in ("data", "labels")][1:]
+    rest = b"".join(mat_matrix(mat_part(2, bytes(8)), name=name) for name in others)
+    (originals / MAT).write_bytes(mat_header() + first + rest)
+    with pytest.raises(ConfigError, match=rule):
         prepare.prepare("caltech101", [originals], unverified=True)
 
 
