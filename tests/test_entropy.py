@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import constriction
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,6 +106,87 @@ def test_bits_round_trip_within_the_rate_bound(length, seed, shape, lead):
     assert lead + 8 * len(found.rest) <= max(lead, ideal_bits + 8.01)
     assert (found.lead, found.first >> lead) == (lead, 0)
     assert not found.rest.endswith(b"\0")
+
+
+class SlowEncoder:
+    """The obvious reference of `Encoder.finish`: tries every length, and decodes all symbols of each."""
+
+    def __init__(self):
+        self.coder, self.symbols = constriction.stream.queue.RangeEncoder(), []
+
+    def put(self, symbol, counts):
+        weights = (np.array(counts) - 1).astype(np.float64)
+        self.coder.encode(symbol, constriction.stream.model.Categorical(weights, perfect=False))
+        self.symbols.append((symbol, np.array(counts)))
+
+    def finish(self, lead):
+        full = self.coder.get_compressed().astype(">u4").tobytes()
+        best = Stream(b"")
+        for length in range(len(full), -1, -1):
+            bits = lead + 8 * length
+            value = int.from_bytes(full + b"\0", "big") >> 8 * len(full) + 8 - bits
+            cuts = [
+                Stream((cut % (1 << 8 * length)).to_bytes(length, "big"), cut >> 8 * length, lead)
+                for cut in (value, value + 1)
+                if not cut >> bits
+            ]
+            shorter = [cut for cut in cuts if self.decodes(cut)]
+            if not shorter:
+                break
+            best = shorter[0]
+        return Stream(best.rest.rstrip(b"\0"), best.first, lead)
+
+    def decodes(self, stream):
+        decoder = Decoder(stream.joined())
+        try:
+            return all(decoder.get_symbol(counts) == symbol for symbol, counts in self.symbols)
+        except FormatError:
+            return False
+
+
+@st.composite
+def steps(draw):
+    """Runs of symbols and their counts: likely and unlikely ones, at either end of the coder's interval or within."""
+    length = draw(st.integers(1, 12))
+    ink = draw(
+        st.sampled_from([1, 2, 1000, TOTAL // 2, TOTAL - 1000, TOTAL - 2, TOTAL - 1]) | st.integers(1, TOTAL - 1)
+    )
+    low = draw(st.integers(1, TOTAL - 2))
+    counts = draw(st.sampled_from([[TOTAL - ink, ink], [low, 1, TOTAL - 1 - low]]))
+    return [draw(st.integers(0, len(counts) - 1))] * length, counts
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(steps(), max_size=8), st.integers(0, 7))
+def test_the_end_is_that_of_trying_every_length(runs, lead):
+    encoder, slow = Encoder(), SlowEncoder()
+    for symbols, counts in runs:
+        if len(counts) == 2:
+            encoder.put_bits(np.array(symbols, np.uint8), np.full(len(symbols), counts[1]))
+        for symbol in symbols:
+            slow.put(symbol, counts)
+            if len(counts) > 2:
+                encoder.put_symbol(symbol, np.array(counts))
+    assert encoder.finish(lead) == slow.finish(lead)
+
+
+def test_an_encoder_holds_no_symbols_and_a_million_round_trip():
+    """A million decisions in one call and in many: the same code, and what is held in between is not theirs."""
+    rng = np.random.default_rng(1)
+    ink = np.clip((rng.beta(0.1, 0.1, 1_000_000) * TOTAL).astype(np.int64), 1, TOTAL - 1)
+    bits = (rng.integers(0, TOTAL, len(ink)) < ink).astype(np.uint8)
+    tracemalloc.start()
+    try:
+        encoder = Encoder()
+        for start in range(0, len(ink), 10_000):
+            encoder.put_bits(bits[start : start + 10_000], ink[start : start + 10_000])
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 10_000
+    found = encoder.finish()
+    assert found == stream(bits, ink)
+    assert np.array_equal(Decoder(found.joined()).get_bits(ink), bits)
 
 
 def test_probability_is_the_count_exactly():

@@ -3,7 +3,7 @@
 Single files use a range coder (a queue), so that a prefix of the bytes decodes to a prefix of the symbols. Two things are
 our own:
 
-- The end. The encoder's string is cut to the shortest one that, continued with zero bits, still decodes.
+- The end: the shortest string that, continued with zero bits, lies in the encoder's final interval, so that it decodes.
 - `PrefixDecoder`, for a string of which only a beginning is there: it decodes twice, continued with 00... and with FF...;
   by monotonicity a symbol on which both agree (as on all before it) is the symbol, whatever the missing bytes are.
 
@@ -15,7 +15,7 @@ Then its fixed-point scale is exactly 1 and nothing is rounded; golden words in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import constriction
@@ -28,12 +28,18 @@ from .fixed import COUNT_BITS
 Counts = npt.NDArray[np.int64]
 
 _TOTAL = 1 << COUNT_BITS
+_WORD = 32  # bits; the coder's state is two words: where its interval begins, and how long it is
+_PIECE = 1 << 16  # symbols handed to constriction at a time, which bounds the memory of their weights
 _Categorical = constriction.stream.model.Categorical(perfect=False)
 
 
 def _binary_weights(ink: Counts) -> npt.NDArray[np.float64]:
     """Weights of (paper, ink) for the count of ink: (n, 2)."""
     return np.stack([_TOTAL - ink - 1, ink - 1], axis=1).astype(np.float64)
+
+
+def _pieces(symbols: int) -> Iterator[slice]:
+    return (slice(start, start + _PIECE) for start in range(0, symbols, _PIECE))
 
 
 def _weights(counts: Counts) -> npt.NDArray[np.float64]:
@@ -61,52 +67,45 @@ class Stream:
 
 
 class Encoder:
-    """Collects symbols; `finish` gives the shortest stream that decodes to them."""
+    """Collects symbols; `finish` gives the shortest stream that decodes to them. Keeps the code so far, no symbols."""
 
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
-        self._replay: list[Callable[[Decoder], bool]] = []
 
     def put_bits(self, bits: npt.NDArray[np.uint8], ink: Counts) -> None:
         """Binary symbols (n,) with the counts of a 1 (n,), each in 1 .. 2^24 - 1."""
-        if len(bits):
-            self._coder.encode(bits.astype(np.int32), _Categorical, _binary_weights(ink))
-            self._replay.append(lambda decoder: np.array_equal(decoder.get_bits(ink), bits))
+        for some in _pieces(len(bits)):
+            self._coder.encode(bits[some].astype(np.int32), _Categorical, _binary_weights(ink[some]))
 
     def put_symbol(self, symbol: int, counts: Counts) -> None:
         """One symbol with the counts of all symbols, each >= 1, summing to 2^24."""
         self._coder.encode(symbol, _cells(counts))
-        self._replay.append(lambda decoder: decoder.get_symbol(counts) == symbol)
 
     def finish(self, lead: int = 0) -> Stream:
-        """The code, with `lead` bits and then bytes: of the shortest, found by trying, the first."""
-        full: bytes = self._coder.get_compressed().astype(">u4").tobytes()
-        best = Stream(b"")
-        for length in range(len(full), -1, -1):
-            cuts = (_cut(full, lead, length, up) for up in (0, 1))
-            shorter = [cut for cut in cuts if cut is not None and self._decodes(cut.joined())]
-            if not shorter:
-                break
-            best = shorter[0]
-        return Stream(best.rest.rstrip(b"\0"), best.first, lead)
+        """The shortest code: `lead` bits, then bytes. Takes time in proportion to the length of the code.
 
-    def _decodes(self, data: bytes) -> bool:
-        decoder = Decoder(data)
-        try:
-            return all(replay(decoder) for replay in self._replay)
-        except FormatError:
-            return False
+        The numbers that decode to the symbols form one interval. The coder tells the lower 64 bits of its first number and
+        how many there are; the words above are those of the coder's own code, a number in the interval. A code is
+        continued with zero bits, so the shortest one is the number that ends in the most zeros; of two equally short ones
+        it is the one at or below the coder's own.
+        """
+        position, (lower, length) = self._coder.pos()
+        code = self._coder.get_compressed().astype(">u4").tobytes()
+        bits = _WORD * (position + 2)
+        own = int.from_bytes(code, "big") << bits - 8 * len(code)
+        first = own - (own - lower) % (1 << 2 * _WORD)
+        zeros = _most_zeros(first, first + length - 1, bits)
+        size = max(0, -(-(bits - zeros - lead) // 8))
+        zeros = bits - lead - 8 * size
+        value = own >> zeros
+        value += value << zeros < first
+        rest = (value & (1 << 8 * size) - 1).to_bytes(size, "big")
+        return Stream(rest.rstrip(b"\0"), value >> 8 * size, lead)
 
 
-def _cut(data: bytes, lead: int, length: int, up: int) -> Stream | None:
-    """The first `lead` bits of the data and `length` bytes behind them as a number, plus `up`; None if that overflows."""
-    bits = lead + 8 * length
-    value = (int.from_bytes(data + b"\0", "big") >> 8 * len(data) + 8 - bits) + up
-    return (
-        None
-        if value >> bits
-        else Stream((value % (1 << 8 * length)).to_bytes(length, "big"), value >> 8 * length, lead)
-    )
+def _most_zeros(first: int, last: int, bits: int) -> int:
+    """The most zeros that a number of `bits` bits in first .. last ends in."""
+    return ((first - 1) ^ last).bit_length() - 1 if first else bits
 
 
 class Decoder:
@@ -124,10 +123,10 @@ class Decoder:
 
     def get_bits(self, ink: Counts) -> npt.NDArray[np.uint8]:
         """Binary symbols, given the counts of a 1: (n,) -> (n,) uint8."""
-        if not len(ink):
-            return np.zeros(0, np.uint8)
+        bits = np.zeros(len(ink), np.uint8)
         try:
-            bits: npt.NDArray[np.uint8] = self._coder.decode(_Categorical, _binary_weights(ink)).astype(np.uint8)
+            for some in _pieces(len(ink)):
+                bits[some] = self._coder.decode(_Categorical, _binary_weights(ink[some]))
         except (ValueError, AssertionError) as error:
             raise FormatError("the entropy-coded bytes are not a code of any symbols") from error
         return bits
