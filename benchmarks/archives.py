@@ -22,10 +22,11 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import codec, pixels
-from vlae_codec import model as models
+from vlae_codec import codec
+from vlae_codec.exact.threads import cores
+from vlae_codec.field import model as models
 from vlae_codec.models import data
-from vlae_codec.threads import cores
+from vlae_codec.picture.drawing import Drawing
 
 Table = dict[str, Any]
 TOOL = [sys.executable, "-m", "vlae_codec"]
@@ -102,7 +103,7 @@ def measured(command: list[str], images: int, runs: int) -> Table:
 
 def one_by_one(images: npt.NDArray[np.uint8], model: models.Model, runs: int) -> Table:
     """Lossless single files through the Python API: a loop, as a dataset would be kept without archives."""
-    drawings = [pixels.Drawing(bits) for bits in images]
+    drawings = [Drawing(bits) for bits in images]
     files = [codec.encode([drawing], model, lossless=True)[0].data for drawing in drawings]
     encoding = median_seconds(runs, lambda: [codec.encode([one], model, lossless=True) for one in drawings])
     decoding = median_seconds(runs, lambda: [codec.decode([one], model=model) for one in files])

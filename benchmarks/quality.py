@@ -20,10 +20,11 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import codec, pixels
-from vlae_codec import model as models
-from vlae_codec.measure import theory_bits
+from vlae_codec import codec
+from vlae_codec.field import model as models
 from vlae_codec.models import classifier, data
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.report.measure import theory_bits
 
 Table = dict[str, Any]
 
@@ -50,7 +51,7 @@ def main(
     table["theory"] = theory(model, fields)
     table["originals_classified_right"] = right(judge, fields, labels)
     table["lossy"] = []
-    drawings = [pixels.Drawing(bits) for bits in fields]
+    drawings = [Drawing(bits) for bits in fields]
     for effort in map(int, efforts.split(",")):
         table["lossy"].append({"effort": effort, **lossy(model, drawings, effort, table["theory"], judge, labels)})
         click.echo(json.dumps(table["lossy"][-1]), err=True)
@@ -70,7 +71,7 @@ def theory(model: models.Model, fields: npt.NDArray[np.uint8], samples: int = 8)
 
 def lossy(
     model: models.Model,
-    drawings: list[pixels.Drawing],
+    drawings: list[Drawing],
     effort: int,
     ideal: Table,
     judge: classifier.Classifier,
@@ -100,7 +101,7 @@ def lossy(
     }
 
 
-def lossless(model: models.Model, drawings: list[pixels.Drawing], ideal: Table) -> Table:
+def lossless(model: models.Model, drawings: list[Drawing], ideal: Table) -> Table:
     """Means over lossless files at the default effort; every picture is decoded and compared."""
     encoded = codec.encode(drawings, model, lossless=True)
     decoded = codec.decode([result.data for result in encoded], model=model)

@@ -24,10 +24,11 @@ from results_page import write_page
 from systems import FOLDER, ROOT, SYSTEMS, System, Table, pack_fields, pack_nats, read
 
 from vlae_codec import files
-from vlae_codec.models import classifier, data, drawing, train
+from vlae_codec.models import classifier, data, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
 from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_of, weights_digest
+from vlae_codec.models.field import drawing
 
 RUNS = ROOT / "runs"
 PAIRED_IMAGES = 1000

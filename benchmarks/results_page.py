@@ -41,7 +41,9 @@ from vlae_codec.models import config as configs
 from vlae_codec.models import data
 from vlae_codec.models.config import Config
 from vlae_codec.models.train import RELEASED
-from vlae_codec.pixels import Drawing, contact_sheet, png_bytes
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.images import png_bytes
+from vlae_codec.picture.sheets import contact_sheet
 
 PAGE = ROOT / "RESULTS.md"
 FIGURES = ROOT / "docs" / "figures"

@@ -17,18 +17,19 @@ from typing import Any
 import click
 import numpy as np
 
-from vlae_codec import archive, pack, pixels
-from vlae_codec import model as models
-from vlae_codec.chunks import Settings
+from vlae_codec.archive import frame, pack
+from vlae_codec.archive.chunks import Settings
+from vlae_codec.exact.threads import cores
+from vlae_codec.field import model as models
 from vlae_codec.models import data
-from vlae_codec.sources import Memory
-from vlae_codec.threads import cores
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.sets.sources import Memory
 
 ARCHIVES = {
     "chunks of 100": Settings(chunk=100),
     "chunks of 1,000": Settings(),
     "chunks of 1,000, 8 samples": Settings(effort=3),
-    "one chunk": Settings(chunk=archive.LARGEST_CHUNK),
+    "one chunk": Settings(chunk=frame.LARGEST_CHUNK),
     "without order": Settings(ordered=False),
     "without order, 8 samples": Settings(ordered=False, effort=3),
 }
@@ -45,7 +46,7 @@ def main(data_folder: Path, name: str, images: int | None, out: Path | None) -> 
     model = models.named(name)
     every = data.load("mnist_static", ["test"], data_folder)
     every = every if images is None else data.shuffled_part(every, images, 0)
-    drawings = [pixels.Drawing((image > 0).astype(np.uint8)) for image in every]
+    drawings = [Drawing((image > 0).astype(np.uint8)) for image in every]
     table: Table = {
         "model": model.name,
         "sha256": model.digest.hex(),
@@ -62,12 +63,12 @@ def main(data_folder: Path, name: str, images: int | None, out: Path | None) -> 
     click.echo(json.dumps(table, indent=2))
 
 
-def packed(model: models.Model, drawings: list[pixels.Drawing], settings: Settings) -> Table:
+def packed(model: models.Model, drawings: list[Drawing], settings: Settings) -> Table:
     """One archive: bytes, the ledger, theory, and images a second each way."""
     jobs = cores()
     file, began = io.BytesIO(), time.perf_counter()
     ledger = pack.pack([Memory(drawings)], file, model, settings, jobs=jobs)
-    packed_at, contents = time.perf_counter(), archive.read_contents(file)
+    packed_at, contents = time.perf_counter(), frame.read_contents(file)
     pieces = pack.unpack(file, contents.header, contents.places, model=model, jobs=jobs)
     restored = [drawing.bits.tobytes() for piece in pieces for drawing in piece.drawings]
     unpacked_at = time.perf_counter()

@@ -22,11 +22,13 @@ from typing import Any
 import click
 import numpy as np
 
-from vlae_codec import codec, pixels
-from vlae_codec import model as models
-from vlae_codec.fixed import Affine
-from vlae_codec.network import SIDE
-from vlae_codec.threads import cores
+from vlae_codec import codec
+from vlae_codec.exact.fixed import Affine
+from vlae_codec.exact.threads import cores
+from vlae_codec.field import model as models
+from vlae_codec.picture.drawing import demo_digits
+from vlae_codec.picture.fields import SIDE
+from vlae_codec.picture.images import png_bytes, to_picture
 
 Table = dict[str, Any]
 BASELINE = [sys.executable, "-c", "import numpy, PIL.Image, constriction, click"]
@@ -50,7 +52,7 @@ def processes(runs: int) -> Table:
     """Median wall seconds of each command, and its ratio to the baseline, pair by pair."""
     with tempfile.TemporaryDirectory() as folder:
         image, file = Path(folder) / "img.png", Path(folder) / "img.vlz"
-        image.write_bytes(pixels.png_bytes(pixels.to_picture(pixels.demo_digits()[31])))
+        image.write_bytes(png_bytes(to_picture(demo_digits()[31])))
         tool = [sys.executable, "-m", "vlae_codec"]
         commands = {
             "compress --effort 0": [*tool, "compress", "-f", "-q", "--effort", "0", str(image)],
@@ -80,7 +82,7 @@ def seconds(command: list[str]) -> float:
 
 def batches(model: models.Model) -> Table:
     """Images a second: the 100 demo digits, repeated; medians of three."""
-    digits = pixels.demo_digits() * 5
+    digits = demo_digits() * 5
     files = [result.data for result in codec.encode(digits, model, effort=0)]
     exact = [result.data for result in codec.encode(digits, model, effort=0, lossless=True)]
     rates = {

@@ -17,9 +17,9 @@ from typing import Any
 
 import systems
 
-from vlae_codec.chunks import CHUNK
+from vlae_codec.archive.chunks import CHUNK
+from vlae_codec.field.search import DEFAULT_EFFORT
 from vlae_codec.models.data import titled
-from vlae_codec.search import DEFAULT_EFFORT
 
 ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
@@ -214,7 +214,7 @@ def _peak(row: Table) -> str:
     return f"{max(row[what]['peak_bytes'] for what in ('pack', 'unpack')) / 1e6:.0f} MB"
 
 
-def rivals() -> str:
+def baselines() -> str:
     """Other codecs on the same images, from `vlae-codec measure`."""
     m = result("measure")
     columns = {key: row["mean"] for key, row in m["columns"].items()}
@@ -245,7 +245,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "archives": archives,
     "ledger": ledger,
     "archive_speed": archive_speed,
-    "rivals": rivals,
+    "baselines": baselines,
     "speed": speed,
 }
 

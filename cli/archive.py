@@ -13,19 +13,19 @@ from typing import IO, Any, BinaryIO
 
 import click
 
-from vlae_codec import archive
-from vlae_codec import model as models
-from vlae_codec import pack as packing
-from vlae_codec.chunks import CHUNK, Ledger, Settings
+from vlae_codec.archive import frame
+from vlae_codec.archive import pack as packing
+from vlae_codec.archive.chunks import CHUNK, Ledger, Settings
 from vlae_codec.errors import FormatError, ImageError, OutputError, VlaeError
+from vlae_codec.exact.threads import at_most, cores
+from vlae_codec.field import model as models
+from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.field.texture import Sampling
 from vlae_codec.files import check_free, whole
-from vlae_codec.pixels import Drawing
-from vlae_codec.report import paired
-from vlae_codec.restore import Restorer
-from vlae_codec.search import DEFAULT_EFFORT
-from vlae_codec.sources import gather
-from vlae_codec.texture import Sampling
-from vlae_codec.threads import at_most, cores
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.report.tables import paired
+from vlae_codec.sets.restore import Restorer
+from vlae_codec.sets.sources import gather
 
 from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, counted, default_output, opened, say
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
@@ -44,7 +44,7 @@ _JOBS = click.option(
 @click.option("-o", "--output", "out", metavar="FILE", help="The archive; - is stdout.  [default: SOURCE.vlz]")
 @click.option("--lossless/--lossy", default=True, show_default=True, help="Every pixel, or structure only.")
 @click.option("--unordered", is_flag=True, help="Order and names do not matter: saves log2(n!) bits.")
-@click.option("--chunk", type=click.IntRange(1, archive.LARGEST_CHUNK),
+@click.option("--chunk", type=click.IntRange(1, frame.LARGEST_CHUNK),
               help="Images that are coded together; one image is taken out at the price of its chunk.  "
               f"[default: {CHUNK}; with --unordered, as many as there are]")  # fmt: skip
 @click.option("--effort", type=click.IntRange(0, 9),
@@ -146,7 +146,7 @@ def unpack(
     model = models.named(model_name) if model_name else None
     sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
     with opened(file) as stream:
-        contents = archive.read_contents(stream)
+        contents = frame.read_contents(stream)
         problems = list(contents.damages)
         model = models.find(contents.header.model, model)  # before there is a folder
         with at_most(jobs and min(jobs, cores())):
@@ -178,7 +178,7 @@ def unpack(
 
 
 def _take(
-    file: BinaryIO, contents: archive.Contents, names: Sequence[str], sampling: Sampling, model: models.Model | None,
+    file: BinaryIO, contents: frame.Contents, names: Sequence[str], sampling: Sampling, model: models.Model | None,
     folder: Path, force: bool, problems: list[str],
 ) -> list[Path]:  # fmt: skip
     """Those images that can be had, as files; no folder is made for none."""

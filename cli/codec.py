@@ -12,15 +12,18 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from vlae_codec import codec, container, pixels
-from vlae_codec import model as models
-from vlae_codec.codebook import Progress
-from vlae_codec.errors import FormatError, OutputError, VlaeError
-from vlae_codec.polarity import suited
-from vlae_codec.search import DEFAULT_EFFORT
-from vlae_codec.texture import Sampling
-from vlae_codec.threads import batches, cores
-from vlae_codec.words import SEED_LIMIT
+from vlae_codec import codec, container
+from vlae_codec.errors import FormatError, OutputError, Progress, VlaeError
+from vlae_codec.exact.random_words import SEED_LIMIT
+from vlae_codec.exact.threads import batches, cores
+from vlae_codec.field import model as models
+from vlae_codec.field.polarity import suited
+from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing, demo_digits
+from vlae_codec.picture.fields import field_count
+from vlae_codec.picture.images import picture_bytes, png_bytes, read_drawing
+from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 
 from .files import (
     RESAMPLED,
@@ -89,11 +92,11 @@ def compress(
     to_stdout = is_stdout(out, images)
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
 
-    def read(image: Path) -> pixels.Drawing:
-        return pixels.read_drawing(read_bytes(image), str(image), threshold, exact=lossless)
+    def read(image: Path) -> Drawing:
+        return read_drawing(read_bytes(image), str(image), threshold, exact=lossless)
 
-    def fields(one: tuple[Path, pixels.Drawing]) -> int:
-        return pixels.field_count(*one[1].bits.shape)
+    def fields(one: tuple[Path, Drawing]) -> int:
+        return field_count(*one[1].bits.shape)
 
     for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
         told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
@@ -122,7 +125,7 @@ def compress(
     failures.finish()
 
 
-def _verify(result: codec.Encoded, drawing: pixels.Drawing, model: models.Model) -> None:
+def _verify(result: codec.Encoded, drawing: Drawing, model: models.Model) -> None:
     """Raises VlaeError if the file does not decode to what the ledger says."""
     decoded = codec.decode([result.data], model=model)[0]
     differing = int((decoded.drawing.bits != drawing.bits).sum())
@@ -192,7 +195,7 @@ def decompress(
         data = read_bytes(path)
         if samples:
             header = container.read_header(data)[0]
-            pixels.check_sheet(samples, header.width, header.height)
+            check_sheet(samples, header.width, header.height)
         return data
 
     for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
@@ -204,9 +207,9 @@ def decompress(
         for file, first in rounds[0].items():
             with failures.of(file):
                 same = [decoded[file].drawing for decoded in rounds]
-                picture = pixels.contact_sheet(pixels.square(same)) if samples else first.picture
+                picture = contact_sheet(square(same)) if samples else first.picture
                 target = inputs[file]
-                write(target, pixels.png_bytes(picture) if samples else _as_named(first.drawing, target), force)
+                write(target, png_bytes(picture) if samples else _as_named(first.drawing, target), force)
                 report.append(
                     {
                         "input": str(file),
@@ -239,13 +242,13 @@ _BROKEN = (
 """What is to be known of a file whose check fails: if all of its pixels were read, if others were not."""
 
 
-def _as_named(drawing: pixels.Drawing, target: Path) -> bytes:
+def _as_named(drawing: Drawing, target: Path) -> bytes:
     """The picture in the format that its file's name says, PNG if it says none.
 
     Raises:
         OutputError: that format would lose some of it.
     """
-    data = pixels.picture_bytes(drawing, target.suffix or ".png")
+    data = picture_bytes(drawing, target.suffix or ".png")
     if data is None:
         raise OutputError(f"{target} names a format that is unknown, or cannot hold the picture exactly: name it .png")
     return data
@@ -288,7 +291,7 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
         with failures.of(file), opened(file) as stream:
             start = stream.read(2)
             if _is_archive(start, stream):
-                from vlae_codec import pack as packing
+                from vlae_codec.archive import pack as packing
 
                 for problem in packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet)):
                     failures.tell(problem)
@@ -313,7 +316,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     with opened(file) as stream:
         start = stream.read(2)
         if _is_archive(start, stream):
-            from vlae_codec import pack as packing
+            from vlae_codec.archive import pack as packing
 
             about = packing.inspect(stream)
         else:
@@ -347,9 +350,9 @@ _NUMBERS = 8
 
 def _is_archive(start: bytes, file: BinaryIO) -> bool:
     """Whether a file is an archive: by its first bytes or, if those are damaged, by its last."""
-    from vlae_codec import archive
+    from vlae_codec.archive import frame
 
-    return container.is_archive(start) or archive.has_index(file)
+    return container.is_archive(start) or frame.has_index(file)
 
 
 @click.command(name="models")
@@ -379,7 +382,7 @@ def list_models(as_json: bool) -> None:
 @QUIET
 def demo(out: Path, force: bool, quiet: bool) -> None:
     """Compress 100 MNIST test digits: prints a table, writes the files and a sheet of originals beside re-samplings."""
-    digits = pixels.demo_digits()
+    digits = demo_digits()
     targets = [out / f"digit-{i:02}.vlz" for i in range(len(digits))]
     sheet = out / "sheet.png"
     claims = Targets(force)
@@ -392,10 +395,8 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     for target, content in zip(targets, data, strict=True):
         write(target, content, force)
     rows = [[digit, *(one[i].drawing for one in resampled)] for i, digit in enumerate(digits)]
-    picture = pixels.contact_sheet(
-        [[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4
-    )
-    write(sheet, pixels.png_bytes(picture), force)
+    picture = contact_sheet([[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4)
+    write(sheet, png_bytes(picture), force)
     if quiet:
         return
     ledgers = [result.ledger for result in encoded]

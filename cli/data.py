@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vlae_codec.sources import gather
+from vlae_codec.sets.sources import gather
 
 from . import options
 from .files import ProgressLine, check_free, check_not_input, counted, say, write

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from vlae_codec import files, measure, page, plots, report
-from vlae_codec import model as models
-from vlae_codec.search import DEFAULT_EFFORT
-from vlae_codec.threads import cores
+from vlae_codec import files
+from vlae_codec.exact.threads import cores
+from vlae_codec.field import model as models
+from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.report import html, measure, plots, tables
 
 from .files import ProgressLine, check_not_input, say
 from .options import FORCE, JSON, MODEL, THRESHOLD
@@ -24,7 +25,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,
               help="Size of the search.")  # fmt: skip
 @THRESHOLD
-@click.option("--no-rivals", is_flag=True, help="Only this codec, not PNG and the others.")
+@click.option("--no-baselines", "--no-rivals", is_flag=True, help="Only this codec, not PNG and the others.")
 @JSON
 @click.option("--csv", "csv_file", type=_OUT, metavar="FILE", help="Write a line for each image.")
 @click.option(
@@ -47,7 +48,7 @@ def measure_images(
     count: int | None,
     effort: int,
     threshold: int | None,
-    no_rivals: bool,
+    no_baselines: bool,
     as_json: bool,
     csv_file: Path | None,
     plot_file: Path | None,
@@ -59,7 +60,7 @@ def measure_images(
     force: bool,
     quiet: bool,
 ) -> None:
-    """Measure the codec on your own images: theory, files, archives, rivals. SOURCES are those of `pack`.
+    """Measure the codec on your own images: theory, files, archives, baselines. SOURCES are those of `pack`.
 
     Everything is coded for real and decoded again; nothing but the reports asked for is kept.
     """
@@ -68,19 +69,19 @@ def measure_images(
     if plot_file:
         plots.check(plot_file)
     model = models.named(model_name or models.DEFAULT)
-    settled = measure.Settled(effort, jobs or cores(), not no_rivals, classifier)
+    settled = measure.Settled(effort, jobs or cores(), not no_baselines, classifier)
     images = measure.sample(sources, count, threshold, labels)
     for path in reports:
         check_not_input(path, images.files)
     measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
     found = measured.measurement
     if csv_file:
-        files.write(csv_file, report.csv_text(found).encode(), force)
+        files.write(csv_file, tables.csv_text(found).encode(), force)
     if plot_file:
         plots.plot(found, plot_file, force)
     if page_file:
-        files.write(page_file, page.html(found, measured.sheets).encode(), force)
-    say(json.dumps(report.summary(found), indent=2) if as_json else report.text(found), nl=as_json)
+        files.write(page_file, html.html(found, measured.sheets).encode(), force)
+    say(json.dumps(tables.summary(found), indent=2) if as_json else tables.text(found), nl=as_json)
     if reports and not quiet:
         say(f"wrote {', '.join(map(str, reports))}", err=True)
 

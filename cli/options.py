@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from vlae_codec.pixels import LARGEST_THRESHOLD
-from vlae_codec.words import SEED_LIMIT
+from vlae_codec.exact.random_words import SEED_LIMIT
+from vlae_codec.picture.drawing import LARGEST_THRESHOLD
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -150,7 +150,7 @@ def export(
     RUN is the folder of a training run or of an exported model; released:NAME is a model that ships.
     """
     _need_torch()
-    from vlae_codec.models import export as exporting
+    from vlae_codec.models.field import export as exporting
     from vlae_codec.models.train import locate
 
     for file in exporting.FILES:
@@ -165,7 +165,7 @@ def export(
 def card(folder: Path, figures: Path) -> None:
     """Write the FIGURES that `evaluate -o` measured of an exported model's run onto the card of the model in FOLDER."""
     _need_torch()
-    from vlae_codec.models import export as exporting
+    from vlae_codec.models.field import export as exporting
 
     try:
         measured = json.loads(read_bytes(figures))

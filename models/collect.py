@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import pixels
 from vlae_codec.errors import ConfigError
-from vlae_codec.pixels import Drawing
-from vlae_codec.sources import Source
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.fields import to_fields
+from vlae_codec.sets.sources import Source
 
 from .data import PARTS
 from .prepare import SETS
@@ -83,7 +83,7 @@ def collect(sources: Sequence[Source], progress: Progress) -> Collected:
     """
     notes, blank, inked = Counter[str](), 0, list[Packed]()
     for drawing in _read(sources, progress):
-        fields, _ = pixels.to_fields(drawing.bits)
+        fields, _ = to_fields(drawing.bits)
         marked = fields[fields.any(axis=(1, 2))]
         blank += len(fields) - len(marked)
         notes.update([drawing.note] if drawing.note else [])

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from vlae_codec import files
 from vlae_codec.errors import OutputError
+from vlae_codec.models.field.vlae import VLAE
 
 from . import data, memory
 from .layers import compiled, placed
 from .train import Trained
-from .vlae import VLAE
 
 _ROWS = 128  # decoder evaluations at a time
 STORE_SECONDS = 30.0

@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import ConfigError
-from vlae_codec.pixels import open_picture
+from vlae_codec.picture.images import open_picture
 
 from .data import digest
 

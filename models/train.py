@@ -31,17 +31,17 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from vlae_codec import files
-from vlae_codec import model as released
 from vlae_codec.errors import ConfigError
+from vlae_codec.field import model as released
 from vlae_codec.files import cache_folder
+from vlae_codec.models.field.integer import to_float
+from vlae_codec.models.field.priors import InverseFlow
+from vlae_codec.models.field.vlae import VLAE, Terms
 
 from . import config as configs
 from . import data, memory
 from .config import Config, ModelConfig, Round, TrainConfig
-from .integer import to_float
 from .layers import ResidualBlock, compiled, compiles, initialise_from, placed
-from .priors import InverseFlow
-from .vlae import VLAE, Terms
 
 CHECKPOINT_SECONDS = 180.0
 RELEASED = "released:"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vlae_codec import model as models
 from vlae_codec.cli.main import main
-from vlae_codec.pixels import Drawing, demo_digits
+from vlae_codec.field import model as models
+from vlae_codec.picture.drawing import Drawing, demo_digits
 
 HERE = Path(__file__).parent
 TINY = HERE / "tiny"

@@ -20,14 +20,18 @@ from pathlib import Path
 
 import numpy as np
 
-from vlae_codec import archive, codec, container, latents, pack, pixels
-from vlae_codec import model as models
-from vlae_codec.chunks import Settings
+from vlae_codec import codec, container
+from vlae_codec.archive import frame, pack
+from vlae_codec.archive.chunks import Settings
+from vlae_codec.coding.bits import PrefixCode
 from vlae_codec.container import Header, Kind
-from vlae_codec.latents import Lattice
-from vlae_codec.pixels import Drawing, Look, demo_digits
-from vlae_codec.sources import gather
-from vlae_codec.texture import Sampling
+from vlae_codec.field import latents
+from vlae_codec.field import model as models
+from vlae_codec.field.latents import Lattice
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing, Look, demo_digits
+from vlae_codec.picture.images import png_bytes, to_picture
+from vlae_codec.sets.sources import gather
 
 
 def main(folder: Path, old: Path | None) -> None:
@@ -65,7 +69,7 @@ def pictures(model: models.Model) -> list[dict]:
                 cases.append(case(f"{name}, cut", cut, model, partial=True))
     head = Header(Kind.LOSSY, model.identity).write()
     coordinates = Lattice(tuple(range(-2, model.prior.latents - 2)))
-    head += latents.write([coordinates], latents.PrefixCode(model.octave_lengths), model.prior)
+    head += latents.write([coordinates], PrefixCode(model.octave_lengths), model.prior)
     cases.append(case("lattice", head + container.check(head), model))
     cases.append(case("seed 7", cases[1]["file"], model, seed=7))
     cases.append(case("temperature 0.5", cases[2]["file"], model, temperature=0.5))
@@ -104,7 +108,7 @@ def archives(model: models.Model) -> list[dict]:
         for name, drawing in mixed.items():
             path = Path(f"mixed/{name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pixels.png_bytes(pixels.to_picture(drawing)))
+            path.write_bytes(png_bytes(to_picture(drawing)))
         np.save("digits.npy", digits[:100:5])
         np.savez("small.npz", a=digits[2:9, 4:24, 4:24] * 2.5, b=np.packbits(digits[30:40].reshape(10, -1), axis=1))
         every = ["mixed", "small.npz", "digits.npy"]
@@ -131,7 +135,7 @@ def archive_case(name: str, model: models.Model, sources: list[str], settings: S
 
 def content_of(data: bytes, model: models.Model) -> str:
     """SHA-256 of all that an archive decodes to: what its sources were; names, colours and pixels of its images."""
-    contents = archive.read_contents(io.BytesIO(data))
+    contents = frame.read_contents(io.BytesIO(data))
     lines = [json.dumps([form.manifest() for form in contents.header.forms], sort_keys=True)]
     for piece in pack.unpack(io.BytesIO(data), contents.header, contents.places, model=model):
         names = [*pack.image_names(contents.header, piece)]

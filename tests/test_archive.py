@@ -26,9 +26,10 @@ from PIL import Image
 from test_sources import HOSTILE_NAMES, same_pictures
 
 import vlae_codec
-from vlae_codec import archive, chain, codec, pack, pixels
-from vlae_codec import model as models
-from vlae_codec.archive import (
+from vlae_codec import codec
+from vlae_codec.archive import frame, pack
+from vlae_codec.archive.chunks import Settings
+from vlae_codec.archive.frame import (
     CHUNK_MARKER,
     DICTIONARY,
     INDEX_MARKER,
@@ -39,16 +40,19 @@ from vlae_codec.archive import (
     checked,
     deflate,
 )
-from vlae_codec.bitsback import Counted
-from vlae_codec.chunks import Settings
+from vlae_codec.coding.bits import varint
 from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
-from vlae_codec.latents import varint
-from vlae_codec.manifest import ArrayForm, FilesForm
-from vlae_codec.pixels import Drawing, Look, png_bytes, to_drawing, to_fields, to_picture
-from vlae_codec.restore import Restorer
-from vlae_codec.sources import gather
-from vlae_codec.texture import Sampling
+from vlae_codec.field import chain
+from vlae_codec.field import model as models
+from vlae_codec.field.bitsback import Counted
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.fields import to_fields
+from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
+from vlae_codec.sets.manifest import ArrayForm, FilesForm
+from vlae_codec.sets.restore import Restorer
+from vlae_codec.sets.sources import gather
 
 NOISE = np.random.default_rng(2).integers(0, 2, (28, 28), np.uint8)
 HUGE = 1 << 40
@@ -102,7 +106,7 @@ def packed(model, *paths, jobs=1, **options):
 def restored(data, model, folder, jobs=1, force=False, **sampling):
     """What `unpack` does with a whole archive: the names of the files, and what was lost."""
     file = io.BytesIO(data)
-    contents = archive.read_contents(file)
+    contents = frame.read_contents(file)
     with Restorer(Path(folder), [form.manifest() for form in contents.header.forms], force) as restorer:
         done = pack.restore(file, contents, restorer, Sampling(**sampling), model=model, jobs=jobs)
     return [str(path.relative_to(folder)) for path in done.written], [*contents.damages, *done.lost]
@@ -111,7 +115,7 @@ def restored(data, model, folder, jobs=1, force=False, **sampling):
 def images(data, model, jobs=1):
     """The images that an archive still holds, by number, as (name, colours, pixels); and what it says is wrong."""
     file = io.BytesIO(data)
-    contents = archive.read_contents(file)
+    contents = frame.read_contents(file)
     found, problems = {}, list(contents.damages)
     for piece in pack.unpack(file, contents.header, contents.places, model=model, jobs=jobs):
         problems += [piece.error] * (piece.error is not None)
@@ -156,7 +160,7 @@ def same_array(one, two):
 @pytest.mark.parametrize(("chunk", "effort"), [(1, 0), (3, 2), (1000, 4)])
 def test_archives_round_trip_whatever_the_chunks(tiny, album, chunk, effort):
     data = check_round_trip(tiny, album, chunk=chunk, effort=effort)
-    contents = archive.read_contents(io.BytesIO(data))
+    contents = frame.read_contents(io.BytesIO(data))
     assert sum(place.images for place in contents.places) == contents.header.images == 24
     assert len(contents.places) == -(-24 // chunk)
     assert contents.damages == ()
@@ -171,7 +175,7 @@ def test_any_number_of_jobs_gives_the_same_bytes_and_images(tiny, album):
 def test_an_image_is_taken_by_its_name(tiny, album):
     data = packed(tiny, *album, chunk=5)
     file = io.BytesIO(data)
-    contents = archive.read_contents(file)
+    contents = frame.read_contents(file)
     found, _ = images(data, tiny)
     names = list(pack.names(file))
     assert names == [name for name, *_ in found.values()]
@@ -201,7 +205,7 @@ def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
     single = [one.data for one in codec.encode(drawings, tiny, effort=0)]
     for seed in (0, 5):
         file = io.BytesIO(data)
-        contents = archive.read_contents(file)
+        contents = frame.read_contents(file)
         pieces = pack.unpack(file, contents.header, contents.places, Sampling(seed, 0.9), model=tiny)
         found = [drawing for piece in pieces for drawing in piece.drawings]
         decoded = [one.drawing for one in codec.decode(single, Sampling(seed, 0.9), model=tiny)]
@@ -227,7 +231,7 @@ def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
     assert (back.shape, back.dtype) == (array.shape, array.dtype)
     assert Counter(map(np.ndarray.tobytes, back)) == Counter(map(np.ndarray.tobytes, array))
     file = io.BytesIO(data)
-    taken = pack.take(file, archive.read_contents(file), "x.npy/13", model=tiny)
+    taken = pack.take(file, frame.read_contents(file), "x.npy/13", model=tiny)
     assert np.array_equal(taken.bits, back[13])
 
 
@@ -246,7 +250,7 @@ def test_an_image_of_many_fields_ends_its_chunk(tiny):
     wide = np.zeros((28 * 70, 28 * 70), np.uint8)
     np.save("x.npy", np.stack([wide] * 3))
     data = check_round_trip(tiny, ["x.npy"])
-    assert [place.images for place in archive.read_contents(io.BytesIO(data)).places] == [1, 1, 1]
+    assert [place.images for place in frame.read_contents(io.BytesIO(data)).places] == [1, 1, 1]
 
 
 def test_files_cost_their_fields_and_little_more(tiny, digits):
@@ -294,7 +298,7 @@ def check_damaged(data, model, whole, places):
 def test_a_flipped_bit_anywhere_costs_no_more_than_its_chunk(tiny, small):
     whole, _ = images(small, tiny)
     assert len(whole) == 6
-    places = archive.read_contents(io.BytesIO(small)).places
+    places = frame.read_contents(io.BytesIO(small)).places
     for position in range(len(small)):
         damaged = bytearray(small)
         damaged[position] ^= 1 << position % 8
@@ -306,7 +310,7 @@ def test_a_flipped_bit_anywhere_costs_no_more_than_its_chunk(tiny, small):
 @pytest.mark.parametrize("change", [lambda left, right: left + right[1:], lambda left, right: left + b"\x5a" + right])
 def test_a_byte_too_few_or_too_many_costs_no_more_than_its_chunk(tiny, small, change):
     whole, _ = images(small, tiny)
-    places = archive.read_contents(io.BytesIO(small)).places
+    places = frame.read_contents(io.BytesIO(small)).places
     for position in range(len(small)):
         rest = [place for place in places if not place.offset <= position < place.offset + place.length]
         check_damaged(change(small[:position], small[position:]), tiny, whole, rest)
@@ -314,11 +318,11 @@ def test_a_byte_too_few_or_too_many_costs_no_more_than_its_chunk(tiny, small, ch
 
 def test_a_cut_archive_keeps_the_chunks_before_the_cut(tiny, small):
     whole, _ = images(small, tiny)
-    places = archive.read_contents(io.BytesIO(small)).places
+    places = frame.read_contents(io.BytesIO(small)).places
     for cut in range(len(small)):
         if cut < places[0].offset:
             with pytest.raises(FormatError):
-                archive.read_contents(io.BytesIO(small[:cut]))
+                frame.read_contents(io.BytesIO(small[:cut]))
         else:
             here = [place for place in places if place.offset + place.length <= cut]
             assert len(check_damaged(small[:cut], tiny, whole, here)) == 2 * len(here)
@@ -340,13 +344,13 @@ def test_with_header_and_index_damaged_it_is_no_archive(tiny, small):
     damaged[20] ^= 1
     damaged[-30] ^= 1
     with pytest.raises(FormatError, match="header"):
-        archive.read_contents(io.BytesIO(bytes(damaged)))
+        frame.read_contents(io.BytesIO(bytes(damaged)))
 
 
 def test_chunks_are_found_wherever_they_are(tiny, small):
     """Without an index: out of order, twice, behind rubbish, and beside some that do not belong."""
     whole, _ = images(small, tiny)
-    contents = archive.read_contents(io.BytesIO(small))
+    contents = frame.read_contents(io.BytesIO(small))
     header = small[: contents.places[0].offset]
     one, two, three = (small[place.offset : place.offset + place.length] for place in contents.places)
     for chunks in ([three, b"rubbish" + CHUNK_MARKER, two, two, one], [one + one, CHUNK_MARKER * 3, three, two]):
@@ -360,7 +364,7 @@ def test_chunks_are_found_wherever_they_are(tiny, small):
 
 
 def test_what_is_lost_is_named(tiny, small):
-    places = archive.read_contents(io.BytesIO(small)).places
+    places = frame.read_contents(io.BytesIO(small)).places
     damaged = bytearray(small)
     damaged[places[0].offset + places[0].length - 6] ^= 1  # a payload
     damaged[places[1].offset + 6] ^= 1  # a head
@@ -374,14 +378,14 @@ def test_what_is_lost_is_named(tiny, small):
     assert list(pack.names(file)) == ["a.png", "b.png", "x.npy/0", "x.npy/1"]
     assert len(pack.inspect(file)["damages"]) == 1
     with pytest.raises(FormatError, match=r"lost a\.png"):
-        pack.take(file, archive.read_contents(file), "a.png", model=tiny)
+        pack.take(file, frame.read_contents(file), "a.png", model=tiny)
 
 
 def test_an_array_of_which_hardly_anything_is_left_is_not_written(tiny, digits):
     np.save("x.npy", np.stack([digit.bits for digit in digits[:4]]))
     np.save("y.npy", np.stack([digit.bits for digit in digits[:2]]))
     data = packed(tiny, "x.npy", "y.npy", chunk=2)
-    places = archive.read_contents(io.BytesIO(data)).places
+    places = frame.read_contents(io.BytesIO(data)).places
     written, lost = restored(data[: places[1].offset], tiny, "out")
     assert written == ["x.npy"]
     assert not np.load("out/x.npy")[2:].any()
@@ -399,7 +403,7 @@ def forged(model, manifests, *chunks, rows=(), options=0, text=None):
     """An archive whose checks hold: its manifest may be any text, its index is there if it has rows."""
     text = deflate(json.dumps(manifests).encode(), DICTIONARY) if text is None else text
     header = checked(write_start(Kind.ARCHIVE, model.identity) + bytes([options]) + varint(len(text)) + text)
-    index = archive.write_index(header, rows) if rows else b""
+    index = frame.write_index(header, rows) if rows else b""
     return header + b"".join(chunks) + index
 
 
@@ -523,7 +527,7 @@ def test_what_does_not_fit_the_header_is_refused(tiny):
 )
 def test_manifests_that_are_none_are_refused(tiny, text):
     with pytest.raises(FormatError) as caught:
-        archive.read_contents(io.BytesIO(forged(tiny, None, text=text)))
+        frame.read_contents(io.BytesIO(forged(tiny, None, text=text)))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -532,20 +536,20 @@ def test_names_that_inflate_beyond_measure_are_refused(tiny):
     for text in (deflate(b"\n" * (1 << 26)), deflate(b"a" * ((1 << 26) + 1))):
         head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1]) + varint(len(text)) + text + varint(5)
         with pytest.raises(FormatError, match=r"names|longer"):
-            archive._parse_head(archive._Numbers(checked(CHUNK_MARKER + head)))
+            frame._parse_head(frame._Numbers(checked(CHUNK_MARKER + head)))
 
 
 @pytest.mark.parametrize("options", [3, 5, 24, 32, 128, 255])
 def test_unknown_options_are_refused(tiny, options):
     with pytest.raises(FormatError, match="upgrade"):
-        archive.read_contents(io.BytesIO(forged(tiny, files_form(1), options=options)))
+        frame.read_contents(io.BytesIO(forged(tiny, files_form(1), options=options)))
 
 
 def test_an_archive_of_one_size_or_of_no_version_is_refused(tiny):
     header = forged(tiny, files_form(1))[:-4]
     for flags, message in ((0x1F, "width"), (0x2D, "version 2"), (0x11, "single image")):
         with pytest.raises(FormatError, match=message):
-            archive.read_contents(io.BytesIO(checked(header[:1] + bytes([flags]) + header[2:])))
+            frame.read_contents(io.BytesIO(checked(header[:1] + bytes([flags]) + header[2:])))
 
 
 def test_a_header_and_an_index_that_disagree_are_told(tiny):
@@ -553,9 +557,9 @@ def test_a_header_and_an_index_that_disagree_are_told(tiny):
     inner = forged(tiny, files_form(1), chunk, rows=[(len(chunk), 1)])
     outer = forged(tiny, array_form(1))
     length = len(forged(tiny, files_form(1)))
-    assert len(archive.read_contents(io.BytesIO(inner)).damages) == 0
+    assert len(frame.read_contents(io.BytesIO(inner)).damages) == 0
     mixed = outer.ljust(length, b"\0")[:length] + inner[length:]
-    assert len(archive.read_contents(io.BytesIO(mixed)).damages) == 1
+    assert len(frame.read_contents(io.BytesIO(mixed)).damages) == 1
 
 
 @pytest.mark.parametrize(
@@ -578,7 +582,7 @@ def test_a_header_and_an_index_that_disagree_are_told(tiny):
 )
 def test_chunks_that_are_none_are_refused(tiny, head):
     with pytest.raises(FormatError):
-        archive._parse_head(archive._Numbers(checked(CHUNK_MARKER + head)))
+        frame._parse_head(frame._Numbers(checked(CHUNK_MARKER + head)))
     found, problems = images(forged(tiny, files_form(1), checked(CHUNK_MARKER + head) + checked(b"hello")), tiny)
     assert found == {}
     assert problems
@@ -611,14 +615,14 @@ def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
 def fields_of(data):
     """How many fields an archive claims to hold: a few bytes may claim many blank ones, and those take their time."""
     file = io.BytesIO(data)
-    places = archive.read_contents(file).places
+    places = frame.read_contents(file).places
     heads = [head for place in places for head, _ in [read_head(file, place)] if head]
     return sum(head.fields for head in heads)
 
 
 def read_head(file, place):
     try:
-        return archive.read_head(file, place)
+        return frame.read_head(file, place)
     except FormatError:
         return None, 0
 
@@ -626,25 +630,25 @@ def read_head(file, place):
 @pytest.fixture
 def read_bytes(monkeypatch):
     """How much of an archive is read, each time that some of it is."""
-    found, read = [], archive._read
+    found, read = [], frame._read
 
     def counting(file, offset, count):
         found.append(len(data := read(file, offset, count)))
         return data
 
-    monkeypatch.setattr(archive, "_read", counting)
+    monkeypatch.setattr(frame, "_read", counting)
     return found
 
 
 @pytest.mark.parametrize("claim", [b"\0\1\0\0\1" + varint(LARGEST_CHUNK), b"\0\1\0\0\1" + varint(HUGE)])
 def test_a_file_full_of_markers_is_read_in_proportion_to_it(tiny, claim, read_bytes):
     forgery = forged(tiny, files_form(1)) + 20000 * (CHUNK_MARKER + claim + b"\x1c\x1c\0" + varint(LARGEST_CHUNK))
-    assert [place.length for place in archive.read_contents(io.BytesIO(forgery)).places] == [0]
-    assert sum(read_bytes) < archive._LEAST_WORK + 400 * len(forgery)
+    assert [place.length for place in frame.read_contents(io.BytesIO(forgery)).places] == [0]
+    assert sum(read_bytes) < frame._LEAST_WORK + 400 * len(forgery)
 
 
 def test_heads_that_go_on_and_on_are_read_in_proportion_to_the_file(tiny, monkeypatch):
-    found, read_varint = 0, archive.read_varint
+    found, read_varint = 0, frame.read_varint
 
     def counting(data, at):
         nonlocal found
@@ -653,15 +657,15 @@ def test_heads_that_go_on_and_on_are_read_in_proportion_to_the_file(tiny, monkey
 
     period = CHUNK_MARKER + b"\1\1\1\1" + varint(16383) + bytes([1, 1, 2, 1, 1, 1, 1, 5])  # sizes, from any marker on
     forgery = forged(tiny, files_form(4)) + 3000 * period
-    monkeypatch.setattr(archive, "read_varint", counting)
-    assert [place.length for place in archive.read_contents(io.BytesIO(forgery)).places] == [0]
-    work = archive._LEAST_WORK + (len(forgery) << 8)
-    assert 3 * archive._SHORTEST_HEAD < found < 2 * work // archive._NUMBER_WORK + 20 * len(forgery)
+    monkeypatch.setattr(frame, "read_varint", counting)
+    assert [place.length for place in frame.read_contents(io.BytesIO(forgery)).places] == [0]
+    work = frame._LEAST_WORK + (len(forgery) << 8)
+    assert 3 * frame._SHORTEST_HEAD < found < 2 * work // frame._NUMBER_WORK + 20 * len(forgery)
 
 
 def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny, read_bytes):
     count = 20000
-    rows = [(archive._SMALLEST_CHUNK, 1)] * count
+    rows = [(frame._SMALLEST_CHUNK, 1)] * count
     forgery = forged(tiny, files_form(count), CHUNK_MARKER * 3 * count, rows=rows)
     assert len(pack.inspect(io.BytesIO(forgery))["damages"]) == count
     assert sum(read_bytes) < 10 * len(forgery)
@@ -692,7 +696,7 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
             Asked.asked += name == "count"
             return super().__getattribute__(name)
 
-    header = archive.Header(0, False, True, tuple(map(Asked, counts)))
+    header = frame.Header(0, False, True, tuple(map(Asked, counts)))
     assert header.images == sum(counts)
     every = [(number, index) for number, count in enumerate(counts) for index in range(count)]
     numbers = {id(form): number for number, form in enumerate(header.forms)}
@@ -700,7 +704,7 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
         for images in range(len(every) + 2 - first):
             found = [(numbers[id(form)], index) for form, own in header.parts(first, images) for index in own]
             assert found == every[first : first + images]
-    header = archive.Header(0, False, True, tuple(map(Asked, [1] * 1000)))
+    header = frame.Header(0, False, True, tuple(map(Asked, [1] * 1000)))
     Asked.asked = 0
     for first in range(1000):
         assert len(list(header.parts(first, 1))) == 1
@@ -710,7 +714,7 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
 def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
     head = Head(0, (), ((Format(28, 28), 1 << 17),), Counted(0), 1)
     data = forged(tiny, array_form(1 << 17), head.write() + checked(b"\0"), options=1)
-    monkeypatch.setattr(pixels, "inside", None)  # nothing of the size of the claim is made
+    monkeypatch.setattr("vlae_codec.archive.chunks.pixels_inside", None)  # nothing of the size of the claim is made
     assert "131072 fields in 1 bytes" in pack.verify(io.BytesIO(data), model=tiny)[-1]
 
 
@@ -718,7 +722,7 @@ def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
 def test_a_manifest_that_inflates_without_end_is_refused(tiny, nested):
     text = f"[{','.join([nested] * (1 << 21))}]".encode()
     with pytest.raises(FormatError, match="longer than any"):
-        archive.read_header(forged(tiny, None, text=deflate(text, DICTIONARY)))
+        frame.read_header(forged(tiny, None, text=deflate(text, DICTIONARY)))
     form = ArrayForm("npz", f"{'x' * 200}.npz", "|u1", (1, 28, 28), 0, 255, "key")
     with pytest.raises(ImageError, match="in several"):
         Header(1, False, True, (form,) * (1 << 14)).write()
@@ -749,7 +753,7 @@ def test_another_model_is_asked_for(tiny, small):
 def test_single_images_and_archives_are_told_apart(tiny, small, digits):
     single = codec.encode(digits[:1], tiny, effort=0)[0].data
     with pytest.raises(FormatError, match="use decompress"):
-        archive.read_contents(io.BytesIO(single))
+        frame.read_contents(io.BytesIO(single))
     with pytest.raises(FormatError, match="use unpack"):
         vlae_codec.decompress(small)
 
@@ -1007,7 +1011,7 @@ def test_a_pack_that_is_terminated_leaves_nothing_and_says_no_more_than_that(tmp
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_processes_end_with_one_that_was_killed(tmp_path):
     work = "import time\n\ndef work(shared, item, done):\n    print(item, flush=True)\n    time.sleep(1000)\n"
-    main = "from work import work\nfrom vlae_codec.jobs import spread\n\n"
+    main = "from work import work\nfrom vlae_codec.archive.jobs import spread\n\n"
     main += "class Item:\n    images = 1\n\n"
     main += "if __name__ == '__main__':\n    list(spread(work, [Item(), Item()], None, 2, print))\n"
     (tmp_path / "work.py").write_text(work)
@@ -1026,7 +1030,7 @@ def test_of_large_items_one_more_than_processes_is_held(tmp_path):
     )
     script = """
         from work import Item, work
-        from vlae_codec.jobs import spread
+        from vlae_codec.archive.jobs import spread
 
         def items():
             for number in range(7):
@@ -1065,7 +1069,7 @@ def test_gray_pictures_need_a_threshold_or_a_lossy_archive(run):
 def test_damage_is_told_and_the_rest_is_restored(run, folder):
     run("pack", folder, "--chunk", 2)
     data = bytearray(Path("digits.vlz").read_bytes())
-    places = archive.read_contents(io.BytesIO(bytes(data))).places
+    places = frame.read_contents(io.BytesIO(bytes(data))).places
     data[places[1].offset + places[1].length - 7] ^= 4
     Path("bad.vlz").write_bytes(data)
     result = run("unpack", "bad.vlz", "--jobs", 1, expect=1)

@@ -13,16 +13,17 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlae_codec import bitsback, chain, latents, network
-from vlae_codec import model as models
-from vlae_codec.bitsback import Counted, Kind
-from vlae_codec.entropy import Stack
+from vlae_codec.coding.bits import PrefixCode
+from vlae_codec.coding.entropy import Stack
 from vlae_codec.errors import FormatError
-from vlae_codec.fixed import NORMAL_LIMIT, code_length_bits, ink_counts, normal_table
-from vlae_codec.latents import Lattice, Number, PrefixCode
-from vlae_codec.network import WAVEFRONT
-from vlae_codec.pixels import inside as inside_of
-from vlae_codec.posterior import Posterior
+from vlae_codec.exact.fixed import NORMAL_LIMIT, code_length_bits, ink_counts, normal_table
+from vlae_codec.field import bitsback, chain, latents, network
+from vlae_codec.field import model as models
+from vlae_codec.field.bitsback import Counted, Kind
+from vlae_codec.field.latents import Lattice, Number
+from vlae_codec.field.posterior import Posterior
+from vlae_codec.picture.fields import WAVEFRONT
+from vlae_codec.picture.fields import pixels_inside as inside_of
 
 TOTAL = 1 << 24
 WHOLE = np.ones((28, 28), bool)

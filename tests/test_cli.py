@@ -15,9 +15,10 @@ import pytest
 from conftest import HERE
 from PIL import Image
 
-from vlae_codec import codebook, files
+from vlae_codec import files
 from vlae_codec.cli.files import ProgressLine
 from vlae_codec.errors import OutputError
+from vlae_codec.field import codebook
 
 FAST = ["--effort", "0"]
 

@@ -13,13 +13,15 @@ from make_golden import picture_of
 from PIL import Image
 
 import vlae_codec
-from vlae_codec import codec, container, pixels, search
-from vlae_codec import model as models
+from vlae_codec import codec, container
 from vlae_codec.container import Header, Kind
 from vlae_codec.errors import FormatError, ModelError, TruncatedError
-from vlae_codec.network import WAVEFRONT
-from vlae_codec.pixels import Drawing, Look
-from vlae_codec.texture import Sampling
+from vlae_codec.field import model as models
+from vlae_codec.field import search
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.fields import WAVEFRONT
+from vlae_codec.picture.images import to_drawing
 
 GOLDEN = sorted((HERE / "golden").glob("*.json"))
 
@@ -146,7 +148,7 @@ def test_any_size_and_polarity(tiny, shape, inverted):
     rng = np.random.default_rng(7)
     bits = np.kron(rng.random((shape[0] // 3 + 1, shape[1] // 3 + 1)) < 0.15, np.ones((3, 3)))[: shape[0], : shape[1]]
     array = (bits.astype(bool) ^ inverted).astype(np.uint8) * np.uint8(200)
-    drawing = pixels.to_drawing(array)
+    drawing = to_drawing(array)
     data = encode([drawing], tiny, lossless=True)[0].data
     assert np.array_equal(np.asarray(codec.decode([data], model=tiny)[0].picture), array)
     lossy = encode([drawing], tiny)[0].data

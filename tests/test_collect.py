@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlae_codec import pixels
 from vlae_codec.errors import ConfigError
 from vlae_codec.models import collect, data, train
 from vlae_codec.models import config as configs
-from vlae_codec.sources import gather
+from vlae_codec.picture.fields import cut_fields
+from vlae_codec.sets.sources import gather
 
 PARTS = ("train", "valid", "test")
 
@@ -38,7 +38,7 @@ def test_every_picture_is_in_one_part_as_the_codec_sees_it(mixed, run, tmp_path)
     parts = {part: data.load("own", [part], tmp_path) for part in PARTS}
     with gather(mixed) as gathered:
         drawings = [one for source in gathered.sources for one in source.drawings(0, source.count)]
-    every = pixels.cut(drawings)[0] * np.uint8(255)
+    every = cut_fields([drawing.bits for drawing in drawings])[0] * np.uint8(255)
     every = every[every.any(axis=(1, 2))]
     assert len(every) == 60
     assert rows(every) == rows(np.concatenate([*parts.values()]))

@@ -10,22 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlae_codec import words
-from vlae_codec.entropy import Decoder, Encoder, PrefixDecoder, Stream
+from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS, BitReader, PrefixCode, Stream, read_varint, varint
+from vlae_codec.coding.entropy import Decoder, Encoder, PrefixDecoder
 from vlae_codec.errors import FormatError, TruncatedError
-from vlae_codec.fixed import code_length_bits
-from vlae_codec.latents import (
-    LONGEST_SYMBOL_BITS,
-    BitReader,
-    Blank,
-    Lattice,
-    Number,
-    PrefixCode,
-    read,
-    read_varint,
-    varint,
-    write,
-)
+from vlae_codec.exact import random_words
+from vlae_codec.exact.fixed import code_length_bits
+from vlae_codec.field.latents import Blank, Lattice, Number, read, write
 
 TOTAL = 1 << 24
 MASK64 = (1 << 64) - 1
@@ -51,17 +41,17 @@ def test_codeword_words_follow_the_format():
     of_root = block_words((0, 0), 2 * root) + block_words((0, 0), 2 * root + 1)
     at = 2 * ((root << 13) + branch)
     of_branch = block_words((1, 0), at) + block_words((1, 0), at + 1)
-    assert words.codeword_words(n, latents, split).tolist() == of_root[:split] + of_branch[split:latents]
-    assert words.codeword_words(root, latents, split).tolist() == of_root[:latents]
-    assert words.root_words(root - 5, 9, latents)[5].tolist() == of_root[:latents]
-    assert words.branch_words(root, branch - 5, 9, latents)[5].tolist() == of_branch[:latents]
+    assert random_words.codeword_words(n, latents, split).tolist() == of_root[:split] + of_branch[split:latents]
+    assert random_words.codeword_words(root, latents, split).tolist() == of_root[:latents]
+    assert random_words.root_words(root - 5, 9, latents)[5].tolist() == of_root[:latents]
+    assert random_words.branch_words(root, branch - 5, 9, latents)[5].tolist() == of_branch[:latents]
 
 
 def test_pixel_words_follow_the_format():
     identity, seed = 0x123456789ABCDEF0, 41
     expected = block_words((identity, 42), 0) + block_words((identity, 42), 1)
-    assert words.pixel_words(seed, identity, 784)[:16].tolist() == expected
-    assert len(words.pixel_words(seed, identity, 784)) == 784
+    assert random_words.pixel_words(seed, identity, 784)[:16].tolist() == expected
+    assert len(random_words.pixel_words(seed, identity, 784)) == 784
 
 
 def stream(bits, ink, lead=0):

@@ -17,11 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from vlae_codec import codec, fixed, network
+from vlae_codec import codec
 from vlae_codec.errors import ModelError
-from vlae_codec.fixed import Affine
-from vlae_codec.threads import batches, in_pieces
-from vlae_codec.words import branch_words, codeword_words, root_words
+from vlae_codec.exact import fixed
+from vlae_codec.exact.fixed import Affine
+from vlae_codec.exact.random_words import branch_words, codeword_words, root_words
+from vlae_codec.exact.threads import batches, in_pieces
+from vlae_codec.field import network
+from vlae_codec.picture.fields import WAVEFRONT
 
 DECODE = """
 import hashlib, sys
@@ -146,12 +149,12 @@ def test_wavefront_sees_what_the_full_pass_sees(tiny, fields):
 
     def decide(step, logits):
         seen.append(logits)
-        return flat[:, network.WAVEFRONT[step]].T
+        return flat[:, WAVEFRONT[step]].T
 
     drawn = tiny.pixels.draw(context, decide)
     assert np.array_equal(drawn, fields[:5])
     assert len(seen) == network.STEPS == 82
-    assert np.array_equal(np.concatenate(seen).T, full[:, network.WAVEFRONT])
+    assert np.array_equal(np.concatenate(seen).T, full[:, WAVEFRONT])
 
 
 def test_pixels_depend_only_on_their_causal_window(tiny, fields):

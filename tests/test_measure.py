@@ -16,19 +16,22 @@ from click.testing import CliRunner
 from conftest import TINY
 from PIL import Image
 
-from vlae_codec import archive, chunks, codec, labels, measure, pixels, rivals
-from vlae_codec import pack as packing
-from vlae_codec.chunks import Images, Settings
+from vlae_codec import codec
+from vlae_codec.archive import chunks, frame
+from vlae_codec.archive import pack as packing
+from vlae_codec.archive.chunks import Images, Settings
 from vlae_codec.cli.main import main
 from vlae_codec.errors import ImageError, VlaeError
-from vlae_codec.measure import Sample, Settled
-from vlae_codec.pixels import Drawing
-from vlae_codec.posterior import Posterior
-from vlae_codec.search import distortion_bits
-from vlae_codec.sources import Memory, gather
+from vlae_codec.field.posterior import Posterior
+from vlae_codec.field.search import distortion_bits
+from vlae_codec.picture.drawing import Drawing, Look, demo_digits
+from vlae_codec.report import baselines, measure
+from vlae_codec.report.measure import Sample, Settled
+from vlae_codec.sets import labels
+from vlae_codec.sets.sources import Memory, gather
 
 N = 10
-QUICK = Settled(effort=0, jobs=1, rivals=False, classifier=Path("nowhere.pt"))
+QUICK = Settled(effort=0, jobs=1, baselines=False, classifier=Path("nowhere.pt"))
 OURS = {
     "kl_bits",
     "distortion_bits",
@@ -47,7 +50,7 @@ OVERHEAD = {"bottom_bits", "rounding_bits", "name_bits", "chunk_head_bits"}
 def mixed(digits):
     """A digit, noise that is dearer than raw, a picture of several fields, blank ones, and one of colours."""
     noise = np.random.default_rng(0).integers(0, 2, (40, 60), np.uint8)
-    look = pixels.Look((255, 255, 255), (10, 20, 200))
+    look = Look((255, 255, 255), (10, 20, 200))
     wide = np.concatenate([digits[20].bits, 0 * digits[20].bits, digits[60].bits[:, :9]], axis=1)
     blank = np.zeros((28, 28), np.uint8)
     return [digits[7], Drawing(noise), Drawing(wide), Drawing(blank), Drawing(digits[33].bits, look)]
@@ -56,7 +59,7 @@ def mixed(digits):
 @pytest.fixture(scope="module")
 def measured(tiny, digits):
     images = Sample("digits", digits[::N], None, ["a note"])
-    return measure.measure(images, tiny, replace(QUICK, rivals=True))
+    return measure.measure(images, tiny, replace(QUICK, baselines=True))
 
 
 @pytest.fixture
@@ -84,10 +87,10 @@ def arrays(tmp_path, fields):
 
 def test_columns_are_complete(measured):
     found = measured.measurement
-    assert set(found.per_image) == OURS | set(rivals.columns([pixels.demo_digits()[0]]))
+    assert set(found.per_image) == OURS | set(baselines.columns([demo_digits()[0]]))
     assert found.images == N
     assert found.pixels == N * 784
-    assert set(found.sets) == {rival.name for rival in rivals.set_codecs()}
+    assert set(found.sets) == {baseline.name for baseline in baselines.set_codecs()}
     assert found.notes[0] == "a note"
 
 
@@ -162,7 +165,7 @@ def test_theory_is_that_of_the_posterior(tiny, fields):
 
 
 def test_pictures_of_all_sizes_and_colours(tiny, digits):
-    found = measure.measure(Sample("mixed", mixed(digits), None, []), tiny, replace(QUICK, rivals=True))
+    found = measure.measure(Sample("mixed", mixed(digits), None, []), tiny, replace(QUICK, baselines=True))
     assert all(entry["order"] == "kept" for entry in found.measurement.archives)
     assert any("without order" in note for note in found.measurement.notes)
     assert found.measurement.per_image["kl_bits"][3] == 0  # blank
@@ -170,11 +173,11 @@ def test_pictures_of_all_sizes_and_colours(tiny, digits):
 
 
 def test_memory_is_an_array_where_it_can_be(tiny, digits):
-    inverted = [Drawing(digit.bits, pixels.Look((255,), (0,))) for digit in digits[:3]]
+    inverted = [Drawing(digit.bits, Look((255,), (0,))) for digit in digits[:3]]
     for drawings, loose in ((digits[:3], False), (inverted, False), (mixed(digits), True)):
         out = io.BytesIO()
         packing.pack([Memory(drawings)], out, tiny, Settings())
-        contents = archive.read_contents(out)
+        contents = frame.read_contents(out)
         (piece,) = packing.unpack(out, contents.header, contents.places, model=tiny)
         assert piece.names == (tuple(map(str, range(len(drawings)))) if loose else ())
         for a, b in zip(piece.drawings, drawings, strict=True):
@@ -325,7 +328,7 @@ def test_the_command_writes_what_it_prints(run, arrays):
     assert page.count('class="pixels"') == 2
     assert "d.npz:some_x" in page
     assert Path("a.svg").read_text(encoding="utf-8").startswith("<?xml")
-    text = run(f"{arrays}:some_x", "--n", 6, "--no-rivals").stdout
+    text = run(f"{arrays}:some_x", "--n", 6, "--no-baselines").stdout
     assert "PNG" not in text
     assert "coding gap" in text
     assert f"{found['columns']['archive_lossless_bits']['mean']:.2f}" in text
@@ -338,7 +341,7 @@ def test_reports_are_not_overwritten_without_f(run, arrays, tmp_path):
         assert error.startswith("Error: ")
         assert error.count("\n") == 1
     assert Path("a.csv").read_text() == "mine"
-    run(f"{arrays}:bare", "--n", 3, "--no-rivals", "--csv", "a.csv", "-f")
+    run(f"{arrays}:bare", "--n", 3, "--no-baselines", "--csv", "a.csv", "-f")
     assert Path("a.csv").read_text().startswith("image,")
 
 

@@ -19,14 +19,17 @@ import torch
 from conftest import HERE
 from filelock import FileLock
 
-from vlae_codec import model as released
+from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS
 from vlae_codec.errors import ConfigError
-from vlae_codec.latents import LONGEST_SYMBOL_BITS
-from vlae_codec.models import classifier, data, drawing, evaluate, export, train
+from vlae_codec.field import model as released
+from vlae_codec.models import classifier, data, evaluate, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
 from vlae_codec.models.evaluate import Evaluator
-from vlae_codec.models.integer import to_arrays, to_float
+from vlae_codec.models.field import drawing, export
+from vlae_codec.models.field.integer import to_arrays, to_float
+from vlae_codec.models.field.priors import FlowPrior, MixturePrior, NormalPrior
+from vlae_codec.models.field.vlae import VLAE
 from vlae_codec.models.layers import (
     CausalConv,
     Dropout,
@@ -36,8 +39,6 @@ from vlae_codec.models.layers import (
     initialise_from,
     space_to_depth,
 )
-from vlae_codec.models.priors import FlowPrior, MixturePrior, NormalPrior
-from vlae_codec.models.vlae import VLAE
 
 SMALL = ModelConfig(
     latents=7,

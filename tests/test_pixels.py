@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from vlae_codec import pixels
 from vlae_codec.errors import ImageError
-from vlae_codec.pixels import Drawing, Look
+from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.fields import from_fields, to_fields
+from vlae_codec.picture.images import open_picture, picture_suffixes, png_bytes, read_drawing, to_drawing, to_picture
+from vlae_codec.picture.sheets import contact_sheet, square
 
 BITS = np.zeros((9, 12), np.uint8)
 BITS[2:6, 3:5] = 1
@@ -22,7 +24,7 @@ BITS[2:6, 3:5] = 1
 def saved(picture, **options):
     out = io.BytesIO()
     picture.save(out, "PNG", **options)
-    return pixels.open_picture(out.getvalue())
+    return open_picture(out.getvalue())
 
 
 def coloured(paper, ink, dtype=np.uint8):
@@ -46,11 +48,11 @@ def coloured(paper, ink, dtype=np.uint8):
     ids=["1", "1 inverted", "L", "RGB", "gray RGB", "RGBA", "LA", "16-bit", "P", "CMYK"],
 )
 def test_two_colours_of_any_mode_are_kept_exactly(picture, look):
-    drawing = pixels.to_drawing(saved(picture), exact=True)
+    drawing = to_drawing(saved(picture), exact=True)
     assert np.array_equal(drawing.bits, BITS)
     assert (drawing.look, drawing.note) == (look, None)
-    back = pixels.to_picture(drawing)
-    again = pixels.open_picture(pixels.png_bytes(back))
+    back = to_picture(drawing)
+    again = open_picture(png_bytes(back))
     assert np.array_equal(np.asarray(again), np.asarray(back))
     if not look.deep:
         assert np.array_equal(np.asarray(back.convert("RGBA")), np.asarray(saved(picture).convert("RGBA")))
@@ -60,16 +62,16 @@ def test_two_colours_of_any_mode_are_kept_exactly(picture, look):
     "array", [coloured(0, 255), coloured(9, 8), BITS == 1, coloured((1, 1, 9), (2, 2, 2)), coloured(0, 400, np.uint16)]
 )
 def test_arrays_are_accepted(array):
-    drawing = pixels.to_drawing(array)
-    back = np.asarray(pixels.to_picture(drawing))
+    drawing = to_drawing(array)
+    back = np.asarray(to_picture(drawing))
     assert np.array_equal(back, array.astype(np.uint8) * 255 if array.dtype == bool else array)
 
 
 def test_one_colour_is_all_paper():
     for value in (0, 255, 30):
-        drawing = pixels.to_drawing(np.full((5, 4), value, np.uint8))
+        drawing = to_drawing(np.full((5, 4), value, np.uint8))
         assert not drawing.bits.any()
-        assert np.array_equal(np.asarray(pixels.to_picture(drawing)), np.full((5, 4), value))
+        assert np.array_equal(np.asarray(to_picture(drawing)), np.full((5, 4), value))
 
 
 def gray_digit():
@@ -79,32 +81,32 @@ def gray_digit():
 
 
 def test_a_gray_digit_is_binarised_with_a_note():
-    drawing = pixels.to_drawing(gray_digit())
+    drawing = to_drawing(gray_digit())
     assert np.array_equal(drawing.bits, gray_digit() > 127)
     assert "127" in drawing.note
-    assert np.array_equal(pixels.to_drawing(255 - gray_digit()).bits, drawing.bits)
-    assert np.array_equal(pixels.to_drawing(gray_digit(), threshold=200).bits, gray_digit() > 200)
+    assert np.array_equal(to_drawing(255 - gray_digit()).bits, drawing.bits)
+    assert np.array_equal(to_drawing(gray_digit(), threshold=200).bits, gray_digit() > 200)
     with pytest.raises(ImageError, match="--threshold"):
-        pixels.to_drawing(gray_digit(), exact=True)
-    assert pixels.to_drawing(gray_digit(), threshold=9, exact=True).bits.any()
+        to_drawing(gray_digit(), exact=True)
+    assert to_drawing(gray_digit(), threshold=9, exact=True).bits.any()
 
 
 def test_the_middle_of_a_narrow_range_of_deep_grays_is_its_middle():
     deep = gray_digit().astype(np.uint16)
-    assert np.array_equal(pixels.to_drawing(deep).bits, pixels.to_drawing(gray_digit()).bits)
-    assert pixels.to_drawing(deep).note != pixels.to_drawing(gray_digit()).note
+    assert np.array_equal(to_drawing(deep).bits, to_drawing(gray_digit()).bits)
+    assert to_drawing(deep).note != to_drawing(gray_digit()).note
 
 
 @pytest.mark.parametrize("threshold", [-1, 255, 300])
 def test_a_threshold_has_a_level_above_and_one_at_or_below(threshold):
     with pytest.raises(ValueError, match="0 to 254"):
-        pixels.to_drawing(gray_digit(), threshold=threshold)
+        to_drawing(gray_digit(), threshold=threshold)
 
 
 def test_gray_among_colours_is_as_light_as_it_is():
     picture = np.array([[[level] * 3 for level in range(256)] + [[255, 0, 0]] * 2], np.uint8)
     for threshold in range(255):
-        bright = pixels.to_drawing(picture, threshold=threshold)
+        bright = to_drawing(picture, threshold=threshold)
         light = bright.bits[0, :256] if bright.look.ink == (255,) else 1 - bright.bits[0, :256]
         assert light.tolist() == [int(level > threshold) for level in range(256)]
 
@@ -113,7 +115,7 @@ def test_gray_among_colours_is_as_light_as_it_is():
 def test_a_large_picture_takes_memory_in_proportion(samples):
     picture = np.random.default_rng(0).integers(0, 256, (2048, 1024, samples), np.uint8)
     tracemalloc.start()
-    pixels.to_drawing(picture, threshold=100)
+    to_drawing(picture, threshold=100)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < (1 << 20) * 8 * 3 * samples + (1 << 21) * 16
@@ -122,15 +124,15 @@ def test_a_large_picture_takes_memory_in_proportion(samples):
 def test_a_photo_needs_a_threshold():
     photo = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
     with pytest.raises(ImageError, match="--threshold"):
-        pixels.to_drawing(photo)
-    assert pixels.to_drawing(photo, threshold=128).bits.mean() == pytest.approx(0.5, abs=0.01)
+        to_drawing(photo)
+    assert to_drawing(photo, threshold=128).bits.mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_exif_rotation_is_applied():
     picture = Image.fromarray(coloured(0, 255))
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert np.array_equal(pixels.to_drawing(saved(picture, exif=exif)).bits, np.rot90(BITS, -1))
+    assert np.array_equal(to_drawing(saved(picture, exif=exif)).bits, np.rot90(BITS, -1))
 
 
 @pytest.mark.parametrize(
@@ -139,15 +141,15 @@ def test_exif_rotation_is_applied():
 )
 def test_what_is_no_image_is_refused(data, message):
     with pytest.raises(ImageError, match=message):
-        pixels.open_picture(data)
+        open_picture(data)
 
 
 def test_damaged_pngs_are_refused_or_read():
-    good = pixels.png_bytes(Image.fromarray(gray_digit()))
+    good = png_bytes(Image.fromarray(gray_digit()))
     for position in range(0, len(good), 3):
         for data in (good[:position], good[:position] + b"\xff" + good[position + 1 :]):
             try:
-                pixels.open_picture(data)
+                open_picture(data)
             except ImageError as error:
                 assert "\n" not in str(error)
 
@@ -174,11 +176,11 @@ def test_samples_of_more_bits_than_can_be_kept_are_not_called_exact(kind, sample
     ppm = b"P6 12 9 65535\n" + deep[..., :1].repeat(3, axis=2).astype(">u2").tobytes()
     for data in (png_of(kind, deep), ppm):
         with pytest.raises(ImageError, match="16 bits a sample"):
-            pixels.open_picture(data, exact=True)
+            open_picture(data, exact=True)
         with pytest.raises(ImageError, match="16 bits a sample"), Image.open(io.BytesIO(data)) as opened:
-            pixels.to_drawing(opened, exact=True)
-        assert pixels.open_picture(data).size == (12, 9)
-    gray = pixels.to_drawing(pixels.open_picture(png_of(0, deep[..., :1]), exact=True), exact=True)
+            to_drawing(opened, exact=True)
+        assert open_picture(data).size == (12, 9)
+    gray = to_drawing(open_picture(png_of(0, deep[..., :1]), exact=True), exact=True)
     assert gray.look.deep
     assert np.array_equal(gray.bits, BITS)
 
@@ -188,16 +190,16 @@ def test_colours_that_have_to_be_converted_are_not_called_exact(mode):
     picture = Image.fromarray(coloured((1, 2, 3), (200, 100, 0))).convert("RGB" if mode != "LAB" else "L")
     picture = Image.new(mode, picture.size) if mode == "LAB" else picture.convert(mode)
     with pytest.raises(ImageError, match=f"in {mode}: convert it to RGB"):
-        pixels.to_drawing(picture, exact=True)
-    assert pixels.to_drawing(picture, threshold=50, exact=True).bits.shape == BITS.shape
-    assert pixels.to_drawing(picture).bits.shape == BITS.shape
+        to_drawing(picture, exact=True)
+    assert to_drawing(picture, threshold=50, exact=True).bits.shape == BITS.shape
+    assert to_drawing(picture).bits.shape == BITS.shape
 
 
 def test_animations_are_refused(tmp_path):
     frames = [Image.fromarray(coloured(0, level)) for level in (255, 100)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(ImageError, match="several frames"):
-        pixels.open_picture((tmp_path / "a.gif").read_bytes())
+        open_picture((tmp_path / "a.gif").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -206,23 +208,23 @@ def test_animations_are_refused(tmp_path):
 )
 def test_arrays_that_are_no_pictures_are_refused(array):
     with pytest.raises(ImageError):
-        pixels.to_drawing(array)
+        to_drawing(array)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (28, 28), (29, 57), (5, 300)])
 def test_fields_round_trip(shape):
     bits = np.random.default_rng(0).integers(0, 2, shape, np.uint8)
-    fields, inside = pixels.to_fields(bits)
+    fields, inside = to_fields(bits)
     assert inside.sum() == bits.size
     assert not fields[~inside].any()
-    assert np.array_equal(pixels.from_fields(fields, *shape), bits)
+    assert np.array_equal(from_fields(fields, *shape), bits)
 
 
 def test_transparency_is_never_lost_silently():
     transparent = saved(Image.fromarray(BITS == 1), transparency=0)
-    assert len(pixels.to_drawing(transparent, exact=True).look.ink) == 4
+    assert len(to_drawing(transparent, exact=True).look.ink) == 4
     with pytest.raises(ImageError, match="transparent"):
-        pixels.to_drawing(saved(Image.fromarray(coloured(300, 65000, np.uint16)), transparency=300))
+        to_drawing(saved(Image.fromarray(coloured(300, 65000, np.uint16)), transparency=300))
 
 
 def test_a_transparent_level_of_few_bits_is_not_taken_for_another():
@@ -230,20 +232,20 @@ def test_a_transparent_level_of_few_bits_is_not_taken_for_another():
         rows = [b"\xff" * depth + b"\0" * depth] * 3  # 8 light pixels, which are transparent, and 8 dark ones
         data = png_of_rows(0, depth, 16, rows, png_chunk(b"tRNS", struct.pack(">H", top)))
         if depth == 1:
-            look = pixels.read_drawing(data, exact=True).look
+            look = read_drawing(data, exact=True).look
             assert {look.paper, look.ink} == {(255, 255, 255, 0), (0, 0, 0, 255)}
             continue
         for exact in (False, True):
             with pytest.raises(ImageError, match="transparent level"):
-                pixels.open_picture(data, exact=exact)
+                open_picture(data, exact=exact)
             with pytest.raises(ImageError, match="transparent level"), Image.open(io.BytesIO(data)) as opened:
-                pixels.to_drawing(opened, exact=exact)
+                to_drawing(opened, exact=exact)
 
 
 def test_transparency_of_a_palette_is_kept():
     colours = bytes([10, 20, 30, 255, 10, 20, 30, 0])  # blue, green, red, opacity: as a TGA file has them
     head = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 12, 9, 8, 0x20)
-    look = pixels.read_drawing(head + colours + BITS.tobytes(), exact=True).look
+    look = read_drawing(head + colours + BITS.tobytes(), exact=True).look
     assert {look.paper, look.ink} == {(30, 20, 10, 255), (30, 20, 10, 0)}
 
 
@@ -254,29 +256,29 @@ def test_a_picture_that_is_a_program_is_not_run(monkeypatch):
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
     data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\n{ } loop\n%%EOF\n"
     with pytest.raises(ImageError, match="is EPS, which a program has to draw"):
-        pixels.open_picture(data)
-    assert {".eps", ".ps", ".wmf"}.isdisjoint(pixels.picture_suffixes())
-    assert {".png", ".tif", ".jpg", ".pbm"} <= pixels.picture_suffixes()
+        open_picture(data)
+    assert {".eps", ".ps", ".wmf"}.isdisjoint(picture_suffixes())
+    assert {".png", ".tif", ".jpg", ".pbm"} <= picture_suffixes()
 
 
 def test_formats_of_which_bits_may_get_lost_are_not_called_exact():
     deep = np.where(BITS == 1, np.uint16(0x01F0), np.uint16(0x0110))  # which differ in the low bytes only
     head = struct.pack(">HBBHHHHii", 474, 0, 2, 2, 12, 9, 1, 0, 65535).ljust(512, b"\0")
     data = head + deep.astype(">u2").tobytes()
-    assert pixels.open_picture(data).size == (12, 9)
+    assert open_picture(data).size == (12, 9)
     with pytest.raises(ImageError, match="as it is SGI: save it as PNG"):
-        pixels.open_picture(data, exact=True)
+        open_picture(data, exact=True)
 
 
 def test_contact_sheets_show_what_a_viewer_shows():
-    deep = pixels.contact_sheet([[Drawing(BITS, Look((1000,), (60000,), True))]])
+    deep = contact_sheet([[Drawing(BITS, Look((1000,), (60000,), True))]])
     assert len(np.unique(np.asarray(deep))) == 3
-    clear = np.asarray(pixels.contact_sheet([[Drawing(BITS, Look((0, 0, 0, 0), (0, 0, 0, 255)))]]))
+    clear = np.asarray(contact_sheet([[Drawing(BITS, Look((0, 0, 0, 0), (0, 0, 0, 255)))]]))
     assert (clear == 128).any()
     assert (clear == 0).any()
 
 
 def test_contact_sheet_holds_every_drawing():
-    sheet = pixels.contact_sheet(pixels.square([Drawing(BITS)] * 5), scale=2)
+    sheet = contact_sheet(square([Drawing(BITS)] * 5), scale=2)
     assert sheet.size == (2 * (3 * 12 + 4 * 2), 2 * (2 * 9 + 3 * 2))
     assert (np.asarray(sheet) == 255).sum() == 5 * BITS.sum() * 4

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlae_codec import codec, pack, pixels
-from vlae_codec import model as models
-from vlae_codec.chunks import Settings
-from vlae_codec.pixels import Drawing, Look
-from vlae_codec.polarity import inverted, looking, suited, suited_together
-from vlae_codec.sources import Memory, gather
+from vlae_codec import codec
+from vlae_codec.archive import pack
+from vlae_codec.archive.chunks import Settings
+from vlae_codec.archive.polarity import suited_together
+from vlae_codec.field import model as models
+from vlae_codec.field.polarity import suited
+from vlae_codec.picture.drawing import Drawing, Look, inverted, looking
+from vlae_codec.picture.images import to_drawing, to_picture
+from vlae_codec.sets.sources import Memory, gather
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def blobs() -> np.ndarray:
 
 
 def same_picture(a: Drawing, b: Drawing) -> bool:
-    return np.array_equal(np.asarray(pixels.to_picture(a)), np.asarray(pixels.to_picture(b)))
+    return np.array_equal(np.asarray(to_picture(a)), np.asarray(to_picture(b)))
 
 
 def test_turning_a_drawing_keeps_the_picture(digits):
@@ -79,7 +82,7 @@ def test_the_way_that_costs_less_is_taken_whichever_way_it_came(tiny, digits):
 
 
 def test_silhouettes_cost_what_the_cheaper_way_does(silhouettes, blobs):
-    drawings = [pixels.to_drawing(blob) for blob in blobs[:8]]
+    drawings = [to_drawing(blob) for blob in blobs[:8]]
     sizes = [
         [len(one.data) for one in codec.encode(way, silhouettes, lossless=True, effort=0)]
         for way in (suited(drawings, silhouettes), drawings, [*map(inverted, drawings)])
@@ -178,7 +181,7 @@ def test_a_page_that_is_mostly_blank_stays_as_it_is(silhouettes, digits):
 
 def test_what_is_measured_is_what_is_packed(silhouettes, mixed, run):
     np.save("images.npy", mixed[:12])
-    arguments = ("--model", "caltech101", "--no-rivals", "--effort", 0, "--json", "-q")
+    arguments = ("--model", "caltech101", "--no-baselines", "--effort", 0, "--json", "-q")
     table = json.loads(run("measure", "images.npy", *arguments).stdout)
     sizes = {
         one["order"]: one["bytes"] for one in table["archives"] if (one["kind"], one["samples"]) == ("lossless", 1)

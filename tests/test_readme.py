@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import HERE
 
-from vlae_codec import model as models
+from vlae_codec.field import model as models
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

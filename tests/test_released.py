@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vlae_codec import codec
-from vlae_codec import model as models
-from vlae_codec.posterior import Posterior
-from vlae_codec.search import distortion_bits
+from vlae_codec.field import model as models
+from vlae_codec.field.posterior import Posterior
+from vlae_codec.field.search import distortion_bits
 
 
 @pytest.fixture(scope="module")

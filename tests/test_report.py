@@ -12,10 +12,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from vlae_codec import page as pages
-from vlae_codec import plots, report
 from vlae_codec.errors import VlaeError
-from vlae_codec.pixels import contact_sheet, demo_digits, png_bytes
+from vlae_codec.picture.drawing import demo_digits
+from vlae_codec.picture.images import png_bytes
+from vlae_codec.picture.sheets import contact_sheet
+from vlae_codec.report import html as pages
+from vlae_codec.report import plots, tables
 
 VOID = {"br", "img", "meta", "source"}
 HOSTILE = "<script>alert('\"&$^$')</script>\x1b[2J\u202e\udc80"
@@ -67,7 +69,7 @@ def made_up():
             "ledger": {"a_bits": 600},
         },
     ]
-    return report.Measurement(
+    return tables.Measurement(
         source="made up",
         model="tiny",
         sha256="5a" * 32,
@@ -121,7 +123,7 @@ def page():
 
 
 def test_the_summary_is_numpys_and_json():
-    found = json.loads(json.dumps(report.summary(MADE_UP), allow_nan=False))
+    found = json.loads(json.dumps(tables.summary(MADE_UP), allow_nan=False))
     for key, column in MADE_UP.per_image.items():
         statistics = found["columns"][key]
         assert statistics["mean"] == pytest.approx(column.mean())
@@ -134,14 +136,14 @@ def test_the_summary_is_numpys_and_json():
 
 
 def test_csv_reads_back_to_the_same_numbers():
-    rows = list(csv.DictReader(io.StringIO(report.csv_text(MADE_UP))))
+    rows = list(csv.DictReader(io.StringIO(tables.csv_text(MADE_UP))))
     assert [row["image"] for row in rows] == [str(i) for i in range(N)]
     for key, column in MADE_UP.per_image.items():
         assert [float(row[key]) for row in rows] == column.tolist()
 
 
 def test_text_and_page_hold_every_mean(page):
-    shown, cells = report.text(MADE_UP), {cell for row in Page(page).rows for cell in row}
+    shown, cells = tables.text(MADE_UP), {cell for row in Page(page).rows for cell in row}
     for key, column in MADE_UP.per_image.items():
         mean = f"{column.mean():,.2f}"
         assert mean in shown, key
@@ -150,10 +152,10 @@ def test_text_and_page_hold_every_mean(page):
     assert "PNG, payload" in cells
 
 
-def test_text_goes_from_theory_to_rivals_in_aligned_lines():
-    shown = report.text(MADE_UP)
+def test_text_goes_from_theory_to_baselines_in_aligned_lines():
+    shown = tables.text(MADE_UP)
     places = [
-        shown.index(word) for word in ("\nTheory", "\nThis codec", "\nRivals", "\nOther", "\nAll 40", "\nArchives")
+        shown.index(word) for word in ("\nTheory", "\nThis codec", "\nBaselines", "\nOther", "\nAll 40", "\nArchives")
     ]
     assert places == sorted(places)
     lines = shown[places[0] : places[3]].splitlines()
@@ -165,7 +167,7 @@ def test_text_goes_from_theory_to_rivals_in_aligned_lines():
 
 def test_columns_are_held_against_the_right_theory():
     means = {key: column.mean() for key, column in MADE_UP.per_image.items()}
-    rows = {row[0]: row for row in report._columns_table(MADE_UP).groups[1][1]}
+    rows = {row[0]: row for row in tables._columns_table(MADE_UP).groups[1][1]}
     lossy, lossless = (
         means["lossy_file_bits"] - means["kl_bits"],
         means["lossless_file_bits"] - means["negative_elbo_bits"],
@@ -180,18 +182,18 @@ def test_ledgers_sum_to_the_bytes(page):
         total = next(row for row in rows if row[2:3] == [f"8 × {archive['bytes']:,} bytes"])
         assert total[3] == f"{8 * archive['bytes']:,}"
         assert total[4] == f"{archive['bits_per_image']:,.2f}"
-    table = report._ledger_table(MADE_UP, MADE_UP.archives[0])
+    table = tables._ledger_table(MADE_UP, MADE_UP.archives[0])
     whole = [row for row in table.groups[0][1] if not row[2].startswith("  ") and row[2] != "together"]
     parts = [float(row[3].replace(",", "").replace("−", "-")) for row in whole]
     assert sum(parts) == pytest.approx(8 * 588, abs=0.05 * len(parts) + 0.01)
-    short = report._ledger_table(MADE_UP, MADE_UP.archives[1])
+    short = tables._ledger_table(MADE_UP, MADE_UP.archives[1])
     assert ("not in the ledger", "16") in [tuple(row[2:4]) for row in short.groups[0][1]]
 
 
 def test_each_term_of_theory_stands_beside_what_pays_for_it():
     theory = {"kl_bits": 5.0, "distortion_bits": 40.0, "order_bits": -9.0}
     ledger = {"popped_bits": -100.0, "latent_bits": 106.0, "pixel_bits": 41.0, "order_bits": -8.5, "header_bits": 3.0}
-    assert report.paired(theory, ledger) == [
+    assert tables.paired(theory, ledger) == [
         ("KL: the latents", 5.0, "latents, net", 6.0),
         ("", None, "  pushed with p(z)", 106.0),
         ("", None, "  popped with q(z|x)", -100.0),
@@ -245,7 +247,7 @@ def test_hostile_names_are_shown_and_do_nothing():
     assert "script" not in Page(page).tags
     assert page.count("&lt;script&gt;") > 8
     assert "{body} {title}" in page
-    for shown in (page, report.text(hostile)):
+    for shown in (page, tables.text(hostile)):
         shown.encode("utf-8")
         assert not {"\x1b", "\u202e"} & set(shown)
 
@@ -276,11 +278,11 @@ def test_without_matplotlib_there_are_numbers_but_no_plots(monkeypatch, tmp_path
 
 
 def test_little_can_be_measured():
-    bare = report.Measurement("one", "tiny", "00", 1, 784, {"lossy_file_bits": np.array([0.0])})
-    assert "lossy file" in report.text(bare)
+    bare = tables.Measurement("one", "tiny", "00", 1, 784, {"lossy_file_bits": np.array([0.0])})
+    assert "lossy file" in tables.text(bare)
     Page(pages.html(bare))
     Page(pages.html(dataclasses.replace(bare, per_image={}, archives=MADE_UP.archives)))
-    assert report.csv_text(bare) == "image,lossy_file_bits\n0,0.0\n"
+    assert tables.csv_text(bare) == "image,lossy_file_bits\n0,0.0\n"
 
 
 @pytest.mark.parametrize("column", [np.ones(N - 1), np.ones((N, 1)), np.full(N, np.nan)], ids=["short", "deep", "nan"])

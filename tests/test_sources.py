@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlae_codec import arrays, manifest, pixels
 from vlae_codec.errors import FormatError, ImageError, OutputError
 from vlae_codec.files import safe_name
-from vlae_codec.pixels import Drawing, Look
-from vlae_codec.restore import Restorer
-from vlae_codec.sources import Array, Files, gather
+from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
+from vlae_codec.sets import arrays, manifest
+from vlae_codec.sets.restore import Restorer
+from vlae_codec.sets.sources import Array, Files, gather
 
 RANDOM = np.random.default_rng(0)
 BITS = (RANDOM.random((23, 9, 12)) < 0.2).astype(np.uint8)
@@ -68,7 +69,7 @@ def save(path, bits=BITS[0], paper=0, ink=255, **options):
 
 
 def png(bits=BITS[0]):
-    return pixels.png_bytes(picture(bits))
+    return png_bytes(picture(bits))
 
 
 def write_tar(path, members, compression=""):
@@ -461,9 +462,9 @@ def test_thresholds_mean_what_they_mean_for_pictures(array, threshold):
         (paper, ink) = (source.manifest()[key] for key in ("paper", "ink"))
         assert source.manifest()["dtype"] == "|u1"
         for image, drawing in zip(array, source.drawings(0, 5), strict=True):
-            expected = pixels.to_drawing(image.astype(image.dtype.newbyteorder("=")), threshold)
+            expected = to_drawing(image.astype(image.dtype.newbyteorder("=")), threshold)
             values = np.array([paper, ink], np.uint8)[drawing.bits]
-            assert np.array_equal(values, np.asarray(pixels.to_picture(expected)))
+            assert np.array_equal(values, np.asarray(to_picture(expected)))
             assert drawing.note == expected.note
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codec import Decoded, Encoded, Ledger, compress, decode, decompress, encode, inspect
     from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
-    from .pixels import Drawing, to_drawing
-    from .texture import Sampling
+    from .field.texture import Sampling
+    from .picture.drawing import Drawing
+    from .picture.images import to_drawing
 
 __version__ = "0.1.0"
 
@@ -42,7 +43,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in ("errors", "pixels", "texture", "codec"):
+        for module in ("errors", "picture.drawing", "picture.images", "field.texture", "codec"):
             found = getattr(import_module(f"{__name__}.{module}"), name, None)
             if found is not None:
                 return found

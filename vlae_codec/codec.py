@@ -1,7 +1,7 @@
 """The two directions: pictures -> fields -> codes -> file, and back.
 
 `encode` and `decode` mirror each other and work on batches; `compress`, `decompress` and `inspect` are their one-picture
-doors. Every network runs in exact integers (see `fixed`), so a file decodes to the same pixels everywhere.
+doors. Every network runs in exact integers (see `exact.fixed`), so a file decodes to the same pixels everywhere.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import container, latents, pixels
-from .codebook import Progress
+from vlae_codec.picture.images import to_drawing, to_picture
+
+from . import container
+from .coding.bits import PrefixCode, Stream
 from .container import Header, Kind
-from .entropy import Stream
-from .errors import FormatError, TruncatedError
-from .latents import Blank, Code, Lattice, Number, PrefixCode
-from .model import Model, find, load_default, named
-from .network import SIDE, Bits
-from .pixels import Drawing, Picture, PillowImage
-from .polarity import suited
-from .search import DEFAULT_EFFORT, EFFORTS, Choice, Search
-from .texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels, write_shortest
+from .errors import FormatError, Progress, TruncatedError
+from .field import latents
+from .field.latents import Blank, Code, Lattice, Number
+from .field.model import Model, find, load_default, named
+from .field.polarity import suited
+from .field.search import DEFAULT_EFFORT, EFFORTS, Choice, Search
+from .field.texture import GROUP, PixelReader, Sampling, Stored, decode_fields, write_pixels, write_shortest
+from .picture.drawing import Drawing
+from .picture.fields import SIDE, Bits, cut_fields, field_grid, from_fields
+from .picture.images import Picture, PillowImage
 
 _BATCH = 512  # fields that are drawn together, of several files
 
@@ -79,7 +82,7 @@ class Decoded:
     @property
     def picture(self) -> PillowImage:
         """As a Pillow image."""
-        return pixels.to_picture(self.drawing)
+        return to_picture(self.drawing)
 
 
 def compress(
@@ -101,7 +104,7 @@ def compress(
     Raises:
         ImageError: the picture cannot be coded as asked.
     """
-    drawing = pixels.to_drawing(picture, threshold, exact=lossless)
+    drawing = to_drawing(picture, threshold, exact=lossless)
     chosen = named(model) if isinstance(model, str) else model or load_default()
     return encode(suited([drawing], chosen), chosen, lossless=lossless, effort=effort)[0].data
 
@@ -131,12 +134,12 @@ def encode(
         raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {effort}")
     if not drawings:
         return []
-    fields, inside, index = pixels.cut(drawings)
+    fields, inside, index = cut_fields([drawing.bits for drawing in drawings])
     search = Search(model, effort, lossy=not lossless)
     choices = search.choices(fields, inside, index, progress)
     files, at = [], 0
     for drawing in drawings:
-        rows, cols = pixels.grid(*drawing.bits.shape)
+        rows, cols = field_grid(*drawing.bits.shape)
         own = slice(at, at := at + rows * cols)
         files.append(_file(model, search.prefix, drawing, fields[own], inside[own], choices[own], lossless))
     return files
@@ -266,7 +269,7 @@ class File:
 
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which pixels of field `index` lie in the picture: (28, 28)."""
-        row, col = divmod(index, pixels.grid(self.header.height, self.header.width)[1])
+        row, col = divmod(index, field_grid(self.header.height, self.header.width)[1])
         along = np.arange(SIDE)
         return np.logical_and.outer(row * SIDE + along < self.header.height, col * SIDE + along < self.header.width)
 
@@ -378,7 +381,7 @@ def _finish(file: File, reader: PixelReader, fields: list[Bits]) -> Decoded:
         bits, exact = np.zeros(size, np.uint8), len(stored)
         bits[:exact] = stored
         return Decoded(Drawing(bits.reshape(header.height, header.width), header.look), exact, size - exact, file.whole)
-    bits = pixels.from_fields(np.concatenate(fields), header.height, header.width)
+    bits = from_fields(np.concatenate(fields), header.height, header.width)
     blank = sum(int(file.inside(i).sum()) for i, code in enumerate(file.codes) if isinstance(code, Blank))
     exact = reader.exact + blank
     return Decoded(Drawing(bits, header.look), exact, size - exact, file.whole)

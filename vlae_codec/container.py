@@ -20,10 +20,10 @@ import binascii
 import enum
 from dataclasses import dataclass
 
+from .coding.bits import read_varint, varint
 from .errors import FormatError, TruncatedError
-from .latents import read_varint, varint
-from .network import SIDE
-from .pixels import Look, field_count, fits
+from .picture.drawing import Look, fits
+from .picture.fields import SIDE, field_count
 
 MAGIC = 0xD7
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Every error a caller may catch.
+"""Every error a caller may catch, and how long work tells how far it is.
 
 VlaeError
 ├── ImageError       the picture cannot be coded as asked
@@ -10,6 +10,11 @@ VlaeError
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""(what, done, total): called as long work advances."""
 
 
 class VlaeError(Exception):

@@ -1,0 +1,67 @@
+"""Which of two levels is ink, for images that are turned together: those of one array, or of a set without order.
+
+A loose picture is turned on its own: see `field.polarity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vlae_codec.field.model import Model
+from vlae_codec.field.polarity import gain_bits, takes_both
+from vlae_codec.picture.drawing import Drawing, inverted
+from vlae_codec.picture.fields import field_count
+from vlae_codec.sets.manifest import ArrayForm, Form
+from vlae_codec.sets.sources import Source, pick
+
+_SPEAKERS = 64  # images that speak for all that are turned together
+_LARGEST_FIELDS = 1 << 12  # of all speakers together
+
+
+def suited_together(sources: Sequence[Source], model: Model) -> list[Source]:
+    """The same images, all of them the way that costs the model less for some of them, which are spread over all."""
+    if not takes_both(model):
+        return [*sources]
+    speakers = [*_speakers(sources)]
+    return [_Turned(source) for source in sources] if gain_bits(speakers, model).sum() > 0 else [*sources]
+
+
+@dataclass(frozen=True)
+class _Turned(Source):
+    """The images of another source, each inverted."""
+
+    source: Source
+
+    @property
+    def form(self) -> Form:
+        form = self.source.form
+        return replace(form, paper=form.ink, ink=form.paper) if isinstance(form, ArrayForm) else form
+
+    def name(self, index: int) -> str:
+        return self.source.name(index)
+
+    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
+        return map(inverted, self.source.drawings(start, stop))
+
+    def files(self) -> Iterator[Path]:
+        return self.source.files()
+
+    def close(self) -> None:
+        self.source.close()
+
+
+def _speakers(sources: Sequence[Source]) -> Iterator[Drawing]:
+    """Some images of all sources, as many as their size allows."""
+    total, left = sum(source.count for source in sources), _LARGEST_FIELDS
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _SPEAKERS)).astype(np.int64))
+    for _, drawing in pick(sources, chosen):
+        left -= field_count(*drawing.bits.shape)
+        yield drawing
+        if left < 0:
+            break
+    for source in sources:
+        source.close()

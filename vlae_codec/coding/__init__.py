@@ -1,0 +1,1 @@
+"""Entropy coding and bits: numbers in, bytes out, whatever they stand for."""

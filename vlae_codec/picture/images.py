@@ -1,0 +1,247 @@
+"""Pictures in and out, by Pillow: files and arrays in, drawings of two levels out, and back.
+
+Pictures of two colours are kept exactly; others are binarised when they are clearly drawings, or when a threshold says
+how.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from vlae_codec.errors import ImageError
+
+from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, luminance, middle_level, two_colours, with_rarer_ink
+
+_KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
+"""Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
+_LOSING = {"La": "RGBA", "RGBa": "RGBA"}
+"""The same of modes that do, unless it is RGB."""
+_DEEP = re.compile(".*;16[BLN]")
+"""Pillow's names for stored samples of 16 bits."""
+_WHOLE = frozenset({"BMP", "DIB", "GIF", "JPEG", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"})
+"""Formats of which Pillow reads every bit, or says by the names of what is stored that it does not."""
+_DRAWN = frozenset({"EPS", "WMF"})
+"""Formats that Pillow has another program draw: they are programs themselves, which may never end."""
+_EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    ".png": ("PNG", None, {"optimize": True}),
+    ".bmp": ("BMP", None, {}),
+    ".tif": ("TIFF", None, {"compression": "tiff_adobe_deflate"}),
+    ".tiff": ("TIFF", None, {"compression": "tiff_adobe_deflate"}),
+    ".gif": ("GIF", None, {}),
+    ".webp": ("WEBP", None, {"lossless": True, "exact": True}),
+    ".pbm": ("PPM", "1", {}),
+    ".pgm": ("PPM", None, {}),
+    ".ppm": ("PPM", "RGB", {}),
+    ".pnm": ("PPM", None, {}),
+}
+"""Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
+
+PillowImage = Image.Image
+Picture = PillowImage | npt.NDArray[np.generic]
+
+
+def read_drawing(data: bytes, name: str = "the input", threshold: int | None = None, exact: bool = False) -> Drawing:
+    """Two-level form of an image file's bytes; `name` is what errors call it, all else is as of `to_drawing`.
+
+    Raises:
+        ImageError: see `open_picture` and `to_drawing`.
+    """
+    picture = open_picture(data, name, exact=exact and threshold is None)
+    try:
+        return to_drawing(picture, threshold, exact)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> Image.Image:
+    """The picture in an image file's bytes; `name` is what errors call it.
+
+    Raises:
+        ImageError: it is too large, damaged, animated, or no image that Pillow reads; with `exact`, its colours cannot be
+            kept.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            if picture.format in _DRAWN:
+                raise ImageError(f"{name} is {picture.format}, which a program has to draw: save it as PNG")
+            check_size(*picture.size)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
+            if exact:
+                _check_kept(picture, name)
+            _check_transparent_gray(picture, name)
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except ImageError:
+        raise
+    except (UnidentifiedImageError, SyntaxError) as error:
+        raise ImageError(f"{name} is not an image, or a damaged one") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name} has too many pixels to be coded: {SIZES}") from error
+    except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ImageError(f"{name} is a damaged image: {reason}") from error
+
+
+def _check_kept(picture: Image.Image, name: str) -> None:
+    """Refuses what would not be kept exactly.
+
+    Raises:
+        ImageError: its colours have to be converted, or it is of a file of which Pillow will not read all bits.
+    """
+    if picture.format and picture.format not in _WHOLE:
+        raise ImageError(f"lossless cannot tell what {name} loses when read, as it is {picture.format}: save it as PNG")
+    if not picture.mode.startswith(("I", "F")) and picture.mode not in _KEPT:
+        raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
+    if isinstance(picture, ImageFile.ImageFile) and _loses_bits(picture):
+        raise ImageError(
+            f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
+            "binarise it with --threshold N"
+        )
+
+
+def _check_transparent_gray(picture: Image.Image, name: str) -> None:
+    """Refuses gray of 2 or 4 bits with a transparent level: Pillow widens the levels, but not that one.
+
+    Raises:
+        ImageError: it is such.
+    """
+    if "transparency" in picture.info and any(tile[3] in ("L;2", "L;4") for tile in getattr(picture, "tile", ())):
+        raise ImageError(f"{name} is gray of 2 or 4 bits with a transparent level: save it with 8 bits")
+
+
+def _loses_bits(picture: ImageFile.ImageFile) -> bool:
+    """Whether Pillow will drop bits of the samples in a file, if it did not yet: it keeps 16 of plain gray only."""
+    if picture.mode.startswith("I"):
+        return False
+    for codec, _, _, args in picture.tile:
+        stored, *rest = args if isinstance(args, tuple) else (args,)
+        if _DEEP.fullmatch(str(stored)) or (codec.startswith("ppm") and rest and rest[0] > 0xFF):
+            return True
+    return False
+
+
+def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
+    """Two-level form of a Pillow image or of an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Gray levels are binarised at the middle of their range if few of them are middle grays, or at `threshold` (0 to 254:
+    a luminance above it is the light level). Ink is the rarer level; on a tie the lighter.
+
+    Raises:
+        ValueError: the threshold is not 0 to 254.
+        ImageError: the image is empty or too large, or has more than two colours and neither is it clearly a drawing nor
+            is there a threshold; with `exact` and no threshold, if it has more than two colours, or such as cannot be kept.
+    """
+    if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
+        raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
+    exact = exact and threshold is None  # what a threshold binarises need not be
+    if isinstance(picture, Image.Image):
+        _check_transparent_gray(picture, "the picture")
+        if exact:
+            _check_kept(picture, "the picture")
+    samples = _samples(picture)
+    height, width = samples.shape[:2]
+    check_size(width, height)
+    two_level = None if threshold is not None else two_colours(samples)
+    if two_level is not None:
+        return two_level
+    if exact:
+        raise ImageError(
+            "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
+        )
+    light = luminance(samples)
+    level = middle_level(light) if threshold is None else float(threshold)
+    return with_rarer_ink(light > level, (0,), (255,), deep=False, note=f"binarised at gray level {level:.4g}")
+
+
+def to_picture(drawing: Drawing) -> Image.Image:
+    """The image: mode L for grays, I;16 for deep grays, RGB or RGBA for colours."""
+    look = drawing.look
+    if look.deep:
+        deep = np.where(drawing.bits == 1, np.uint16(look.ink[0]), np.uint16(look.paper[0]))
+        return Image.fromarray(deep)
+    levels = np.array([look.paper, look.ink], np.uint8)[drawing.bits]  # (H, W, samples)
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """The image as an optimised PNG file."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def is_exact(suffix: str) -> bool:
+    """Whether `suffix` (".png", ".tif", ...) names a format that can hold drawings exactly."""
+    return suffix.lower() in _EXACT_FORMATS
+
+
+def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
+    """The picture as a file of the format that `suffix` (".png", ".tif", ...) names, or None if that loses anything."""
+    if not is_exact(suffix):
+        return None
+    kind, mode, options = _EXACT_FORMATS[suffix.lower()]
+    picture, out = to_picture(drawing), io.BytesIO()
+    try:
+        (picture.convert(mode, dither=Image.Dither.NONE) if mode else picture).save(out, kind, **options)
+        again = read_drawing(out.getvalue(), exact=True)
+    except (ImageError, OSError, ValueError):  # no such picture in this format
+        return None
+    was = to_drawing(picture, exact=True)
+    return out.getvalue() if again.look == was.look and np.array_equal(again.bits, was.bits) else None
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - _DRAWN)
+
+
+def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
+    """(H, W, samples) uint8, or (H, W, 1) uint16 for deep grays."""
+    if isinstance(picture, Image.Image):
+        return _picture_samples(picture)
+    given: npt.NDArray[Any] = np.asarray(picture)
+    array = given[..., None] if given.ndim == 2 else given
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise ImageError(
+            f"an array must be (H, W), (H, W, 3) or (H, W, 4) of bool, uint8 or uint16, not {given.shape} {given.dtype}"
+        )
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16 and array.shape[2] > 1:
+        raise ImageError("colour arrays must be uint8")
+    samples: npt.NDArray[np.uint16] | npt.NDArray[np.uint8] = array
+    return samples
+
+
+def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
+    mode = picture.mode
+    if mode.startswith("I"):
+        if "transparency" in picture.info:
+            raise ImageError("16-bit gray with a transparent level is not supported: save it without, or with 8 bits")
+        deep = np.asarray(picture).astype(np.int64)
+        if deep.min(initial=0) < 0 or deep.max(initial=0) > 0xFFFF:
+            raise ImageError(f"gray levels of a mode {mode} image must be within 0..65535")
+        return deep.astype(np.uint16)[..., None]
+    if mode == "F":
+        raise ImageError("images of floating-point samples are not supported: save it with 8 or 16 bits a sample")
+    taken = "RGBA" if picture.has_transparency_data else (_KEPT | _LOSING).get(mode, "RGB")
+    array = np.asarray(picture if mode == taken else picture.convert(taken))
+    array = array if array.ndim == 3 else array[..., None]
+    if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
+        array = array[..., :3]
+    if array.shape[2] == 3 and bool((array == array[..., :1]).all()):
+        array = array[..., :1]
+    return array

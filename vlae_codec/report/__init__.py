@@ -1,0 +1,1 @@
+"""What is measured of a codec, and how it is shown."""

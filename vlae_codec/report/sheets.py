@@ -1,0 +1,75 @@
+"""Contact sheets of what was measured: originals beside re-samplings, the cheapest images above the most expensive.
+
+A sheet shows pictures of one size, the commonest; there is none of pictures too large to be seen side by side.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from vlae_codec import codec
+from vlae_codec.field.model import Model
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.images import png_bytes
+from vlae_codec.picture.sheets import contact_sheet
+
+from .tables import Column
+
+Sheet = tuple[str, bytes]
+"""What it shows, and a PNG."""
+_LARGEST_SIDE = 256
+_WIDTH = 1200  # of a sheet, in pixels or so
+_ROWS, _GROUPS = 6, 5
+_SEEDS = 3
+
+
+def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Model) -> list[Sheet]:
+    """Images from all over the set, each with what its lossy file decodes to with three seeds."""
+    alike = _alike(drawings)
+    if not len(alike):
+        return []
+    group = _SEEDS + 1
+    across = max(1, min(_GROUPS, _fitting(drawings[alike[0]]) // group))
+    chosen = np.unique(np.linspace(0, len(alike) - 1, _ROWS * across).astype(int))
+    shown = [alike[i] for i in chosen]
+    drawn = [codec.decode([files[i] for i in shown], Sampling(seed), model=model) for seed in range(_SEEDS)]
+    groups = [[drawings[i], *(one[place].drawing for one in drawn)] for place, i in enumerate(shown)]
+    rows = [[*itertools.chain(*groups[i : i + across])] for i in range(0, len(groups), across)]
+    caption = f"In each group of {group} the original, then its lossy file decompressed with {_SEEDS} texture seeds."
+    return [(caption, png_bytes(contact_sheet(rows, _scale(drawings[shown[0]]), group)))]
+
+
+def extremes(drawings: Sequence[Drawing], bits: Column) -> list[Sheet]:
+    """The cheapest images, the cheapest of all first, above the most expensive, which end with the worst."""
+    alike = sorted(_alike(drawings), key=lambda index: float(bits[index]))
+    if len(alike) < 2:
+        return []
+    half = min(_fitting(drawings[alike[0]]), len(alike) // 2)
+    rows = [alike[:half], alike[-half:]]
+    low, high = (f"{bits[row[0]]:,.0f} to {bits[row[-1]]:,.0f} bits" for row in rows)
+    caption = f"Above, the images that cost least in a lossless archive ({low}); below, those that cost most ({high})."
+    picture = contact_sheet([[drawings[i] for i in row] for row in rows], _scale(drawings[alike[0]]))
+    return [(caption, png_bytes(picture))]
+
+
+def _alike(drawings: Sequence[Drawing]) -> list[int]:
+    """The numbers of the drawings of the commonest size, if it can be shown."""
+    common, _ = Counter(drawing.bits.shape for drawing in drawings).most_common(1)[0]
+    if max(common) > _LARGEST_SIDE:
+        return []
+    return [index for index, drawing in enumerate(drawings) if drawing.bits.shape == common]
+
+
+def _scale(drawing: Drawing) -> int:
+    """By how much a drawing is enlarged: small ones are hard to see."""
+    return max(1, 56 // int(max(drawing.bits.shape)))
+
+
+def _fitting(drawing: Drawing) -> int:
+    """How many of such fit beside each other."""
+    return max(1, _WIDTH // ((int(drawing.bits.shape[1]) + 2) * _scale(drawing)))
