@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec.coding.bits import read_varint, varint
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
-from vlae_codec.latents import read_varint, varint
 
 Samples: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Pixel: TypeAlias = tuple[int, ...]
