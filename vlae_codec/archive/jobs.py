@@ -82,7 +82,8 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
 def obstacle() -> str | None:
     """Why no processes can work together on this system, or None: what they share needs semaphores."""
     try:
-        multiprocessing.get_context("spawn").Lock()
+        with _deaf_to_terminals():
+            multiprocessing.get_context("spawn").Lock()
     except (ImportError, OSError) as error:
         return f"this system has no semaphores ({getattr(error, 'strerror', None) or error})"
     return None

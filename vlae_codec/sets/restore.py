@@ -212,21 +212,24 @@ class _Ground:
         for part in folders:
             place = f"{place}{os.sep}{part}"
             if part not in known:
-                known[part] = {} if self._is_there(Path(place)) else self._nothing(Path(place))
+                known[part] = self._look(Path(place))
             known = known[part]
             if known is None:
                 return False
         self._is_there(Path(place, last))
         return True
 
-    def _nothing(self, place: Path) -> None:
-        """A folder that is not there yet.
+    def _look(self, place: Path) -> dict[str, Any] | None:
+        """What is known of a folder when it is looked at for the first time; None if it is not there.
 
         Raises:
-            OutputError: it cannot be made.
+            OutputError: it is not, and cannot be made.
         """
+        if self._is_there(place):
+            return {}
         if not os.access(place.parent, os.W_OK | os.X_OK):
             raise OutputError(f"cannot write {place}: {place.parent} is not a folder that can be written to")
+        return None
 
     def _is_there(self, place: Path) -> bool:
         """Whether something is there; if it is a link, it does not lead out of the folder."""
