@@ -265,8 +265,7 @@ def _pop_codes(
     if section.end != len(payload):
         raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
     index = np.concatenate([np.arange(form.fields) for form in forms])
-    fields: Bits = decode_fields(model, [sampling], section.codes(model.prior), index, inside)[:, 0]
-    return fields
+    return decode_fields(model, sampling, section.codes(model.prior), index, inside)
 
 
 def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:

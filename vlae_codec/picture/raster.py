@@ -12,7 +12,6 @@ stand for them, whatever the source was; `as_stored` undoes that.
 from __future__ import annotations
 
 import enum
-import zlib
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from vlae_codec.coding.bits import read_varint, varint
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
+from vlae_codec.picture.palette import read_entries, write_entries
 
 Samples: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Pixel: TypeAlias = tuple[int, ...]
@@ -201,8 +201,7 @@ def _in_two(raster: Raster) -> Raster | None:
 #
 #     1        format: kind (2 bits), alpha (1), log2 of depth (3), pair (2: `_Pair`)
 #     .        varint width, varint height
-#     .        kind PALETTE: number of entries - 1 (1 byte), varint length, entries: as they are if that is 0, else so many
-#              bytes of deflate, which give all first samples, then all second ones, ..., each less the one before it
+#     .        kind PALETTE: entries (see `palette`), 3 or 4 bytes each
 #     .        an explicit pair: the two values, a sample a byte, or two big-endian if the depth is 16
 
 
@@ -221,7 +220,7 @@ def write_geometry(geometry: Geometry) -> bytes:
     code = form.kind << 6 | form.alpha << 5 | _DEPTHS.index(form.depth) << 2 | pair
     out = bytes([code]) + varint(geometry.width) + varint(geometry.height)
     if form.palette:
-        out += _write_palette(form.palette)
+        out += write_entries(np.array(form.palette, np.uint8))
     if form.pair is not None and pair == _Pair.EXPLICIT:
         size = 2 if form.depth == 16 else 1
         out += b"".join(value.to_bytes(size, "big") for pixel in form.pair for value in pixel)
@@ -254,7 +253,8 @@ def _read_format(code: int, data: bytes, at: int) -> tuple[PixelFormat, int]:
         raise ValueError(f"no sample has 2^{log_depth} bits")
     palette: tuple[Pixel, ...] = ()
     if kind == Kind.PALETTE:
-        palette, at = _read_palette(data, at, 4 if alpha else 3)
+        entries, at = read_entries(data, at, 4 if alpha else 3)
+        palette = tuple(tuple(entry) for entry in entries.tolist())
     form = PixelFormat(kind, _DEPTHS[log_depth], alpha, palette)
     pair = _Pair(code & 3)
     if pair == _Pair.NONE:
@@ -276,41 +276,6 @@ def _usual_pairs(form: PixelFormat) -> tuple[tuple[Pixel, Pixel], tuple[Pixel, P
     if form.kind == Kind.PALETTE:
         low, high = (0,), (1,)
     return (low, high), (high, low)
-
-
-def _write_palette(palette: tuple[Pixel, ...]) -> bytes:
-    entries = np.array(palette, np.uint8)  # (n, C)
-    plain = entries.tobytes()
-    steps = np.diff(entries.T.reshape(-1), prepend=np.uint8(0)).tobytes()
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    packed = packer.compress(steps) + packer.flush()
-    best = varint(len(packed)) + packed if len(packed) + 1 < len(plain) else varint(0) + plain
-    return bytes([len(palette) - 1]) + best
-
-
-def _read_palette(data: bytes, at: int, samples: int) -> tuple[tuple[Pixel, ...], int]:
-    (last,), at = _take(data, at, 1)
-    length, at = read_varint(data, at)
-    size = (last + 1) * samples
-    stored, at = _take(data, at, length or size)
-    if length:
-        steps = np.frombuffer(_inflate(stored, size), np.uint8)
-        entries = np.cumsum(steps, dtype=np.uint8).reshape(samples, -1).T
-    else:
-        entries = np.frombuffer(stored, np.uint8).reshape(-1, samples)
-    return tuple(tuple(entry) for entry in entries.tolist()), at
-
-
-def _inflate(stored: bytes, size: int) -> bytes:
-    """Exactly `size` bytes of raw deflate, which must be all of it."""
-    reader = zlib.decompressobj(-15)
-    try:
-        out = reader.decompress(stored, size + 1)
-    except zlib.error as error:
-        raise FormatError(f"the deflated palette is damaged: {error}") from error
-    if len(out) != size or not reader.eof or reader.unused_data:
-        raise FormatError("the palette has not as many entries as the file says: it is damaged")
-    return out
 
 
 def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:

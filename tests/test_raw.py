@@ -1,0 +1,337 @@
+"""Laws of pictures without a model: exact, never larger than need be, and closed to hostile bytes."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rasters import FORMATS, raster
+
+from vlae_codec import raw
+from vlae_codec.coding.deflate import deflate
+from vlae_codec.container2 import NO_MODEL, Header2, write_file2
+from vlae_codec.errors import FormatError, ImageError, TruncatedError
+from vlae_codec.picture import rows
+from vlae_codec.picture.metadata import Metadata
+from vlae_codec.picture.raster import MOST_PIXELS, Geometry, Kind, PixelFormat, Raster
+from vlae_codec.raw.codec import Coder
+from vlae_codec.raw.forms import Less
+from vlae_codec.raw.streams import Shape
+
+SIZES = [(1, 1), (1, 9), (9, 1), (13, 29), (40, 56)]
+
+
+def same(one: Raster, other: Raster) -> bool:
+    """Whether both are the same picture in the same format."""
+    types = one.format == other.format and one.samples.dtype == other.samples.dtype
+    return types and np.array_equal(one.samples, other.samples)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_every_kind_of_picture_round_trips(form, smooth):
+    for height, width in SIZES:
+        picture = raster(form, height, width, smooth=smooth)
+        assert same(raw.decode(picture.geometry, raw.encode(picture)), picture)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_one_colour_takes_a_few_bytes(form):
+    picture = raster(form, 1, 1)
+    large = Raster(np.tile(picture.samples, (999, 999, 1)), form)
+    data = raw.encode(large)
+    assert len(data) == 5 + picture.samples.nbytes
+    assert same(raw.decode(large.geometry, data), large)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_picture_round_trips(data):
+    form = data.draw(st.sampled_from(list(FORMATS.values())))
+    height, width = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 40))
+    picture = raster(form, height, width, data.draw(st.integers(0, 99)), data.draw(st.booleans()))
+    assert same(raw.decode(picture.geometry, raw.encode(picture)), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_planes_round_trip(dtype):
+    plane = raster(FORMATS["gray 16" if dtype == np.uint16 else "gray 8"], 31, 17).samples[..., 0]
+    again = raw.decode_plane(31, 17, dtype, raw.encode_plane(plane))
+    assert again.dtype == dtype
+    assert np.array_equal(again, plane)
+
+
+def test_what_says_nothing_is_left_out():
+    gray = raster(FORMATS["gray 16"], 30, 40, smooth=False).samples
+    opaque = np.concatenate([gray, gray, gray, np.full_like(gray, 65535)], axis=2)
+    wide = (opaque >> 8) * np.uint16(257)
+    for samples, less in [(opaque, Less.COLOUR | Less.ALPHA), (wide, Less.COLOUR | Less.ALPHA | Less.LOW_BYTE)]:
+        picture = Raster(samples, FORMATS["rgb 16 alpha"])
+        data = raw.encode(picture)
+        assert data[0] & 0xF0 == less
+        assert same(raw.decode(picture.geometry, data), picture)
+    few = Raster(gray[..., [0, 0, 0]] // 5000 * 5000, FORMATS["rgb 16"])
+    assert raw.encode(few)[0] & 0xF0 == Less.COLOUR | Less.UNUSED
+    assert same(raw.decode(few.geometry, raw.encode(few)), few)
+
+
+# Rows
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_rows_pack_and_unpack(depth):
+    rng = np.random.default_rng(depth)
+    for width in (1, 3, 8, 13):
+        for channels in (1, 2, 3):
+            values = rng.integers(0, 1 << depth, (5, width, channels)).astype(np.uint16 if depth == 16 else np.uint8)
+            packed = rows.pack(values, depth)
+            assert packed.shape == (5, rows.row_bytes(width, channels, depth))
+            assert np.array_equal(rows.unpack(packed, width, channels, depth), values)
+
+
+@pytest.mark.parametrize("strip", [30, 1 << 22])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_filters_are_undone(step, strip, monkeypatch):
+    monkeypatch.setattr(rows, "_STRIP_BYTES", strip)
+    wild = np.random.default_rng(0).integers(0, 256, (9, 12 * step), np.uint8)
+    for lines in (wild, np.cumsum(wild % 5, axis=1).astype(np.uint8)):
+        for kind in rows.FILTERS:
+            data = rows.filtered(lines, step, kind).tobytes()
+            assert np.array_equal(rows.unfiltered(data, *lines.shape, step), lines)
+        assert np.array_equal(
+            rows.unfiltered(rows.adaptively_filtered(lines, step).tobytes(), *lines.shape, step), lines
+        )
+
+
+def test_filters_are_those_of_png():
+    """Every filter, undone by its definition."""
+    lines = np.random.default_rng(1).integers(0, 256, (4, 9), np.uint8)
+    for kind in rows.FILTERS:
+        assert np.array_equal(slowly_unfiltered(rows.filtered(lines, 3, kind), 3), lines)
+
+
+def slowly_unfiltered(lines, step):
+    out = np.zeros((len(lines) + 1, lines.shape[1] - 1 + step), np.int64)
+    for y, line in enumerate(lines.tolist()):
+        for x, value in enumerate(line[1:]):
+            left, up, corner = out[y + 1, x], out[y, x + step], out[y, x]
+            estimate = left + up - corner
+            paeth = min((left, up, corner), key=lambda near: abs(estimate - near))  # the first of the nearest
+            out[y + 1, x + step] = (value + [0, left, up, (left + up) // 2, paeth][line[0]]) & 255
+    return out[1:, step:]
+
+
+# Sizes
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return len(out.getvalue())
+
+
+def g4_strip(bits):
+    """Bytes of the fax strip of bits (H, W), of the better of the two ways to call them black and white."""
+    sizes = []
+    for black in (0, 1):
+        out = io.BytesIO()
+        Image.fromarray(bits == black).save(out, "TIFF", compression="group4", strip_size=1 << 24)
+        with Image.open(io.BytesIO(out.getvalue())) as written:
+            sizes.append(sum(written.tag_v2[279]))
+    return min(sizes)
+
+
+def rivals(picture):
+    """Bytes of what else a user could keep the picture as."""
+    stored = picture.as_stored()
+    flat, form = stored.samples.squeeze(axis=2) if stored.samples.shape[2] == 1 else stored.samples, stored.format
+    packed = rows.pack(picture.samples, 1) if picture.format.pair else flat
+    sizes = {"deflate": len(deflate(packed.tobytes())), "lzma": len(lzma.compress(packed.tobytes(), lzma.FORMAT_ALONE))}
+    if form.depth == 16:
+        return sizes | ({"png": saved(Image.fromarray(flat), "PNG", optimize=True)} if flat.ndim == 2 else {})
+    image = Image.fromarray(flat)
+    if form.kind == Kind.PALETTE:
+        image = Image.frombytes("P", image.size, flat.tobytes())
+        image.putpalette([value for entry in form.palette for value in entry[:3]])
+        if form.alpha:
+            image.info["transparency"] = bytes(entry[3] for entry in form.palette)
+        sizes["png"] = saved(image, "PNG", optimize=True, bits=form.depth)
+    elif form.depth == 1:
+        image = image.convert("1")
+    sizes.setdefault("png", saved(image, "PNG", optimize=True))
+    seen = picture.colours()
+    shown = Image.fromarray(seen.squeeze(axis=2) if seen.shape[2] == 1 else seen)
+    for quality, method in ((80, 4), (100, 6)):
+        sizes[f"webp {method}"] = saved(shown, "WEBP", lossless=True, exact=True, quality=quality, method=method)
+    two = picture.in_two()
+    return sizes | ({"g4": g4_strip(two.samples[..., 0])} if two else {})
+
+
+def drawn(kind):
+    """Gray levels (H, W) of something that people keep."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:150, :200]
+    if kind == "noise":
+        return rng.integers(0, 256, (150, 200), np.uint8)
+    if kind == "photograph":
+        blurred = np.array(Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8)).resize((200, 150)), np.int64)
+        return np.clip(blurred + rng.integers(-3, 4, (150, 200)), 0, 255).astype(np.uint8)
+    if kind == "gradient":
+        return ((x + y) * 255 // 348).astype(np.uint8)
+    if kind == "chess":
+        return ((x // 10 + y // 10) % 2 * 255).astype(np.uint8)
+    if kind == "code":
+        return np.repeat(np.repeat(rng.integers(0, 2, (30, 40), np.uint8), 5, axis=0), 5, axis=1) * np.uint8(255)
+    if kind == "circles":
+        return ((np.hypot(y - 75, x - 100).astype(int) // 9 % 4) * 85).astype(np.uint8)
+    text = np.full((150, 200), 255, np.uint8)
+    for line in range(6, 140, 12):
+        for place in range(6, 190, 7):
+            text[line : line + 8, place : place + 5] = rng.integers(0, 2, (8, 5)) * 255
+    return text
+
+
+CONTENTS = ["noise", "photograph", "gradient", "chess", "code", "circles", "text"]
+
+
+def kept_as(levels, form):
+    """The drawing in that format; None if it has too many levels."""
+    if form.pair:
+        return Raster((levels > 127).astype(np.uint8)[..., None], form)
+    if form.kind == Kind.PALETTE:
+        numbers = levels // 85 if len(form.palette) < 256 else levels
+        return Raster((numbers % len(form.palette))[..., None], form)
+    step = 255 // ((1 << min(form.depth, 8)) - 1)
+    samples = np.stack([np.roll(levels, channel, axis=1) for channel in range(form.channels)], axis=2) // step * step
+    return Raster(samples.astype(np.uint16) * np.uint16(257) if form.depth == 16 else samples, form)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_no_file_is_larger_than_need_be(content):
+    for name, form in FORMATS.items():
+        picture = kept_as(drawn(content), form)
+        payload = raw.encode(picture)
+        assert same(raw.decode(picture.geometry, payload), picture)
+        size = len(write_file2(Header2(NO_MODEL, picture.geometry), Metadata(), payload))
+        sizes = rivals(picture)
+        assert size <= min(sizes.values()) + 12, (name, size, sizes)
+
+
+# Damage and malice
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_a_flipped_or_missing_byte_gives_a_clear_error(form):
+    picture = raster(form, 9, 11)
+    data = raw.encode(picture)
+    for position in range(len(data)):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << position % 8
+        for damaged in (bytes(flipped), data[:position]):
+            with pytest.raises(FormatError) as caught:
+                raw.decode(picture.geometry, damaged)
+            assert "\n" not in str(caught.value)
+
+
+def sealed(coder, less, content):
+    """A payload whose check holds, whatever it holds."""
+    method = bytes([less | coder])
+    return method + zlib.crc32(method + content).to_bytes(4, "big") + content
+
+
+@given(
+    st.sampled_from(list(FORMATS.values())),
+    st.integers(0, 15),
+    st.integers(0, 15).map(lambda bits: bits << 4),
+    st.binary(max_size=60),
+)
+@settings(max_examples=1500, deadline=None)
+def test_any_bytes_with_a_true_check_are_a_picture_or_give_a_clear_error(form, coder, less, content):
+    geometry = Geometry(7, 5, form)
+    try:
+        picture = raw.decode(geometry, sealed(coder, less, content))
+    except FormatError as error:
+        assert "\n" not in str(error)
+    else:
+        assert picture.geometry == geometry
+        assert same(raw.decode(geometry, raw.encode(picture)), picture)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_damage_that_no_check_tells_is_a_picture_or_gives_a_clear_error(form):
+    picture = raster(form, 12, 25)
+    shape = Shape(12, 25, form.channels, 1 if form.pair else form.depth)
+    rng = np.random.default_rng(0)
+    payloads = [raw.encode(picture)]
+    for coder, way in raw.codec._WAYS.items():
+        if form.kind == Kind.GRAY and form.depth in (8, 16):
+            payloads += [sealed(coder, 0, stream) for stream in way.encode(picture.samples, shape)]
+    for payload in payloads:
+        for _ in range(60):
+            content = bytearray(payload[5:])
+            content[rng.integers(len(content))] ^= int(rng.integers(1, 256))
+            try:
+                again = raw.decode(picture.geometry, sealed(payload[0] & 15, payload[0] & 0xF0, bytes(content)))
+            except FormatError as error:
+                assert "\n" not in str(error)
+            else:
+                assert again.samples.shape == picture.samples.shape
+
+
+def test_a_payload_of_another_geometry_is_refused():
+    data = raw.encode(raster(FORMATS["rgb 8"], 20, 30))
+    for other in (Geometry(30, 21, FORMATS["rgb 8"]), Geometry(30, 20, FORMATS["rgb 16"]), Geometry(2, 2)):
+        with pytest.raises(FormatError):
+            raw.decode(other, data)
+
+
+BOMB = Geometry(1 << 14, 1 << 14, FORMATS["rgb 16 alpha"])
+
+
+@pytest.mark.parametrize("coder", [coder for coder in Coder if coder != Coder.BLANK])
+def test_a_small_file_that_claims_much_takes_little_memory(coder):
+    geometry = Geometry(MOST_PIXELS, 1, FORMATS["rgb 8"]) if coder == Coder.WEBP else BOMB
+    tracemalloc.start()
+    with pytest.raises(FormatError):
+        raw.decode(geometry, sealed(coder, 0, bytes(200)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 24
+
+
+def test_a_stream_that_holds_more_than_it_should_is_not_inflated():
+    geometry = Geometry(10, 10)
+    zeros = bytes(1 << 26)
+    for coder, stream in [
+        (Coder.DEFLATE, deflate(zeros)),
+        (Coder.LZMA, b"\0" + lzma.compress(zeros, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])),
+    ]:
+        tracemalloc.start()
+        with pytest.raises(FormatError):
+            raw.decode(geometry, sealed(coder, 0, stream))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1 << 24
+
+
+def test_samples_beyond_their_format_are_refused():
+    for samples, form in [(5, FORMATS["palette 2"]), (2, FORMATS["two of gray 1"]), (7, FORMATS["gray 2"])]:
+        picture = np.zeros((4, 4, 1), np.uint8)
+        picture[1, 1] = samples
+        with pytest.raises(ImageError):
+            raw.encode(Raster(picture, form))
+        with pytest.raises(FormatError):
+            raw.decode(Geometry(4, 4, form), sealed(Coder.BLANK, 0, bytes([samples])))
+
+
+def test_an_empty_payload_is_called_cut():
+    for size in range(5):
+        with pytest.raises(TruncatedError):
+            raw.decode(Geometry(3, 3, PixelFormat()), bytes(size))

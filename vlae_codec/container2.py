@@ -1,0 +1,161 @@
+"""The file, version 2: what all families share. Everything between header and metadata belongs to the family.
+
+    offset  size  what
+    0       1     magic 0xD7
+    1       1     version (high 4 bits, 2), model (2 bits: `_Named`), metadata follow the payload (1 bit), 0 (1 bit)
+    2       .     the model: nothing, its number (1 byte), or the first 8 bytes of its digest
+    .       .     geometry (see `picture.raster`)
+    .       .     varint length of the payload, varint length of the metadata, if metadata follow
+    .       2     CRC-16 of everything before it
+    .       .     payload: the family's, with checks of its own; to the end of the file if no metadata follow
+    .       .     metadata (see `picture.metadata`)  } if they are given
+    .       4     CRC-32 of the metadata             }
+
+Metadata stand last so that the first bytes of a file show a picture, not a colour profile. `FORMAT.md` is normative.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from dataclasses import dataclass
+
+from .coding.bits import read_varint, varint
+from .container import CHECK_BYTES, DIGEST_BYTES, MAGIC, check
+from .errors import FormatError, TruncatedError
+from .picture.metadata import Metadata, read_metadata, write_metadata
+from .picture.raster import Geometry, read_geometry, write_geometry
+
+VERSION = 2
+NO_MODEL = 0
+_CHECK_BYTES = 4  # of metadata; the header's check is that of version 1
+
+
+class _Named(enum.IntEnum):
+    """How a file names its model; the fourth value is an archive's."""
+
+    NOT = 0
+    BY_NUMBER = 1
+    BY_DIGEST = 2
+
+
+@dataclass(frozen=True)
+class Header2:
+    """What every file of version 2 says first.
+
+    model: a registered number, 1 to 255; the first 8 bytes of a digest; or `NO_MODEL`, which is the family `raw`.
+    """
+
+    model: int | bytes
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if no model can be named so."""
+        if len(self.model) != DIGEST_BYTES if isinstance(self.model, bytes) else not 0 <= self.model <= 255:
+            raise ValueError(f"a model is named by a number of 0..255 or {DIGEST_BYTES} bytes, not {self.model!r}")
+
+
+@dataclass(frozen=True)
+class Contents2:
+    """A file of version 2 as read: its payload is `data[start:end]`, which no check of this module covers.
+
+    metadata: None if the file was cut before their end, or before that of its payload.
+    """
+
+    header: Header2
+    metadata: Metadata | None
+    start: int
+    end: int
+
+
+def write_file2(header: Header2, metadata: Metadata, payload: bytes) -> bytes:
+    """The file.
+
+    Raises:
+        ValueError: the metadata have more than 2^24 bytes.
+    """
+    said = write_metadata(metadata)
+    named, name = _name(header.model)
+    head = bytes([MAGIC, VERSION << 4 | named << 2 | bool(said) << 1]) + name + write_geometry(header.geometry)
+    head += varint(len(payload)) + varint(len(said)) if said else b""
+    return head + check(head) + payload + (said + _metadata_check(said) if said else b"")
+
+
+def is_version2(data: bytes) -> bool:
+    """Whether a file that begins with these bytes says that it is a single picture of version 2."""
+    return len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION and data[1] >> 2 & 3 <= max(_Named)
+
+
+def read_file2(data: bytes) -> Contents2:
+    """Header and metadata of a file, and where its payload is; the file may be cut anywhere behind its header.
+
+    Raises:
+        TruncatedError: the data end within the header.
+        FormatError: not such a file, or header or metadata are damaged.
+    """
+    flags, model, at = _read_start(data)
+    geometry, at = read_geometry(data, at)
+    length, said_length = 0, 0
+    if flags & 2:
+        length, at = read_varint(data, at)
+        said_length, at = read_varint(data, at)
+    start = _read_header_check(data, at)
+    header = Header2(model, geometry)
+    if not flags & 2:
+        return Contents2(header, Metadata(), start, len(data))
+    end = start + length
+    missing = end + said_length + _CHECK_BYTES - len(data)
+    if missing > 0:
+        return Contents2(header, None, start, min(end, len(data)))
+    if missing < 0:
+        raise FormatError(f"{-missing} bytes follow the end of the file's content: it is damaged")
+    said = data[end : end + said_length]
+    if not said or _metadata_check(said) != data[-_CHECK_BYTES:]:
+        raise FormatError("the check of the metadata fails: the file is damaged")
+    return Contents2(header, read_metadata(said), start, end)
+
+
+def _read_start(data: bytes) -> tuple[int, int | bytes, int]:
+    """Flags, model, and the index after them."""
+    if not data:
+        raise FormatError("the file is empty")
+    if data[0] != MAGIC:
+        raise FormatError(f"not a vlz file: it begins with byte 0x{data[0]:02x}, not 0x{MAGIC:02x}")
+    (flags,), at = _take(data, 1, 1)
+    if flags >> 4 != VERSION:
+        raise FormatError(f"the file is of format version {flags >> 4}, not {VERSION}")
+    named = flags >> 2 & 3
+    if named > max(_Named):
+        raise FormatError("this is an archive of many images: use unpack or list")
+    if flags & 1:
+        raise FormatError("the file's flags have a bit that nothing is known of: it is damaged, or newer")
+    if named == _Named.NOT:
+        return flags, NO_MODEL, at
+    name, at = _take(data, at, 1 if named == _Named.BY_NUMBER else DIGEST_BYTES)
+    if name == bytes([NO_MODEL]):
+        raise FormatError("the file names model 0, and there is none: it is damaged")
+    return flags, name[0] if named == _Named.BY_NUMBER else name, at
+
+
+def _read_header_check(data: bytes, start: int) -> int:
+    """Verifies the check at `start`, over all before it; the index after it."""
+    stored, end = _take(data, start, CHECK_BYTES)
+    if stored != check(data[:start]):
+        raise FormatError("the check of the header fails: the file is damaged")
+    return end
+
+
+def _name(model: int | bytes) -> tuple[_Named, bytes]:
+    if isinstance(model, bytes):
+        return _Named.BY_DIGEST, model
+    return (_Named.BY_NUMBER, bytes([model])) if model != NO_MODEL else (_Named.NOT, b"")
+
+
+def _metadata_check(said: bytes) -> bytes:
+    return zlib.crc32(said).to_bytes(_CHECK_BYTES, "big")
+
+
+def _take(data: bytes, at: int, count: int) -> tuple[bytes, int]:
+    if len(data) - at < count:
+        raise TruncatedError("the file ends within its header; nothing of it can be decoded")
+    return data[at : at + count], at + count

@@ -1,0 +1,188 @@
+"""What of a picture needs coding: a palette in place of few colours, no channels that say nothing, no bits that do not.
+
+`forms` and `restored` undo each other, between samples as a format has them and values as streams code them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import FormatError
+from vlae_codec.picture.palette import Entries, read_entries, write_entries
+from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster, Samples
+from vlae_codec.picture.rows import Values
+
+from .streams import Shape
+
+_MOST_COLOURS = 256
+
+
+class Less(enum.IntFlag):
+    """What is left out, in this order; the bits of a method byte."""
+
+    COLOUR = 0x10  # red, green and blue are the same
+    ALPHA = 0x20  # always at its top
+    LOW_BYTE = 0x40  # of 16-bit samples, as it is the same as the high one
+    UNUSED = 0x80  # values that do not occur: a palette follows
+
+
+@dataclass(frozen=True)
+class Form:
+    """Values (H, W, C) below 2^depth, what is left out of them, and the bytes that say which values they stand for."""
+
+    less: Less
+    table: bytes
+    values: Values
+    depth: int
+
+    @property
+    def shape(self) -> Shape:
+        """Of the values."""
+        height, width, channels = self.values.shape
+        return Shape(height, width, channels, self.depth)
+
+
+def forms(raster: Raster) -> Iterator[Form]:
+    """The forms of a picture that are worth trying, the shortest values first."""
+    plain = _reduced(raster)
+    indexed = _indexed(plain)
+    if indexed is not None:
+        yield indexed
+    yield plain
+
+
+def value_depth(form: PixelFormat) -> int:
+    """Bits of a value of that format when nothing is left out."""
+    return 1 if form.pair else form.depth
+
+
+def _reduced(raster: Raster) -> Form:
+    """The picture without channels and bytes that say nothing."""
+    form, less = raster.format, Less(0)
+    values: npt.NDArray[Any] = raster.samples
+    depth = value_depth(form)
+    if form.depth < 8 and form.kind == Kind.GRAY and not form.pair:
+        values = _levels(values, depth)
+    sampled = form.kind != Kind.PALETTE and not form.pair
+    if sampled and form.kind == Kind.RGB and (values[..., :3] == values[..., :1]).all():
+        values, less = np.ascontiguousarray(values[..., [0, 3] if form.alpha else [0]]), less | Less.COLOUR
+    if sampled and form.alpha and (values[..., -1] == form.top).all():
+        values, less = np.ascontiguousarray(values[..., :-1]), less | Less.ALPHA
+    if sampled and depth == 16 and (values & 0xFF == values >> 8).all():
+        values, depth, less = (values >> 8).astype(np.uint8), 8, less | Less.LOW_BYTE
+    return Form(less, b"", values, depth)
+
+
+def _levels(samples: Samples, depth: int) -> Values:
+    """Gray of few bits as numbers of levels.
+
+    Raises:
+        ValueError: a sample is none of the levels.
+    """
+    step = 255 // ((1 << depth) - 1)
+    if (samples % step).any():
+        raise ValueError(f"a gray sample is not one of the {1 << depth} levels of its format")
+    return samples // np.uint8(step)
+
+
+def _indexed(form: Form) -> Form | None:
+    """The same with a palette of the values that occur, or None if they are too many, or are coded with no more bits."""
+    if form.depth == 1:
+        return None
+    colours, numbers = _colours(form.values)
+    if colours is None or numbers is None:
+        return None
+    count = len(colours)
+    depth = next(depth for depth in (1, 2, 4, 8) if count <= 1 << depth)
+    if depth >= form.depth * form.values.shape[2]:
+        return None
+    table = write_entries(_entries(colours))
+    return Form(form.less | Less.UNUSED, table, numbers[..., None], depth)
+
+
+def _colours(values: Values) -> tuple[Values, npt.NDArray[np.uint8]] | tuple[None, None]:
+    """The distinct values, (n, C) in ascending order of their sums, and the number of each pixel's, (H, W); at most 256."""
+    keys = np.zeros(values.shape[:2], np.uint64)
+    for channel in range(values.shape[2]):
+        keys = keys << np.uint64(16) | values[..., channel].astype(np.uint64)
+    known = np.unique(keys[:: max(1, len(keys) // 64)])
+    if len(known) > _MOST_COLOURS:
+        return None, None
+    known, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+    if len(known) > _MOST_COLOURS:
+        return None, None
+    colours = values.reshape(-1, values.shape[2])[first]
+    order = np.argsort(colours.sum(axis=1, dtype=np.int64), kind="stable")
+    rank = np.empty(len(known), np.uint8)
+    rank[order] = np.arange(len(known))
+    return colours[order], rank[numbers.reshape(keys.shape)]
+
+
+def _entries(colours: Values) -> Entries:
+    return colours.astype(">u2").view(np.uint8) if colours.dtype == np.uint16 else colours.astype(np.uint8)
+
+
+def read_form(geometry: Geometry, less: Less, data: bytes, at: int) -> tuple[Shape, Values | None, int]:
+    """The shape of the values that a stream has, what they stand for if there is a palette, and the index after it.
+
+    Raises:
+        FormatError: there is no such form of a picture of that geometry.
+    """
+    form = geometry.format
+    channels, depth = form.channels, value_depth(form)
+    sampled = form.kind != Kind.PALETTE and not form.pair
+    impossible = (
+        (Less.COLOUR in less and not (sampled and form.kind == Kind.RGB))
+        or (Less.ALPHA in less and not (sampled and form.alpha))
+        or (Less.LOW_BYTE in less and not (sampled and depth == 16))
+        or (Less.UNUSED in less and depth == 1)
+    )
+    if impossible:
+        raise FormatError("the pixel section leaves something out that the picture does not have: the file is damaged")
+    channels -= 2 * (Less.COLOUR in less) + (Less.ALPHA in less)
+    depth = 8 if Less.LOW_BYTE in less else depth
+    if Less.UNUSED not in less:
+        return Shape(geometry.height, geometry.width, channels, depth), None, at
+    entries, at = read_entries(data, at, channels * (2 if depth == 16 else 1))
+    colours: Values = np.ascontiguousarray(entries)
+    if depth == 16:
+        colours = colours.view(">u2").astype(np.uint16)
+    elif (colours >> np.uint8(depth - 1) > 1).any():
+        raise FormatError(
+            f"the palette of the pixel section has a value of more than {depth} bits: the file is damaged"
+        )
+    bits = next(bits for bits in (1, 2, 4, 8) if len(colours) <= 1 << bits)
+    return Shape(geometry.height, geometry.width, 1, bits), colours, at
+
+
+def restored(geometry: Geometry, less: Less, colours: Values | None, values: Values) -> Raster:
+    """The picture of which a stream gave these values.
+
+    Raises:
+        FormatError: they are none of its format.
+    """
+    form = geometry.format
+    if colours is not None:
+        if values.max(initial=0) >= len(colours):
+            raise FormatError("a pixel has a colour that its palette does not have: the file is damaged")
+        values = colours[values[..., 0]]
+    if form.kind == Kind.PALETTE and not form.pair and values.max(initial=0) >= len(form.palette):
+        raise FormatError("a pixel has a colour that the palette does not have: the file is damaged")
+    samples: Samples = values
+    if Less.LOW_BYTE in less:
+        samples = samples.astype(np.uint16) * np.uint16(257)
+    if Less.ALPHA in less:
+        opaque = np.full((*samples.shape[:2], 1), form.top, samples.dtype)
+        samples = np.concatenate([samples, opaque], axis=2)
+    if Less.COLOUR in less:
+        samples = samples[..., [0, 0, 0, 1] if form.alpha else [0, 0, 0]]
+    if form.kind == Kind.GRAY and form.depth < 8 and not form.pair:
+        samples = samples * np.uint8(255 // ((1 << form.depth) - 1))
+    whole: npt.NDArray[Any] = np.ascontiguousarray(samples, form.dtype)
+    return Raster(whole, form)

@@ -1,0 +1,268 @@
+"""Values of pixels to bytes and back, in the ways of several libraries. Each way is a pair, and a class of its own.
+
+All take values (H, W, C), uint8 or uint16, below 2^depth; a depth below 8 has one channel. `encode` gives None where a way
+cannot code such values. `decode` gives exactly what was encoded, or raises FormatError; it allocates no more than some
+times the values it is asked for, whatever its bytes say.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
+
+from vlae_codec.coding.deflate import inflate
+from vlae_codec.errors import FormatError
+from vlae_codec.picture import rows
+from vlae_codec.picture.rows import Rows, Values
+
+DEFAULT_EFFORT, MOST_EFFORT = 5, 9
+_LARGEST_WEBP_SIDE, _LARGEST_WEBP = 16383, 1 << 26  # pixels: its decoder holds three pictures at 4 bytes a pixel
+_WEBP_HEADER = 5  # RFC 9649, 3.4: signature, then width - 1 and height - 1 (14 bits each), alpha (1), version (3)
+_LARGEST_DICTIONARY = 1 << 23
+_EOFB = 0x001001  # ITU-T T.6, 2.4.1.1
+_EOFB_BITS = 24
+
+
+def affordable(steps: int, effort: int) -> bool:
+    """Whether an effort allows that many steps, of about a microsecond each: a second at 5, four times as long at 6."""
+    return steps <= 1 << 20 + 2 * (effort - DEFAULT_EFFORT)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the values that a stream codes."""
+
+    height: int
+    width: int
+    channels: int
+    depth: int
+
+    @property
+    def planar(self) -> bool:
+        """Whether channels stand below each other, (C * H, W, 1): a filter reaches back 4 bytes at most."""
+        return self.channels * self.depth > 32
+
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """How many rows there are, of how many bytes, and the bytes of a pixel."""
+        height, channels = (self.height * self.channels, 1) if self.planar else (self.height, self.channels)
+        return height, rows.row_bytes(self.width, channels, self.depth), max(1, channels * self.depth // 8)
+
+
+class Way(Protocol):
+    """One way of coding values."""
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        """The values' bytes, in as many variants as the effort (0 to 9) allows; none if it cannot code such values."""
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        """The values.
+
+        Raises:
+            FormatError: the data are damaged.
+        """
+
+
+def to_rows(values: Values, shape: Shape) -> Rows:
+    """Values (H, W, C) as packed rows."""
+    if shape.planar:
+        values = values.transpose(2, 0, 1).reshape(-1, shape.width, 1)
+    return rows.pack(values, shape.depth)
+
+
+def from_rows(packed: Rows, shape: Shape) -> Values:
+    """The inverse of `to_rows`."""
+    if not shape.planar:
+        return rows.unpack(packed, shape.width, shape.channels, shape.depth)
+    planes = rows.unpack(packed, shape.width, 1, shape.depth)
+    return planes.reshape(shape.channels, shape.height, shape.width).transpose(1, 2, 0)
+
+
+class Plain:
+    """Packed rows as they are."""
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        yield to_rows(values, shape).tobytes()
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        height, width, _ = shape.rows
+        if len(data) != height * width:
+            raise FormatError(f"the pixels have {len(data)} bytes, not {height * width}: the file is damaged")
+        return from_rows(np.frombuffer(data, np.uint8).reshape(height, width), shape)
+
+
+class Deflate:
+    """Filtered rows, deflated: what a PNG file has in its IDAT chunks."""
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        packed, step = to_rows(values, shape), shape.rows[2]
+        yield rows.smallest_deflate(packed, step)
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        height, width, step = shape.rows
+        lines = inflate(data, height * (1 + width), "the pixel section")
+        return from_rows(rows.unfiltered(lines, height, width, step), shape)
+
+
+class Lzma:
+    """Rows as LZMA2; `filtering` says whether they are filtered as for deflate.
+
+    The first byte has the parameters lc + 9 (lp + 5 pb); the dictionary is as large as the rows, 2^12 to 2^23 bytes.
+    """
+
+    def __init__(self, filtering: bool) -> None:
+        self._filtering = filtering
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        packed, step = to_rows(values, shape), shape.rows[2]
+        data = (rows.adaptively_filtered(packed, step) if self._filtering else packed).tobytes()
+        for parameters in self._parameters(shape, affordable(len(data), effort)):
+            chain = _lzma_filter(parameters, len(data)) | {"preset": 9 | lzma.PRESET_EXTREME}
+            yield bytes([parameters]) + lzma.compress(data, lzma.FORMAT_RAW, filters=[chain])
+
+    def _parameters(self, shape: Shape, all_of_them: bool) -> list[int]:
+        wide = _parameters(lc=0, lp=1, pb=1) if shape.depth == 16 else _parameters(lc=3, lp=0, pb=2)
+        return [wide, _parameters(lc=0, lp=0, pb=0), _parameters(lc=4, lp=0, pb=0)] if all_of_them else [wide]
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        height, width, step = shape.rows
+        size = height * (width + self._filtering)
+        if not data:
+            raise FormatError("the pixel section is empty: the file is damaged")
+        try:
+            reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma_filter(data[0], size)])
+            lines = reader.decompress(data[1:], size + 1)
+        except (lzma.LZMAError, ValueError, EOFError) as error:
+            raise FormatError(f"the pixel section is damaged: {error}") from error
+        if len(lines) != size or not reader.eof or reader.unused_data:
+            raise FormatError(f"the pixel section has not the {size} bytes that the file says: it is damaged")
+        if self._filtering:
+            return from_rows(rows.unfiltered(lines, height, width, step), shape)
+        return from_rows(np.frombuffer(lines, np.uint8).reshape(height, width), shape)
+
+
+def _parameters(lc: int, lp: int, pb: int) -> int:
+    return lc + 9 * (lp + 5 * pb)
+
+
+def _lzma_filter(parameters: int, size: int) -> dict[str, Any]:
+    rest, lc = divmod(parameters, 9)
+    pb, lp = divmod(rest, 5)
+    dictionary = min(max(size, 1 << 12), _LARGEST_DICTIONARY)
+    return {"id": lzma.FILTER_LZMA2, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
+
+
+class Webp:
+    """Lossless WebP (RFC 9649, 3), less the five bytes of its header: values of 1 channel are gray, 2 gray and alpha."""
+
+    # quality and method of libwebp, which say how it searches, as all is lossless -> steps a pixel in all colours, or in
+    # at most 256; it packs few colours as `pack` does
+    _SETTINGS = ((100, 6, 100, 28), (100, 5, 18, 2), (80, 4, 0, 0), (50, 6, 0, 0))
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        if not self._fits(shape):
+            return
+        flat = values[..., 0] if shape.channels == 1 else values
+        picture = Image.fromarray(flat).convert("RGB" if shape.channels in (1, 3) else "RGBA")
+        pixels, few = shape.height * rows.row_bytes(shape.width, 1, shape.depth), shape.depth < 8 or not _many(values)
+        for quality, method, of_many, of_few in self._SETTINGS:
+            if not affordable(pixels * (of_few if few else of_many), effort):
+                continue
+            out = io.BytesIO()
+            picture.save(out, "WEBP", lossless=True, exact=True, quality=quality, method=method)
+            yield _vp8l(out.getvalue())[_WEBP_HEADER:]
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        if not self._fits(shape):
+            raise FormatError("the file has a picture as WebP that is too large for it: it is damaged")
+        alpha = shape.channels in (2, 4)
+        head = struct.pack("<BI", 0x2F, shape.width - 1 | (shape.height - 1) << 14 | alpha << 28)
+        stream = head + data
+        chunk = b"WEBPVP8L" + struct.pack("<I", len(stream)) + stream + b"\0" * (len(stream) % 2)
+        got = _opened(WebPImagePlugin.WebPImageFile, b"RIFF" + struct.pack("<I", len(chunk)) + chunk)
+        expected = (shape.height, shape.width, 4 if alpha else 3)
+        if got.shape != expected:
+            raise FormatError(f"the pixel section has a WebP picture of {got.shape}, not {expected}: it is damaged")
+        return got if shape.channels in (3, 4) else got[..., -shape.channels :] if alpha else got[..., :1]
+
+    def _fits(self, shape: Shape) -> bool:
+        side, pixels = max(shape.width, shape.height), shape.width * shape.height
+        return shape.depth <= 8 and side <= _LARGEST_WEBP_SIDE and pixels <= _LARGEST_WEBP
+
+
+def _many(values: Values) -> bool:
+    """Whether there are more than 256 different values: of 8 bits, (H, W, C)."""
+    if values.shape[2] == 1:
+        return False
+    wide = np.zeros(values.shape[:2], np.uint32)
+    for channel in range(values.shape[2]):
+        wide = wide << np.uint32(8) | values[..., channel]
+    return len(np.unique(wide[:: max(1, len(wide) // 64)])) > 256 or len(np.unique(wide)) > 256
+
+
+def _vp8l(file: bytes) -> bytes:
+    """The data of a WebP file's VP8L chunk: chunks are type, u32 size, data padded to even."""
+    at = 12
+    while file[at : at + 4] != b"VP8L":
+        at += 8 + (size := int.from_bytes(file[at + 4 : at + 8], "little")) + size % 2
+    return file[at + 8 : at + 8 + int.from_bytes(file[at + 4 : at + 8], "little")]
+
+
+class G4:
+    """ITU-T T.6 (fax group 4) without the marker at its end; `black` is the bit that its black runs stand for."""
+
+    def __init__(self, black: int) -> None:
+        self._black = black
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        if shape.depth != 1 or shape.channels != 1:
+            return
+        out, picture = io.BytesIO(), Image.fromarray(values[..., 0] == self._black)
+        strip = shape.height * shape.rows[1]
+        picture.save(out, "TIFF", compression="group4", strip_size=strip)
+        with TiffImagePlugin.TiffImageFile(io.BytesIO(out.getvalue())) as written:
+            ((start, size),) = zip(written.tag_v2[273], written.tag_v2[279], strict=True)
+        yield _without_marker(out.getvalue()[start : start + size])
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        if shape.depth != 1 or shape.channels != 1:
+            raise FormatError("the file has a picture as fax that is not one of two colours: it is damaged")
+        strip = data + _EOFB.to_bytes(3, "big")
+        tags = [(256, shape.width), (257, shape.height), (258, 1), (259, 4), (262, 1), (273, 8)]
+        tags += [(277, 1), (278, shape.height), (279, len(strip))]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        start = 8 + len(strip) + len(strip) % 2
+        head = struct.pack("<2sHI", b"II", 42, start) + strip + b"\0" * (len(strip) % 2)
+        got = _opened(TiffImagePlugin.TiffImageFile, head + struct.pack("<H", len(tags)) + entries + bytes(4))
+        if got.shape != (shape.height, shape.width):
+            raise FormatError("the pixel section has a fax of another size than the file says: it is damaged")
+        bits: Values = (got == bool(self._black)).astype(np.uint8)[..., None]
+        return bits
+
+
+def _without_marker(strip: bytes) -> bytes:
+    """The strip's bits up to its last EOFB, filled up with zero bits to whole bytes, and without zero bytes at the end."""
+    tail = int.from_bytes(strip[-8:], "big")
+    zeros = (tail & -tail).bit_length() - 1
+    assert tail >> zeros & (1 << _EOFB_BITS) - 1 == _EOFB, "libtiff ends a strip with EOFB"
+    kept = tail >> zeros + _EOFB_BITS << zeros + _EOFB_BITS
+    return (strip[:-8] + kept.to_bytes(min(8, len(strip)), "big")).rstrip(b"\0")
+
+
+def _opened(plugin: Any, file: bytes) -> npt.NDArray[Any]:
+    """What a Pillow plug-in reads from a file of our own making: its size is known, so nothing else has to be checked."""
+    try:
+        with plugin(io.BytesIO(file)) as picture:
+            picture.load()
+            return np.asarray(picture)
+    except Exception as error:  # Pillow's plug-ins raise all sorts on damaged data
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise FormatError(f"the pixel section is damaged: {reason}") from error
