@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -183,11 +183,11 @@ def decompress(
             inputs[file] = target
     to_stdout = is_stdout(out, files)
     report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
-    seeds = range(seed, seed + (samples or 1))
+    samplings = [Sampling(one, temperature) for one in range(seed, seed + (samples or 1))]
 
     def fields(one: tuple[Path, bytes]) -> int:
         try:
-            return container.read_header(one[1])[0].fields * len(seeds)
+            return container.read_header(one[1])[0].fields * len(samplings)
         except FormatError:
             return 1  # to be told of when it is decoded
 
@@ -199,14 +199,11 @@ def decompress(
         return data
 
     for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
-        left, rounds = dict(batch), []
-        for one in seeds:
-            told = progress.part(done, len(batch), len(inputs) * len(seeds)) if len(inputs) > 1 else progress
-            rounds.append(_decode(left, failures, Sampling(one, temperature), partial, model, told))
-            done += len(batch)
-        for file, first in rounds[0].items():
+        told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
+        done += len(batch)
+        for file, decoded in _decode(dict(batch), failures, samplings, partial, model, told).items():
             with failures.of(file):
-                same = [decoded[file].drawing for decoded in rounds]
+                first, same = decoded[0], [one.drawing for one in decoded]
                 picture = contact_sheet(square(same)) if samples else first.picture
                 target = inputs[file]
                 write(target, png_bytes(picture) if samples else _as_named(first.drawing, target), force)
@@ -257,22 +254,21 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
 def _decode(
     batch: dict[Path, bytes],
     failures: _Failures,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     partial: bool,
     model: models.Model | None,
     progress: Progress,
-) -> dict[Path, codec.Decoded]:
+) -> dict[Path, list[codec.Decoded]]:
     """All files in one batch; if that fails, one by one, to tell the bad ones from the good, and without the bad."""
+    files = [*batch.values()]
     try:
-        decoded = codec.decode([*batch.values()], sampling, partial=partial, model=model, progress=progress)
+        decoded = codec.decode_samples(files, samplings, partial=partial, model=model, progress=progress)
         return dict(zip(batch, decoded, strict=True))
     except VlaeError:
         good = {}
-        for file, data in [*batch.items()]:
+        for file, data in batch.items():
             with failures.of(file):
-                good[file] = codec.decode([data], sampling, partial=partial, model=model)[0]
-        for file in set(batch) - set(good):
-            del batch[file]
+                (good[file],) = codec.decode_samples([data], samplings, partial=partial, model=model)
         return good
 
 
@@ -391,10 +387,10 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     model = models.named(models.DEFAULT)
     encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
     data = [result.data for result in encoded]
-    resampled = [codec.decode(data, Sampling(seed)) for seed in range(3)]
+    resampled = codec.decode_samples(data, [Sampling(seed) for seed in range(3)])
     for target, content in zip(targets, data, strict=True):
         write(target, content, force)
-    rows = [[digit, *(one[i].drawing for one in resampled)] for i, digit in enumerate(digits)]
+    rows = [[digit, *(one.drawing for one in own)] for digit, own in zip(digits, resampled, strict=True)]
     picture = contact_sheet([[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4)
     write(sheet, png_bytes(picture), force)
     if quiet:

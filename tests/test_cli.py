@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -370,16 +371,50 @@ def test_a_damaged_cache_is_made_anew(run, image, tmp_path, monkeypatch):
         assert run("compress", image, "-o", "-", *FAST).stdout_bytes == data
 
 
-def test_a_cache_with_any_byte_changed_is_made_anew_or_as_good(tmp_path):
-    rng, path = np.random.default_rng(0), tmp_path / "kept.npz"
-    roots = codebook._Roots(rng.integers(-9, 9, (4, 3), np.int8), rng.random((4, 2)).astype(np.float32))
-    codebook._write(path, roots)
-    data, damaged = path.read_bytes(), 0
+def test_a_cache_with_any_byte_changed_or_of_another_model_is_made_anew(tmp_path, tiny):
+    path, count = tmp_path / "kept.roots", 16
+    roots = codebook._drawn(tiny, 0, count)
+    codebook._write(path, tiny, roots)
+    read = codebook._read(path, tiny, count)
+    assert np.array_equal(read.k, roots.k)
+    assert np.array_equal(read.p_bits, roots.p_bits)
+    data = path.read_bytes()
     for at in range(len(data)):
-        for changed in (1, data[at] ^ 0x80):
-            path.write_bytes(data[:at] + bytes([changed]) + data[at + 1 :])
-            damaged += codebook._read(path, 4, 3) is None
-    assert damaged > len(data) / 4
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x80]) + data[at + 1 :])
+        assert codebook._read(path, tiny, count) is None
+    for other in (data[:-1], data + b"\0", bytes(len(data))):
+        path.write_bytes(other)
+        assert codebook._read(path, tiny, count) is None
+    codebook._write(path, dataclasses.replace(tiny, digest=bytes(32)), roots)
+    assert codebook._read(path, tiny, count) is None
+    codebook._write(path, tiny, codebook._Roots(roots.k[::-1], roots.p_bits))  # what an error of ours might have kept
+    assert codebook._read(path, tiny, count) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes of a name")
+def test_a_pipe_in_place_of_the_cache_does_not_hang(tmp_path, tiny):
+    os.mkfifo(tmp_path / "kept.roots")
+    assert codebook._read(tmp_path / "kept.roots", tiny, 16) is None
+
+
+def test_what_is_made_each_time_says_so(tmp_path, tiny, monkeypatch):
+    told = []
+    for cache, how in ((tmp_path / "a", "once, kept on disk"), ("/dev/null", "each time: cannot write")):
+        monkeypatch.setenv("VLAE_CACHE", str(cache))
+        codebook._roots(tiny, 16, lambda what, _done, _total: told.append(what))
+        assert how in told[-1]
+    told.clear()
+    monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "a"))
+    codebook._roots(tiny, 16, lambda what, _done, _total: told.append(what))
+    assert not told
+
+
+def test_a_relative_folder_for_caches_is_ignored_as_its_standard_says(monkeypatch):
+    monkeypatch.delenv("VLAE_CACHE")
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    for shared, folder in (("relative", "/home/of/somebody/.cache"), ("", "/home/of/somebody/.cache"), ("/x", "/x")):
+        monkeypatch.setenv("XDG_CACHE_HOME", shared)
+        assert files.cache_folder() == Path(folder) / "vlae-codec"
 
 
 def test_unknown_model(run, image):

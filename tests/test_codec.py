@@ -109,6 +109,27 @@ def test_seed_and_temperature_change_sampled_pixels_only(tiny, digits, lossless)
     assert np.array_equal(exact.drawing.bits, digits[0].bits)
 
 
+def test_several_samplings_at_once_draw_what_each_draws_alone(tiny, digits, lossless):
+    """Lossy files, whole lossless ones, one cut short and a raw one, and more samplings than are drawn together."""
+    page = Drawing(np.concatenate([np.concatenate([one.bits for one in digits[:4]], 1)] * 2))
+    lossy = [result.data for result in encode([digits[0], page], tiny)]
+    raw = file_of(Header(Kind.RAW, 0, 8, 1).write(), b"\x12")
+    files = [*lossy, lossless[0].data, lossless[1].data[:-9], raw]
+    samplings = [Sampling(seed, heat) for seed in range(32) for heat in (0.0, 0.7, 1.0)]
+    together = codec.decode_samples(files, samplings, partial=True, model=tiny)
+    for s in (0, 1, 2, 45, 95):
+        alone = [codec.decode([data], samplings[s], partial=True, model=tiny)[0] for data in files]
+        for one, own in zip(alone, together, strict=True):
+            assert np.array_equal(one.drawing.bits, own[s].drawing.bits)
+            assert (one.exact_pixels, one.sampled_pixels, one.whole) == (
+                own[s].exact_pixels,
+                own[s].sampled_pixels,
+                own[s].whole,
+            )
+    assert codec.decode_samples(files, [], partial=True, model=tiny) == [[]] * len(files)
+    assert codec.decode_samples([], samplings, model=tiny) == []
+
+
 def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, digits, lossless):
     data, bits = lossless[0].data, digits[0].bits
     reached = []

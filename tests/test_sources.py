@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
 import json
+import lzma
 import os
+import stat
 import struct
 import tarfile
 import tracemalloc
@@ -24,7 +27,7 @@ from vlae_codec.picture.drawing import Drawing, Look
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
 from vlae_codec.sets import arrays, manifest
 from vlae_codec.sets.restore import Restorer
-from vlae_codec.sets.sources import Array, Files, gather
+from vlae_codec.sets.sources import Array, Files, gather, pick
 
 RANDOM = np.random.default_rng(0)
 BITS = (RANDOM.random((23, 9, 12)) < 0.2).astype(np.uint8)
@@ -70,6 +73,10 @@ def save(path, bits=BITS[0], paper=0, ink=255, **options):
 
 def png(bits=BITS[0]):
     return png_bytes(picture(bits))
+
+
+def pbm(bits=BITS[0]):
+    return b"P4\n%d %d\n" % bits.shape[::-1] + np.packbits(1 - bits, axis=1).tobytes()
 
 
 def write_tar(path, members, compression=""):
@@ -203,7 +210,7 @@ def test_links_of_a_folder_that_are_not_followed_are_noted(tmp_path):
     (tmp_path / "set" / "b.png").symlink_to("nowhere.png")
     with gather(["set"]) as gathered:
         assert [source.count for source in gathered.sources] == [1]
-        assert gathered.notes == ("left out 2 of set, links to folders, or to nothing: elsewhere, b.png",)
+        assert gathered.notes == ("left out 2 of set, links or special files: set/elsewhere, set/b.png",)
 
 
 def test_a_tar_with_a_damaged_header_or_no_end_is_never_taken_for_a_shorter_one(tmp_path):
@@ -270,6 +277,94 @@ def test_members_whose_names_are_none_are_refused(tmp_path):
             list(gathered.sources[0].drawings(0, 1))
 
 
+PACKERS = {
+    "gz": lambda data: gzip.compress(data, 0, mtime=0),
+    "gz, deflated": lambda data: gzip.compress(data, mtime=0),
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_compressed_tar_whose_checksum_fails_is_refused_wherever_it_was_changed(packer):
+    write_tar(Path("x.tar"), {f"{number}.pbm": pbm(BITS[number]) for number in range(3)})
+    data = PACKERS[packer](Path("x.tar").read_bytes())
+    path = Path(f"x.tar.{packer.partition(',')[0]}")
+    path.write_bytes(data)
+    with gather([str(path)]) as gathered:
+        before = [drawn(source) for source in gathered.sources]
+    changed = [
+        data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :] for at in range(10, len(data), 1 + len(data) // 97)
+    ]
+    for one in [*changed, data[:-1], data[:-4], data[:-8], data[: len(data) // 2]]:
+        path.write_bytes(one)
+        with contextlib.suppress(ImageError), gather([str(path)]) as gathered:
+            assert np.array_equal(
+                [drawn(source) for source in gathered.sources], before
+            )  # as of a byte without meaning
+
+
+def test_a_bit_of_a_picture_in_a_stored_gzip_is_never_taken_for_another():
+    write_tar(Path("x.tar"), {f"{number}.pbm": pbm(BITS[number]) for number in range(3)})
+    data = bytearray(PACKERS["gz"](Path("x.tar").read_bytes()))
+    data[data.index(pbm(BITS[1])) + 20] ^= 0x10
+    Path("x.tar.gz").write_bytes(data)
+    with pytest.raises(ImageError, match=r"x\.tar\.gz: CRC"):
+        gather(["x.tar.gz"])
+
+
+def test_what_follows_the_end_of_a_tar_is_not_lost_silently():
+    write_tar(Path("x.tar"), {"a.png": png()})
+    one = Path("x.tar").read_bytes()
+    Path("x.tar").write_bytes(one + one)
+    Path("y.tar.gz").write_bytes(gzip.compress(one) + gzip.compress(one))
+    Path("z.tar").write_bytes(one + bytes(5 << 20))
+    for path in ("x.tar", "y.tar.gz"):
+        with pytest.raises(ImageError, match="goes on after the mark of its end"):
+            gather([path])
+    with gather(["z.tar"]) as gathered:
+        assert gathered.sources[0].count == 1
+
+
+def test_names_with_parts_that_mean_this_folder_are_neither_hidden_nor_unsafe():
+    members = {"./a.pbm": pbm(BITS[0]), "b.pbm": pbm(BITS[1]), "dir/./c.pbm": pbm(BITS[2]), "././d.pbm": pbm(BITS[3])}
+    write_tar(Path("x.tar"), members)
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    for path in ("x.tar", "x.zip"):
+        with gather([path]) as gathered:
+            (source,) = gathered.sources
+            assert [source.name(i) for i in range(source.count)] == ["a.pbm", "b.pbm", "dir/c.pbm", "d.pbm"]
+            assert np.array_equal(drawn(source), BITS[:4])
+            assert not gathered.notes
+
+
+def test_links_within_folders_and_archives_are_left_out_and_those_named_are_followed():
+    save(Path("set/a.png"))
+    Path("set/b.png").symlink_to("a.png")
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.write("set/a.png", "a.png")
+        link = zipfile.ZipInfo("b.png")
+        link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "a.png")
+    with tarfile.open("x.tar", "w") as tar:
+        tar.add("set/a.png", "a.png")
+        tar.add("set/b.png", "b.png")
+    for path in ("set", "x.zip", "x.tar"):
+        with gather([path]) as gathered:
+            assert [source.count for source in gathered.sources] == [1]
+            (note,) = gathered.notes
+            assert "left out 1 of" in note
+            assert "links" in note
+            assert "b.png" in note
+    with gather(["set/b.png"]) as gathered:
+        assert np.array_equal(drawn(gathered.sources[0])[0], BITS[0])
+    Path("set/a.png").rename("a.png")
+    with pytest.raises(ImageError, match=r"no images in set: left out 1 of set, links.*: set/b\.png"):
+        gather(["set"])
+
+
 def test_links_in_a_tar_are_left_out_with_a_note(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         link = tarfile.TarInfo("link.png")
@@ -278,7 +373,7 @@ def test_links_in_a_tar_are_left_out_with_a_note(tmp_path):
         save(tmp_path / "a.png")
         archive.add(tmp_path / "a.png", "a.png")
     with gather(["x.tar"]) as gathered:
-        assert gathered.notes == ("left out 1 of x.tar, no regular files: link.png",)
+        assert gathered.notes == ("left out 1 of x.tar, links or special files: link.png",)
         assert gathered.sources[0].count == 1
 
 
@@ -591,8 +686,8 @@ def test_any_part_of_an_array_can_be_read_and_reading_on_does_not_start_anew(tmp
     np.savez_compressed("x.npz", x=bits)
     monkeypatch.setattr(arrays, "BLOCK_BYTES", 7 * 400)
     opened = []
-    open_member = arrays._open_member
-    monkeypatch.setattr(arrays, "_open_member", lambda *a: opened.append(a) or open_member(*a))
+    open_member = zipfile.ZipFile.open
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *a: opened.append(a) or open_member(*a))
     with gather(["x.npz"]) as gathered:
         (source,) = gathered.sources
         looked = len(opened)
@@ -602,6 +697,31 @@ def test_any_part_of_an_array_can_be_read_and_reading_on_does_not_start_anew(tmp
         assert len(opened) == looked + 1
         for start in (200, 3, 100):
             assert np.array_equal(next(source.drawings(start, start + 1)).bits, bits[start])
+
+
+def test_many_arrays_of_one_file_are_opened_and_read_with_one_look_at_its_list(monkeypatch):
+    for number in range(40):
+        np.save(f"{number}.npy", BITS[:2])
+    np.savez("many.npz", **{str(number): BITS[:2] for number in range(40)})
+    opened, init = [], zipfile.ZipFile.__init__
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **k: opened.append(a) or init(self, *a, **k))
+    with gather(["many.npz"]) as gathered:
+        for source in gathered.sources:
+            list(source.drawings(0, source.count))
+    assert len(opened) == 2  # to look at, and to read
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells what files are open")
+@pytest.mark.parametrize("chosen", [np.arange(80), np.array([3]), np.arange(0, 80, 7)])
+def test_images_are_picked_of_any_number_of_sources_with_few_files_open(chosen):
+    for number in range(20):
+        np.save(f"{number:02}.npy", BITS[:2])
+    np.savez("many.npz", **{str(number): BITS[:2] for number in range(20)})
+    with gather([*sorted(map(str, Path().glob("*.npy"))), "many.npz"]) as gathered:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in pick(gathered.sources, chosen):
+            assert len(os.listdir("/proc/self/fd")) <= before + 2
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_memory_is_bounded_whatever_the_size(tmp_path):

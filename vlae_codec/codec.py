@@ -6,7 +6,7 @@ doors. Every network runs in exact integers (see `exact.fixed`), so a file decod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,6 +155,8 @@ def decode(
 ) -> list[Decoded]:
     """Decodes files. What a file holds is restored exactly; other pixels are drawn, the same on every machine.
 
+    `decode_samples` draws several pictures of each file at once.
+
     Args:
         partial: accept a lossless file that is cut short after its latent section.
         model: used for files that name its digest or number; others are looked up among the released models.
@@ -164,24 +166,58 @@ def decode(
         TruncatedError: the file ends early and `partial` is not set, or not even its latents are there.
         ModelError: the file names a model that is not known here.
     """
+    return [first for (first,) in decode_samples(files, [sampling], partial=partial, model=model, progress=progress)]
+
+
+def decode_samples(
+    files: Sequence[bytes],
+    samplings: Sequence[Sampling],
+    *,
+    partial: bool = False,
+    model: Model | None = None,
+    progress: Progress | None = None,
+) -> list[list[Decoded]]:
+    """Decodes files by several samplings at once: for each file, the picture that `decode` gives for each sampling.
+
+    A file is parsed once, its latents are decoded once, and what it holds is read once. Arguments and errors as of `decode`.
+    """
     parsed = [parse(data, partial, model) for data in files]
-    readers = [PixelReader(file.stored, file.whole) for file in parsed]
-    jobs = [
-        _Job(file, reader, start)
-        for file, reader in zip(parsed, readers, strict=True)
-        for start in range(0, len(file.codes), GROUP)
-    ]
-    drawn: dict[int, list[Bits]] = {id(file): [] for file in parsed}
-    done = 0
+    if not samplings:
+        return [[] for _ in files]
+    drawn = [file for file in parsed if file.is_drawn]
+    step = max(1, _BATCH // max(1, sum(len(file.codes) for file in drawn)))
+    rounds = [(drawn, samplings[start : start + step]) for start in range(0, len(samplings), step)]
+    rounds.append(([file for file in parsed if not file.is_drawn], samplings[:1]))
+    total = sum(len(file.starts) for some, _ in rounds for file in some)
+    done, pictures = 0, {id(file): list[Decoded]() for file in parsed}
+
+    def tell(groups: int) -> None:
+        nonlocal done
+        if progress and total > 1:
+            progress("decompressing", done, total)
+        done += groups
+
+    for some, part in rounds:
+        for file, decoded in zip(some, _decoded(some, part, tell), strict=True):
+            pictures[id(file)] += decoded
+    tell(0)
+    return [pictures[id(file)] * (1 if file.is_drawn else len(samplings)) for file in parsed]
+
+
+def _decoded(files: Sequence[File], samplings: Sequence[Sampling], tell: Callable[[int], None]) -> list[list[Decoded]]:
+    """The pictures of each file by each sampling; `tell` hears how many groups of fields are decoded next."""
+    readers = [[PixelReader(file.stored, file.whole) for _ in samplings] for file in files]
+    jobs = [_Job(file, own, start) for file, own in zip(files, readers, strict=True) for start in file.starts]
+    fields: dict[int, list[Bits]] = {id(file): [] for file in files}
     for batch in _batches(jobs):
-        if progress and len(jobs) > 1:
-            progress("decompressing", done, len(jobs))
-        for job, bits in zip(batch, _fields(batch, sampling), strict=True):
-            drawn[id(job.file)].append(bits)
-        done += len(batch)
-    if progress and len(jobs) > 1:
-        progress("decompressing", done, len(jobs))
-    return [_finish(file, reader, drawn[id(file)]) for file, reader in zip(parsed, readers, strict=True)]
+        tell(len(batch))
+        for job, bits in zip(batch, _fields(batch, samplings), strict=True):
+            fields[id(job.file)].append(bits)
+    found = []
+    for file, own in zip(files, readers, strict=True):
+        parts = fields.pop(id(file))
+        found.append([_finish(file, reader, [part[:, s] for part in parts]) for s, reader in enumerate(own)])
+    return found
 
 
 def _file(
@@ -267,6 +303,16 @@ class File:
     stored: Stream | None
     whole: bool
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the file leaves pixels to be drawn."""
+        return self.header.kind == Kind.LOSSY or not self.whole
+
+    @property
+    def starts(self) -> range:
+        """Where the groups of fields begin that are coded together."""
+        return range(0, len(self.codes), GROUP)
+
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which pixels of field `index` lie in the picture: (28, 28)."""
         row, col = divmod(index, field_grid(self.header.height, self.header.width)[1])
@@ -333,11 +379,15 @@ def inspect(data: bytes, model: Model | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Job:
-    """One group of a file's fields."""
+    """One group of a file's fields, and its stored pixels as each sampling reads them."""
 
     file: File
-    reader: PixelReader
+    readers: Sequence[PixelReader]
     start: int
+
+    @property
+    def is_stored(self) -> bool:
+        return self.file.stored is not None
 
     @property
     def codes(self) -> list[Code]:
@@ -350,7 +400,7 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
     for job in jobs:
         last = batch[-1].file if batch else None
         full = sum(len(other.codes) for other in batch) >= _BATCH
-        if last and (full or (last is job.file and not job.reader.empty) or last.model is not job.file.model):
+        if last and (full or (last is job.file and job.is_stored) or last.model is not job.file.model):
             yield batch
             batch = []
         batch.append(job)
@@ -358,17 +408,19 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
         yield batch
 
 
-def _fields(batch: Sequence[_Job], sampling: Sampling) -> list[Bits]:
-    """The fields of each job, stored pixels read and others drawn: a list of (B, 28, 28)."""
+def _fields(batch: Sequence[_Job], samplings: Sequence[Sampling]) -> list[Bits]:
+    """The fields of each job for each sampling, stored pixels read and others drawn: a list of (B, S, 28, 28)."""
     model = batch[0].file.model
     assert model is not None  # only raw files have none, and they have no codes
     codes = [code for job in batch for code in job.codes]
     owner = np.repeat(np.arange(len(batch)), [len(job.codes) for job in batch])
     index = np.concatenate([job.start + np.arange(len(job.codes)) for job in batch])
     inside = np.stack([batch[n].file.inside(i) for n, i in zip(owner.tolist(), index.tolist(), strict=True)])
-    lossy = all(job.reader.empty for job in batch)
-    stored = None if lossy else Stored([job.reader for job in batch], owner)
-    fields = decode_fields(model, sampling, codes, index, inside, stored)
+    stored = None
+    if any(job.is_stored for job in batch):
+        readers = [reader for job in batch for reader in job.readers]
+        stored = Stored(readers, owner[:, None] * len(samplings) + np.arange(len(samplings)))
+    fields = decode_fields(model, samplings, codes, index, inside, stored)
     return [fields[owner == n] for n in range(len(batch))]
 
 

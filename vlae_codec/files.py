@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import lzma
 import os
 import re
 import struct
 import tarfile
 import tempfile
+import time
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .errors import ImageError, OutputError
 
@@ -41,8 +44,9 @@ def reading(title: str) -> Iterator[None]:
 
 
 def cache_folder() -> Path | None:
-    """Where is kept what can be made anew; None if there is no home to keep it in."""
-    base = os.environ.get("VLAE_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    """Folder for caches that can be rebuilt; None if there is no home to keep it in."""
+    shared = os.environ.get("XDG_CACHE_HOME", "")  # which says that a relative one is to be ignored
+    base = os.environ.get("VLAE_CACHE") or (shared if os.path.isabs(shared) else "~/.cache")
     try:
         return Path(base).expanduser() / "vlae-codec"
     except RuntimeError:
@@ -79,28 +83,90 @@ def write(path: Path, data: bytes, force: bool) -> None:
 def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
     """A file to write into that appears at `path` when the block ends well, with all its content.
 
+    What else goes wrong within the block is not blamed on the file.
+
     Raises:
         OutputError: the file exists and `force` is not set, or it cannot be written.
     """
+    with _blamed(path):
+        device = _is_device(path)
+        if not device:
+            path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()  # a link stays a link
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent)
+            number, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+            os.close(number)
+    if device:
+        with _Out.opened(path, path) as out:
+            yield out
+        return
     try:
-        if _is_device(path):
-            with path.open("wb") as device:
-                yield device
-            return
-        path = Path(os.path.realpath(path))  # a link stays a link
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vlae-", delete=False) as temporary:
-            try:
-                yield temporary
-                temporary.close()
-                os.chmod(temporary.name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-                _move(Path(temporary.name), path, force)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary.name)
-                raise
+        with _Out.opened(Path(temporary), path) as out:
+            yield out
+        with _blamed(path):
+            with contextlib.suppress(OSError):  # some file systems have no permissions to give
+                os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            _move(Path(temporary), path, force)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+class _Out(io.FileIO):
+    """A file that is being written: what goes wrong with it is an OutputError that names what it is to become."""
+
+    title: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path, title: Path) -> Iterator[IO[bytes]]:
+        """A buffered one; it is closed when the block ends."""
+        with _blamed(title):
+            raw = cls(path, "wb")
+        raw.title = title
+        out = io.BufferedWriter(raw)
+        try:
+            yield out
+            out.flush()
+        finally:
+            with contextlib.suppress(OutputError, OSError):  # it was flushed, or there is an error already
+                out.close()
+
+    def write(self, data: Any) -> int:
+        with _blamed(self.title):
+            return super().write(data)
+
+
+@contextlib.contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    """Within the context it is this file that cannot be written if the system says no."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+_UNFINISHED = ".vlae-"
+"""How the names of files begin that are not finished yet."""
+_TEMPORARY = re.compile(re.escape(_UNFINISHED) + "[a-z0-9_]{8}")
+_STALE_SECONDS = 86400.0
+_swept = set[Path]()
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a run that was killed left unfinished in a folder, a day later; each folder is looked at once a run."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
+                        os.unlink(entry.path)
 
 
 def _is_device(path: Path) -> bool:
@@ -129,6 +195,35 @@ def safe_name(name: str) -> str:
     return name
 
 
+def is_folding(folder: Path) -> bool:
+    """Whether a folder that is there takes names for the same that differ in case, or in how accents are written."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_UNFINISHED) as place:
+        Path(place, "\u00e9a").touch()
+        return Path(place, "\u00c9a").exists() or Path(place, "e\u0301a").exists() or Path(place, "\u00e9A").exists()
+
+
+def folded(name: str) -> str:
+    """What names have in common that a folder may take for the same: see `is_folding`."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def for_windows(name: str) -> str:
+    """A safe name as Windows can have it, too.
+
+    With `_` for letters that it forbids, after names of devices, and for dots and blanks at the end of a part.
+    """
+    return "/".join(map(_part_for_windows, name.split("/")))
+
+
+def _part_for_windows(part: str) -> str:
+    part = re.sub(r'[<>:"|?*]|[. ]+$', "_", part)
+    stem = part.partition(".")[0].rstrip(" ")
+    return re.sub(re.escape(stem), f"{stem}_", part, count=1) if _RESERVED.fullmatch(stem) else part
+
+
+_RESERVED = re.compile("con|prn|aux|nul|conin\\$|conout\\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
+
+
 def _problem(name: str) -> str | None:
     try:
         size = len(name.encode())
@@ -138,15 +233,20 @@ def _problem(name: str) -> str | None:
     rules = {
         "it is empty": not name,
         f"it has more than {LONGEST_NAME} bytes": size > LONGEST_NAME,
-        "it has control characters": any(unicodedata.category(letter) == "Cc" for letter in name),
+        "it has control characters": not name.isprintable() and bool(_CONTROL.search(name)),
         "it is absolute": name.startswith("/"),
         "it has a backslash, which is a separator on some systems": "\\" in name,
-        "it has a drive letter": any(re.match("[A-Za-z]:", part) for part in parts),
+        "it has a drive letter": ":" in name and bool(_DRIVE.search(name)),
         # some systems drop dots and spaces at the end of a part, so that `.. ` would be `..`
-        "it has a part that is empty or only dots": any(not part.strip(". ") for part in parts),
-        f"it has a part of more than {LONGEST_PART} bytes": any(len(part.encode()) > LONGEST_PART for part in parts),
+        "it has a part that is empty or only dots": not all(map(str.strip, parts, itertools.repeat(". "))),
+        f"it has a part of more than {LONGEST_PART} bytes": size > LONGEST_PART
+        and any(len(part.encode()) > LONGEST_PART for part in parts if len(part) > LONGEST_PART // 4),
     }
     return next((problem for problem, broken in rules.items() if broken), None)
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_DRIVE = re.compile("(?:^|/)[A-Za-z]:")
 
 
 def _shown(name: str) -> str:

@@ -265,7 +265,8 @@ def _pop_codes(
     if section.end != len(payload):
         raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
     index = np.concatenate([np.arange(form.fields) for form in forms])
-    return decode_fields(model, sampling, section.codes(model.prior), index, inside)
+    fields: Bits = decode_fields(model, [sampling], section.codes(model.prior), index, inside)[:, 0]
+    return fields
 
 
 def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, islice
 from multiprocessing import resource_tracker
 from typing import Any
@@ -43,15 +44,15 @@ class Report:
 def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Done) -> Iterator[Any]:
     """work(shared, item, done) of all items, in order, by `jobs` processes; items are taken a few ahead.
 
-    With one job, or one item, all is done here, by as many threads as `threads.cores` says. An item has `images`, how many
-    it stands for.
+    With one job, or one item, or on a system that lets no processes work together, all is done here, by as many threads as
+    `threads.cores` says. An item has `images`, how many it stands for.
 
     Raises:
         VlaeError: a process died.
     """
     rest = iter(items)
     items = chain(ahead := list(islice(rest, 2)), rest)
-    if jobs == 1 or len(ahead) < 2:
+    if jobs == 1 or len(ahead) < 2 or obstacle() is not None:
         for item in items:
             yield _worked(work, shared, item, report)
         return
@@ -75,6 +76,17 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@cache
+def obstacle() -> str | None:
+    """Why no processes can work together on this system, or None: what they share needs semaphores."""
+    try:
+        with _deaf_to_terminals():
+            multiprocessing.get_context("spawn").Lock()
+    except (ImportError, OSError) as error:
+        return f"this system has no semaphores ({getattr(error, 'strerror', None) or error})"
+    return None
 
 
 def _worked(work: Work, shared: Any, item: Any, report: Done) -> Any:

@@ -137,7 +137,11 @@ class Coder:
         return trials.costs
 
     def pop_batch(self, inside: Inside, samples: int = 1) -> Bits:
-        """The inverse of `push_batch`."""
+        """The inverse of `push_batch`.
+
+        Raises:
+            FormatError: the stack held less than what was popped, or is exhausted where `push_batch` asks whether it is.
+        """
         chosen = self._pop_number(len(inside), samples)
         k = self._pop_latents(len(inside))
         fields = self._pop_pixels(k, inside)
@@ -145,6 +149,10 @@ class Coder:
         every = _with_picked([self._pop_cells(q) for _ in range(samples - 1)], k, chosen)
         if samples > 1:
             self.stack.push_symbols(chosen, self._trials(fields, inside, every, q).counts)
+            if (
+                self.stack.exhausted
+            ):  # symbols popped of nothing cost nothing, but pushed again they would make the stack grow
+                raise _too_short()
         for k in reversed(every):
             self._push_cells(k, q)
         return fields

@@ -5,14 +5,14 @@ Codeword n is a sample of the prior drawn with shared words. The sender wants th
 The codebook is a tree: 2^17 roots, each with 2^13 branches that share its first latents. All roots are ranked by L(n) -
 log2 q(z|x) / p(z), one matrix product in float32; then branches of those roots whose first latents fit best. What
 is ranked best is decoded exactly and scored, in `search`. Only that decides what a file decodes to, so the ranking may be
-approximate, and the cache on disk that feeds it is only a hint.
+approximate, and the cache on disk that feeds it is only a hint: one that is
+damaged, or of something else, is made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.coding.bits import PrefixCode
-from vlae_codec.errors import Progress
+from vlae_codec.errors import OutputError, Progress
 from vlae_codec.exact.fixed import LATENT_BITS
 from vlae_codec.exact.random_words import BRANCHES, ROOTS, branch_words, root_words
 from vlae_codec.exact.threads import in_pieces
-from vlae_codec.files import cache_folder
+from vlae_codec.files import cache_folder, check_free, write
 
 from .model import Model
 from .posterior import Floats, Posterior
@@ -125,46 +125,75 @@ def _shares(prefix: PrefixCode, branches: int, score: Floats) -> npt.NDArray[np.
 
 
 def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
-    name = f"{model.digest.hex()[:16]}-{count.bit_length() - 1}.npz"
     folder = cache_folder()
-    kept = _read(folder / name, count, model.prior.latents) if folder else None
+    path = folder / f"{model.digest.hex()[:16]}-{count.bit_length() - 1}.roots" if folder else None
+    kept = _read(path, model, count) if path else None
     if kept is None:
-        kept = _sample(model, count, progress)
-        if folder:
-            _write(folder / name, kept)
+        reason = _obstacle(path)
+        kept = _sample(model, count, progress, "once, kept on disk" if reason is None else f"each time: {reason}")
+        if path and reason is None:
+            _write(path, model, kept)
     return kept
 
 
-def _sample(model: Model, count: int, progress: Progress | None) -> _Roots:
-    parts, piece, prior = [], 1 << 13, model.rough.prior
+def _sample(model: Model, count: int, progress: Progress | None, how_often: str) -> _Roots:
+    parts, piece = [], 1 << 13
     for start in range(0, count, piece):
-        words = root_words(start, min(piece, count - start), prior.latents)
-        parts.append(in_pieces(512, prior.sample_with_bits, words))
+        parts.append(_drawn(model, start, min(start + piece, count)))
         if progress:
-            progress("building the codebook (once, kept on disk)", min(start + piece, count), count)
-    joined = np.concatenate(parts)
-    return _Roots(joined[:, :-2].astype(np.int8), joined[:, -2:].astype(np.float32))
+            progress(f"building the codebook ({how_often})", min(start + piece, count), count)
+    return _Roots(np.concatenate([part.k for part in parts]), np.concatenate([part.p_bits for part in parts]))
 
 
-def _read(path: Path, count: int, latents: int) -> _Roots | None:
+def _drawn(model: Model, start: int, stop: int) -> _Roots:
+    """Roots `start` to `stop` - 1."""
+    prior = model.rough.prior
+    drawn = in_pieces(512, prior.sample_with_bits, root_words(start, stop - start, prior.latents))
+    return _Roots(drawn[:, :-2].astype(np.int8), drawn[:, -2:].astype(np.float32))
+
+
+def _read(path: Path, model: Model, count: int) -> _Roots | None:
+    """What `_write` kept, if it is all there, of that model, and some of it the same when drawn again."""
+    k_bytes, p_bytes = count * model.prior.latents, count * 2 * 4
+    size = _SUM_BYTES + k_bytes + p_bytes
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            roots = _Roots(stored["k"], stored["p_bits"])
-    except Exception:  # zipfile and numpy fail in many ways on what is damaged
+        if not path.is_file() or path.stat().st_size != size:  # a pipe would never end
+            return None
+        with path.open("rb") as file:
+            data = file.read(size)
+    except OSError:
         return None
-    fits = roots.k.shape == (count, latents) and roots.p_bits.shape == (count, 2)
-    return roots if fits and roots.k.dtype == np.int8 and roots.p_bits.dtype == np.float32 else None
+    if len(data) != size or data[:_SUM_BYTES] != _sum(model, data[_SUM_BYTES:]):
+        return None
+    k = np.frombuffer(data, np.int8, k_bytes, _SUM_BYTES).reshape(count, -1)
+    roots = _Roots(k, np.frombuffer(data, "<f4", 2 * count, _SUM_BYTES + k_bytes).reshape(count, 2).astype(np.float32))
+    last = max(0, count - _LOOKED_AT)
+    again = _drawn(model, last, count)
+    same = np.array_equal(again.k, k[last:]) and np.allclose(again.p_bits, roots.p_bits[last:], rtol=1e-3, atol=0.1)
+    return roots if same else None
 
 
-def _write(path: Path, roots: _Roots) -> None:
+def _write(path: Path, model: Model, roots: _Roots) -> None:
     """Keeps roots if the disk lets us; the codec works without."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as temporary:
-            try:
-                np.savez(temporary, k=roots.k, p_bits=roots.p_bits)
-                temporary.close()
-                os.replace(temporary.name, path)
-            except BaseException:
-                os.unlink(temporary.name)
-                raise
+    data = roots.k.tobytes() + roots.p_bits.astype("<f4").tobytes()
+    with contextlib.suppress(OutputError, OSError):
+        write(path, _sum(model, data) + data, force=True)
+
+
+def _obstacle(path: Path | None) -> str | None:
+    """Why nothing can be kept at that place, or None."""
+    if path is None:
+        return "there is no folder to keep it in"
+    try:
+        check_free(path, force=True)
+    except OutputError as error:
+        return str(error)
+    return None
+
+
+def _sum(model: Model, data: bytes) -> bytes:
+    """SHA-256 of the model's digest, and of what was drawn from it."""
+    return hashlib.sha256(model.digest + data).digest()
+
+
+_SUM_BYTES, _LOOKED_AT = 32, 8

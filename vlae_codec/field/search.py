@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -225,12 +225,18 @@ def _closest(
     Closest as the encoder sees it: the picture's posterior mean is held against the field's own, in units of its sigma.
     """
     model, (rows, columns) = posterior.model, np.nonzero(close)
+    first = Sampling()
     words = [
-        field_words(Sampling(), code(row, column), int(index[row]))
+        field_words(first, code(row, column), int(index[row]))
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
     ]
     z = model.prior.values(k[rows, columns])
-    drawn = in_pieces(DRAW_PIECE, partial(sample_fields, model, Sampling()), z, np.stack(words), inside[rows])
+    divisors = np.full(len(z), first.divisor)
+
+    def draw(z: Integers, *given: npt.NDArray[Any]) -> Bits:
+        return sample_fields(model, model.decoder(z), *given)
+
+    drawn = in_pieces(DRAW_PIECE, draw, z, divisors, np.stack(words), inside[rows])
     distance, differing = np.where(close, 0.0, np.inf), np.zeros(close.shape, np.int64)
     differing[rows, columns] = (drawn != fields[rows]).sum(axis=(1, 2))
     if len(torn := np.flatnonzero(close.sum(axis=1)[rows] > 1)):

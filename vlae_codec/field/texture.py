@@ -28,6 +28,7 @@ GROUP = 64
 PIECE, DRAW_PIECE = 8, 64
 """Fields that a thread scores, and draws, at a time."""
 _HOTTEST = 16.0
+_UNIT = 256.0  # of divisors: a temperature of 1
 _FARTHEST = 2.0**20  # logits beyond this are certain at any temperature
 
 
@@ -48,14 +49,19 @@ class Sampling:
         if not 0.0 <= self.temperature <= _HOTTEST:
             raise ValueError(f"a temperature must be 0 to {_HOTTEST:.0f}, not {self.temperature}")
 
-    def ink_counts(self, logits: Integers) -> npt.NDArray[np.int64]:
-        """Counts of ink of pixels that are drawn. The temperature is taken in 1/256."""
-        if self.temperature == 1.0:
-            return ink_counts(logits)
-        divisor = round(self.temperature * 256)
-        if divisor == 0:
-            return ink_counts(np.sign(logits) * _FARTHEST)
-        return ink_counts(np.floor(logits * 256.0 / divisor).clip(-_FARTHEST, _FARTHEST))
+    @property
+    def divisor(self) -> int:
+        """The temperature in 1/256, as logits are divided by it."""
+        return round(self.temperature * _UNIT)
+
+
+def drawn_counts(logits: Integers, divisors: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Counts of ink of pixels that are drawn, given logits (n, B) and the `divisor` of each field's sampling (B,)."""
+    if (divisors == _UNIT).all():
+        return ink_counts(logits)
+    likelier = np.sign(logits) * _FARTHEST
+    cooled = np.floor(logits * _UNIT / divisors.clip(1)).clip(-_FARTHEST, _FARTHEST)
+    return ink_counts(np.where(divisors, cooled, likelier))
 
 
 def field_words(sampling: Sampling, code: Code, index: int) -> npt.NDArray[np.int64]:
@@ -64,15 +70,22 @@ def field_words(sampling: Sampling, code: Code, index: int) -> npt.NDArray[np.in
 
 
 def sample_fields(
-    model: Model, sampling: Sampling, z: Integers, words: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]
+    model: Model,
+    context: Integers,
+    divisors: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int64],
+    inside: npt.NDArray[np.bool_],
 ) -> Bits:
-    """Fields drawn given z (B, D), with words (B, 784); pixels outside the picture are paper: (B, 28, 28)."""
+    """Fields drawn given the decoder's context (B, 28, 28, C), with words (B, 784): (B, 28, 28).
+
+    Pixels outside the picture are paper. `divisors` (B,) are those of each field's sampling.
+    """
     ordered, mask = in_coding_order(words), in_coding_order(inside)
 
     def decide(step: slice, logits: Integers) -> Bits:
-        return ((ordered[step] < sampling.ink_counts(logits)) & mask[step]).astype(np.uint8)
+        return ((ordered[step] < drawn_counts(logits, divisors)) & mask[step]).astype(np.uint8)
 
-    return model.pixels.draw(model.decoder(z), decide)
+    return model.pixels.draw(context, decide)
 
 
 class PixelReader:
@@ -100,7 +113,7 @@ class PixelReader:
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the pixels of fields are stored: `owner` (B,) is the place of each field's reader."""
+    """Where the pixels of fields are stored: `owner` (B, S) is the place of each field's reader for each sampling."""
 
     readers: Sequence[PixelReader]
     owner: npt.NDArray[np.intp]
@@ -108,49 +121,55 @@ class Stored:
 
 def decode_fields(
     model: Model,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     codes: Sequence[Code],
     index: npt.NDArray[np.int64],
     inside: npt.NDArray[np.bool_],
     stored: Stored | None = None,
 ) -> Bits:
-    """The fields of codes, pixels that are `stored` read and all others drawn: (B, 28, 28).
+    """The fields of B codes for each of S samplings, pixels that are `stored` read and all others drawn: (B, S, 28, 28).
 
     `index` is the place of each field in its picture, `inside` which of its pixels lie in it.
     """
-    fields = np.zeros((len(codes), SIDE, SIDE), np.uint8)
+    many = len(samplings)
+    fields = np.zeros((len(codes), many, SIDE, SIDE), np.uint8)
     inked = np.array([not isinstance(code, Blank) for code in codes], np.bool_)
     if not inked.any():
         return fields
     coded, inside = [code for code in codes if not isinstance(code, Blank)], inside[inked]
     places, z = index[inked].tolist(), _values(model, coded)
+    divisors = np.array([sampling.divisor for sampling in samplings])
 
-    def draw(some: npt.NDArray[np.int64], z: Integers, inside: npt.NDArray[np.bool_]) -> Bits:
-        words = np.stack([field_words(sampling, coded[n], places[n]) for n in some.tolist()])
+    def draw(some: npt.NDArray[np.int64]) -> Bits:
+        own, by = np.divmod(some, many)
+        words = [field_words(samplings[s], coded[n], places[n]) for n, s in zip(own.tolist(), by.tolist(), strict=True)]
+        first = own[0]  # the context of a field is worked out once, however many pictures are drawn from it
+        context = model.decoder(z[first : own[-1] + 1])[own - first]
         if stored is None:
-            return sample_fields(model, sampling, z, words, inside)
-        return _read_fields(model, sampling, Stored(stored.readers, stored.owner[inked]), z, words, inside)
+            return sample_fields(model, context, divisors[by], np.stack(words), inside[own])
+        owner = stored.owner[inked].ravel()
+        return _read_fields(model, context, divisors[by], Stored(stored.readers, owner), np.stack(words), inside[own])
 
-    together = len(coded) if stored else DRAW_PIECE  # what readers hand out has an order
-    fields[inked] = in_pieces(together, draw, np.arange(len(coded)), z, inside)
+    together = len(coded) * many if stored else DRAW_PIECE  # what readers hand out has an order
+    fields[inked] = in_pieces(together, draw, np.arange(len(coded) * many)).reshape(-1, many, SIDE, SIDE)
     return fields
 
 
 def _read_fields(
     model: Model,
-    sampling: Sampling,
+    context: Integers,
+    divisors: npt.NDArray[np.int64],
     stored: Stored,
-    z: Integers,
     words: npt.NDArray[np.int64],
     inside: npt.NDArray[np.bool_],
 ) -> Bits:
-    """As `sample_fields`, with what the readers have stored."""
+    """As `sample_fields`, with what the readers have stored; here `stored.owner` is (B,)."""
     ordered, mask = in_coding_order(words), in_coding_order(inside)
     columns = [np.flatnonzero(stored.owner == n) for n in range(len(stored.readers))]
 
     def decide(step: slice, logits: Integers) -> Bits:
         bits = np.zeros(logits.shape, np.uint8)
-        ink, drawn = ink_counts(logits), (ordered[step] < sampling.ink_counts(logits)).astype(np.uint8)
+        ink, drawn = ink_counts(logits), (ordered[step] < drawn_counts(logits, divisors)).astype(np.uint8)
         for reader, own in zip(stored.readers, columns, strict=True):
             coded = mask[step][:, own]
             part = np.zeros(coded.shape, np.uint8)
@@ -158,7 +177,7 @@ def _read_fields(
             bits[:, own] = part
         return bits
 
-    return model.pixels.draw(model.decoder(z), decide)
+    return model.pixels.draw(context, decide)
 
 
 def known_ink(model: Model, fields: Bits, z: Integers) -> npt.NDArray[np.int64]:

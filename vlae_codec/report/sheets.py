@@ -37,8 +37,9 @@ def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Mode
     across = max(1, min(_GROUPS, _fitting(drawings[alike[0]]) // group))
     chosen = np.unique(np.linspace(0, len(alike) - 1, _ROWS * across).astype(int))
     shown = [alike[i] for i in chosen]
-    drawn = [codec.decode([files[i] for i in shown], Sampling(seed), model=model) for seed in range(_SEEDS)]
-    groups = [[drawings[i], *(one[place].drawing for one in drawn)] for place, i in enumerate(shown)]
+    samplings = [Sampling(seed) for seed in range(_SEEDS)]
+    drawn = codec.decode_samples([files[i] for i in shown], samplings, model=model)
+    groups = [[drawings[i], *(one.drawing for one in own)] for i, own in zip(shown, drawn, strict=True)]
     rows = [[*itertools.chain(*groups[i : i + across])] for i in range(0, len(groups), across)]
     caption = f"In each group of {group} the original, then its lossy file decompressed with {_SEEDS} texture seeds."
     return [(caption, png_bytes(contact_sheet(rows, _scale(drawings[shown[0]]), group)))]

@@ -7,6 +7,7 @@ is unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import math
@@ -132,6 +133,8 @@ class StoredArray:
     form: ArrayForm
     note: str | None
     _cursor: _Cursor = field(repr=False, compare=False)
+    _npz: _Npz | None = field(default=None, repr=False, compare=False)
+    """The file, if it is the last of its arrays that are read: then nothing else needs it open."""
 
     @property
     def title(self) -> str:
@@ -156,6 +159,8 @@ class StoredArray:
     def close(self) -> None:
         """Closes the file until it is needed again."""
         self._cursor.close()
+        if self._npz is not None:
+            self._npz.close()
 
 
 def open_npy(path: str, threshold: int | None) -> StoredArray:
@@ -170,19 +175,26 @@ def open_npy(path: str, threshold: int | None) -> StoredArray:
 
 def open_npz(path: str, key: str | None, threshold: int | None) -> list[StoredArray]:
     """Array `key` of an npz file, or all its arrays, in the order of the file; errors as `open_npy`."""
-    with reading(path), zipfile.ZipFile(path) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if len(sizes) < len(archive.infolist()):
+    with contextlib.closing(_Npz(path)) as npz:
+        return _open_arrays(npz, path, key, threshold)
+
+
+def _open_arrays(npz: _Npz, path: str, key: str | None, threshold: int | None) -> list[StoredArray]:
+    with reading(path):
+        infos = npz.infos()
+        sizes = {info.filename: info.file_size for info in infos}
+        if len(sizes) < len(infos):
             raise ImageError(f"{path} has two members of one name: save it anew")
     keys = [name.removesuffix(".npy") for name in sizes]
     if key is not None and f"{key}.npy" not in sizes:
         raise ImageError(f"{path} has no array {key!r}, but has {', '.join(keys) or 'none at all'}")
     if not keys:
         raise ImageError(f"no images in {path}")
-    layouts = _members(path, sizes if key is None else {f"{key}.npy": sizes[f"{key}.npy"]})
+    layouts = _members(npz, path, sizes if key is None else {f"{key}.npy": sizes[f"{key}.npy"]})
     if key is None:
         _check_all_images(path, layouts)
-    return [_stored(_images(layout), threshold, "npz", path, one) for one, layout in layouts.items()]
+    stored = [_stored(_images(layout), threshold, "npz", path, one) for one, layout in layouts.items()]
+    return [*stored[:-1], replace(stored[-1], _npz=npz)]
 
 
 def open_idx(path: str, threshold: int | None) -> StoredArray:
@@ -201,14 +213,14 @@ def open_idx(path: str, threshold: int | None) -> StoredArray:
     return _stored(_images(layout), threshold, "idx", path, gz=gz)
 
 
-def _members(path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
+def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
     """The layout of each array of an npz file, by key."""
     layouts: dict[str, _Layout] = {}
     for name, size in sizes.items():
         key = name.removesuffix(".npy")
         if key == name:
             raise ImageError(f"{path} holds {key}, which is no array: name the arrays to pack, as {path}:KEY")
-        layouts[key] = _npy_layout(f"{path}:{key}", bind(_open_member, path, name), size)
+        layouts[key] = _npy_layout(f"{path}:{key}", bind(npz.open, name), size)
     return layouts
 
 
@@ -275,9 +287,31 @@ def _in_c_order(layout: _Layout) -> IO[bytes]:
     return io.BytesIO(np.frombuffer(data, layout.dtype).reshape(layout.shape, order="F").tobytes())
 
 
-def _open_member(path: str, name: str) -> IO[bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return archive.open(name)  # it keeps the file open for itself
+@dataclass
+class _Npz:
+    """An npz file that is opened when it is needed, and once for all its arrays: its list of them may be long."""
+
+    path: str
+    _archive: zipfile.ZipFile | None = None
+
+    def infos(self) -> list[zipfile.ZipInfo]:
+        """What it says of its members."""
+        return self._opened().infolist()
+
+    def open(self, name: str) -> IO[bytes]:
+        """The member of that name, to be read."""
+        return self._opened().open(name)
+
+    def close(self) -> None:
+        """Closes the file until it is needed again; members that are being read may be read on."""
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+    def _opened(self) -> zipfile.ZipFile:
+        if self._archive is None:
+            self._archive = zipfile.ZipFile(self.path)
+        return self._archive
 
 
 def _open_file(path: str) -> IO[bytes]:

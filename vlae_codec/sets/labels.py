@@ -30,8 +30,9 @@ def beside(sources: Sequence[Source], notes: list[str]) -> Labels | None:
 
     Where these are no classes, one for each image, there are none, and a note says why.
     """
+    members = dict[str, frozenset[str]]()
     try:
-        found = [_beside(source) for source in sources]
+        found = [_beside(source, members) for source in sources]
     except ImageError as error:
         notes.append(f"What stands beside the images is not used as their classes: {error}.")
         return None
@@ -87,15 +88,16 @@ def _check_size(where: str, size: int, most_bytes: int) -> None:
         raise ImageError(f"{where} is too large to hold an integer for each image: {size} bytes")
 
 
-def _beside(source: Source) -> Labels | None:
+def _beside(source: Source, members: dict[str, frozenset[str]]) -> Labels | None:
+    """`members` are the names of the arrays of each file, as far as they are known."""
     if not isinstance(source, Array) or source.stored.form.key is None:
         return None
     path, key = source.stored.path, source.stored.form.key
     name = f"{key.removesuffix('_x')}_y"
-    with reading(path), np.load(path, allow_pickle=False) as arrays:
-        if name not in arrays:
-            return None
-    return read(f"{path}:{name}", source.count)
+    if path not in members:
+        with reading(path), np.load(path, allow_pickle=False) as arrays:
+            members[path] = frozenset(arrays.files)
+    return read(f"{path}:{name}", source.count) if name in members[path] else None
 
 
 def _idx(data: bytes, most_bytes: int) -> npt.NDArray[np.uint8]:

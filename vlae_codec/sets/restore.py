@@ -10,6 +10,7 @@ import contextlib
 import errno
 import gzip
 import itertools
+import os
 import struct
 import tempfile
 import zipfile
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from vlae_codec.errors import FormatError, OutputError
-from vlae_codec.files import LONGEST_PART, check_free, whole, write
+from vlae_codec.files import LONGEST_PART, check_free, folded, for_windows, is_folding, whole, write
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import is_exact, picture_bytes, png_bytes, to_picture
 
@@ -49,14 +50,21 @@ class Restorer:
         arrays = [form for form in self._forms if isinstance(form, ArrayForm)]
         self._files = _by_file(arrays)
         self._folder, self._force = folder, force
-        self._claimed, self._written = set(self._files), list[Path]()
+        self._given, self._written = set[str](), list[Path]()
         self.unnameable: list[str] = []
         """Pictures that were not written, since the file system cannot have their names: an error message each."""
+        self.renamed: list[str] = []
+        """Pictures that got other names, since two of them would be one file here, or since the system reserves theirs."""
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._inside = folder.resolve()
+            self._folding = is_folding(folder)
+        self._ground = _Ground(folder)
+        self._exact, self._claimed = set(self._files), set(map(self._key, self._files))
+        if len(self._claimed) < len(self._files):
+            raise OutputError(f"{folder} would take two of {', '.join(self._files)} for one: unpack where case matters")
         for name in self._files:
-            check_free(self._place(name), force)
+            self._ground.check(name)
+            check_free(folder / name, force)
         with _writing(folder):
             self._held: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".vlae-")  # noqa: SIM115
         self._rows, end = dict[str, _Rows](), 0
@@ -70,10 +78,12 @@ class Restorer:
         Raises:
             OutputError: a file of that name exists and `force` is not set, or there can be none in that place.
         """
+        name = here(name)
         if not is_exact(PurePosixPath(name).suffix):
             name = next(_spare_names(name))
         try:
-            check_free(self._place(name), self._force)
+            if self._ground.check(name):
+                check_free(self._folder / name, self._force)
         except OutputError as error:
             if not _is_unnameable(error):
                 raise
@@ -99,6 +109,7 @@ class Restorer:
                 self._rows[form.root].put(index + at - (end - form.count), own)
             else:
                 mine, left = left[: len(own)], left[len(own) :]
+                self._check_new(mine)
                 self._put_loose(mine, own)
             at += len(own)
         if left:
@@ -111,8 +122,9 @@ class Restorer:
             OutputError: a file exists and `force` is not set, or cannot be written.
         """
         for name, forms in self._files.items():
-            place, forms = self._place(name), [form for form in forms if form.root not in without]
+            place, forms = self._folder / name, [form for form in forms if form.root not in without]
             if forms:
+                self._ground.check(name)
                 with whole(place, self._force) as out:
                     _write_arrays(out, forms, [self._rows[form.root] for form in forms])
                 self._written.append(place)
@@ -141,6 +153,12 @@ class Restorer:
                     raise
                 self.unnameable.append(str(error))
 
+    def _check_new(self, names: Sequence[str]) -> None:
+        """Refuses names that were given before: each would have to be written under another, and looked at before that."""
+        if len({*names}) < len(names) or not self._given.isdisjoint(names):
+            raise FormatError("two images have the same name: the archive is damaged")
+        self._given.update(names)
+
     def put_picture(self, name: str, drawing: Drawing) -> None:
         """Writes one picture, in the format that its name says if that loses nothing.
 
@@ -149,31 +167,90 @@ class Restorer:
             OutputError: the file exists and may not be overwritten, or cannot be written.
         """
         final, data = self._named(manifest.check_name(name), drawing)
-        place = self._place(final)
+        self._ground.check(final)
+        place = self._folder / final
         check_free(place, self._force)
         write(place, data, self._force)
-        self._claimed.add(final)
+        self._claimed.add(self._key(final))
+        self._exact.add(final)
         self._written.append(place)
 
     def _named(self, name: str, drawing: Drawing) -> tuple[str, bytes]:
         """The picture's file, and its name: one that no other file of this archive has."""
-        data, spare = picture_bytes(drawing, PurePosixPath(name).suffix), _spare_names(name)
-        while data is None or name in self._claimed:
-            name, data = next(spare), png_bytes(to_picture(drawing))
-        return name, data
+        wanted, final = name, here(name)
+        data, spare = picture_bytes(drawing, PurePosixPath(final).suffix), _spare_names(final)
+        if data is None or self._key(final) in self._claimed:
+            data = png_bytes(to_picture(drawing))
+            final = next(name for name in spare if self._key(name) not in self._claimed)
+        if here(wanted) != wanted:
+            self.renamed.append(f"{wanted} cannot be the name of a file on this system: it is {final}")
+        elif self._key(wanted) in self._claimed and wanted not in self._exact:
+            self.renamed.append(f"{wanted} and another picture would be one file here: it is {final}")
+        return final, data
 
-    def _place(self, name: str) -> Path:
-        """Where the file of that name goes; links within the folder must not lead out of it."""
-        place = self._folder / name
+    def _key(self, name: str) -> str:
+        """The same for all names of one file."""
+        return folded(name) if self._folding else name
+
+
+class _Ground:
+    """What stands in a folder already, as far as names lead there: each of its folders is looked at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._inside = folder, folder.resolve()
+        self._known: dict[str, Any] = {}
+        """What is known of each folder below, by its last part: the same of it; None if nothing was there."""
+
+    def check(self, name: str) -> bool:
+        """Whether the folder of a file of that name was there at first.
+
+        Raises:
+            OutputError: the name leads out of the folder by a link, or through what is no folder.
+        """
+        known, place = self._known, str(self._folder)
+        *folders, last = name.split("/")
+        for part in folders:
+            place = f"{place}{os.sep}{part}"
+            if part not in known:
+                known[part] = self._look(Path(place))
+            known = known[part]
+            if known is None:
+                return False
+        self._is_there(Path(place, last))
+        return True
+
+    def _look(self, place: Path) -> dict[str, Any] | None:
+        """What is known of a folder when it is looked at for the first time; None if it is not there.
+
+        Raises:
+            OutputError: it is not, and cannot be made.
+        """
+        if self._is_there(place):
+            return {}
+        if not os.access(place.parent, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {place}: {place.parent} is not a folder that can be written to")
+        return None
+
+    def _is_there(self, place: Path) -> bool:
+        """Whether something is there; if it is a link, it does not lead out of the folder."""
         try:
+            if not place.is_symlink():
+                return place.exists()
             inside = place.resolve().is_relative_to(self._inside)
         except UnicodeEncodeError as error:
-            raise OutputError(f"{name!a} cannot be the name of a file here: use a UTF-8 locale") from error
-        except (OSError, RuntimeError):  # links in a circle
+            raise OutputError(f"{str(place)!a} cannot be the name of a file here: use a UTF-8 locale") from error
+        except OSError as error:
+            raise OutputError(f"cannot write {place}: {error.strerror or error}") from error
+        except RuntimeError:  # links in a circle
             inside = False
         if not inside:
             raise OutputError(f"{place} leads out of {self._folder} by a link: remove it, or -o names another folder")
-        return place
+        return True
+
+
+def here(name: str) -> str:
+    """A name as this system can have it."""
+    return for_windows(name) if os.name == "nt" else name
 
 
 def _is_unnameable(error: OutputError) -> bool:
@@ -197,7 +274,7 @@ def _by_file(arrays: Sequence[ArrayForm]) -> dict[str, list[ArrayForm]]:
     """
     files: dict[str, list[ArrayForm]] = {}
     for form in arrays:
-        files.setdefault(form.output, []).append(form)
+        files.setdefault(here(form.output), []).append(form)
     for name, forms in files.items():
         if len(forms) > 1 and ({form.kind for form in forms} != {"npz"} or len({f.key for f in forms}) < len(forms)):
             raise FormatError(f"the archive has two arrays of one name in {name}: it is damaged")

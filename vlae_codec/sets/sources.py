@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import re
+import stat
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
@@ -28,7 +29,7 @@ from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import picture_suffixes, read_drawing
 
 from . import arrays
-from .arrays import StoredArray
+from .arrays import BLOCK_BYTES, StoredArray
 from .manifest import ArrayForm, FilesForm, Form
 
 LARGEST_BYTES = 1 << 30
@@ -44,6 +45,9 @@ _MAGICS = {
     arrays.IDX_MAGIC: "idx",
     b"\x1f\x8b": "idx",  # gzipped; tar files are told by their names
 }
+
+_UNIX = 3  # in a zip, the system on which a member was packed
+_SPECIAL = "links or special files"
 
 _Key = TypeVar("_Key")
 _Archive = TypeVar("_Archive", zipfile.ZipFile, tarfile.TarFile)
@@ -239,6 +243,7 @@ def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[t
         for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
             (drawing,) = source.drawings(index - start, index - start + 1)
             yield source.name(index - start), drawing
+        source.close()  # a thousand sources are a thousand files
         start += source.count
 
 
@@ -344,9 +349,10 @@ class _Loose(_Shelf[Path]):
         for path in paths:
             if os.path.isdir(path):
                 hidden, links = list[str](), list[str]()
-                self.items += _pictures(path, _walk(path, hidden, links), notes)
+                found = [*_walk(path, hidden, links)]
                 _note(path, hidden, "hidden", notes)
-                _note(path, links, "links to folders, or to nothing", notes)
+                _note(path, links, _SPECIAL, notes)
+                self.items += _pictures(path, found, notes)
             else:
                 self.items.append(_Item(safe_name(Path(path).name), path, Path(path)))
 
@@ -384,8 +390,10 @@ class _Zip(_Packed[zipfile.ZipInfo, zipfile.ZipFile]):
         self._path = path
         with reading(path), zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
-        entries = [_Item(info.filename, f"{path}:{info.filename}", info) for info in members]
-        self.items = _pictures(path, _shown(path, entries, notes), notes)
+        entries = [_Item(_relative(info.filename), f"{path}:{info.filename}", info) for info in members]
+        entries = _shown(path, entries, notes)
+        _note(path, [entry.name for entry in entries if _is_special(entry.key)], _SPECIAL, notes)
+        self.items = _pictures(path, [entry for entry in entries if not _is_special(entry.key)], notes)
 
     def read(self, index: int) -> bytes:
         item = self.items[index]
@@ -393,6 +401,12 @@ class _Zip(_Packed[zipfile.ZipInfo, zipfile.ZipFile]):
             self._open = zipfile.ZipFile(self._path)
         with self._open.open(item.key) as file:
             return _read_whole(file, item.key.file_size, item.title)
+
+
+def _is_special(info: zipfile.ZipInfo) -> bool:
+    """Whether a member of a zip is a link, a device or a pipe: whoever packed it on a system with such left a mark."""
+    mode = info.external_attr >> 16
+    return info.create_system == _UNIX and stat.S_IFMT(mode) not in (0, stat.S_IFREG)
 
 
 class _Member(tarfile.TarInfo):
@@ -416,17 +430,20 @@ class _Member(tarfile.TarInfo):
 
 
 class _Tar(_Packed[tarfile.TarInfo, tarfile.TarFile]):
-    """The members of a tar file, compressed or not, in its order: one of a compressed tar is found by reading up to it."""
+    """The members of a tar file, compressed or not, in its order: one of a compressed tar is found by reading up to it.
+
+    It is read to its end first, where a compressed one has its checksum.
+    """
 
     def __init__(self, path: str, notes: list[str]) -> None:
         self._path = path
         with reading(path), tarfile.open(path, tarinfo=_Member) as archive:
             members = [info for info in archive if not info.isdir()]
-        entries = [_Item(info.name.removeprefix("./"), f"{path}:{info.name}", info) for info in members]
+            _check_tail(archive)
+        entries = [_Item(_relative(info.name), f"{path}:{info.name}", info) for info in members]
         entries = _shown(path, entries, notes)
+        _note(path, [entry.name for entry in entries if not entry.key.isreg()], _SPECIAL, notes)
         self.items = _pictures(path, [entry for entry in entries if entry.key.isreg()], notes)
-        links = [entry.name for entry in entries if not entry.key.isreg()]
-        _note(path, links, "no regular files", notes)
 
     def read(self, index: int) -> bytes:
         item = self.items[index]
@@ -437,22 +454,49 @@ class _Tar(_Packed[tarfile.TarInfo, tarfile.TarFile]):
         return _read_whole(file, item.key.size, item.title)
 
 
-def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Path]]:
-    """The files in a folder and its folders, by name, without `hidden` pictures. `links` to folders are not followed; those
-    of pictures that lead nowhere are there too.
+def _check_tail(archive: tarfile.TarFile) -> None:
+    """Reads what follows the mark of the end of a tar file: nothing but zeros, after which decompressors verify checksums.
+
+    Raises:
+        TarError: there is more, as where two archives were joined.
+        OSError, EOFError, zlib.error, LZMAError: a checksum fails, or the stream is cut short.
     """
+    stream = archive.fileobj
+    assert stream is not None  # which it is only when closed
+    stream.seek(archive.offset)
+    while block := stream.read(BLOCK_BYTES):
+        if any(block):
+            raise tarfile.ReadError(
+                "it goes on after the mark of its end: if several archives were joined, take them apart"
+            )
+
+
+def _relative(name: str) -> str:
+    """A member's name without parts that say only "this folder"."""
+    return "/".join(part for part in name.split("/") if part != ".")
+
+
+def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[_Item[Path]]:
+    """The files in a folder and its folders, by name, without `hidden` pictures, and `links`, to pictures or folders."""
     base = Path(folder).resolve().name
     found: list[Path] = []
+
+    def named(path: Path) -> str:
+        return "/".join([base, *path.relative_to(folder).parts]).lstrip("/")
+
     for place, folders, files in os.walk(folder, onerror=_refuse):
         hidden += [name for name in files if name.startswith(".") and _is_picture(name)]
         for name in folders:
             if name.startswith(".") and not Path(place, name).is_symlink():
                 hidden += _pictures_below(place, name)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        links += [name for name in folders if Path(place, name).is_symlink()]
-        links += [name for name in files if _is_picture(name) and not Path(place, name).exists()]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    names = {path: "/".join([base, *path.relative_to(folder).parts]).lstrip("/") for path in found}
+        shown = [Path(place, name) for name in files if not name.startswith(".")]
+        special = {path for path in shown if not stat.S_ISREG(path.lstat().st_mode) and _is_picture(path.name)}
+        links += map(
+            named, [*(path for path in (Path(place, name) for name in folders) if path.is_symlink()), *sorted(special)]
+        )
+        found += [path for path in shown if path not in special]
+    names = {path: named(path) for path in found}
     yield from (_Item(names[path], str(path), path) for path in sorted(found, key=names.__getitem__) if path.is_file())
 
 
@@ -481,7 +525,8 @@ def _pictures(where: str, entries: Iterable[_Item[_Key]], notes: list[str]) -> l
             others.append(entry.name)
     _note(where, others, "no pictures by their suffixes", notes)
     if not found:
-        raise ImageError(f"no images in {where}")
+        why = [note for note in notes if f" of {where}, " in note]
+        raise ImageError(f"no images in {where}" + ": " * bool(why) + "; ".join(why))
     return found
 
 

@@ -1,0 +1,316 @@
+"""The seam: what every file, archive and command knows of a kind of model, and no more.
+
+A *family* is one way to model pictures: fields of 28x28 (`field`), photos (`grid`), and so on. It loads a model's arrays
+into a `Coder`, which turns pictures into views, views into the sections of a file, and back:
+
+    raster --view--> View --encode--> Sections --container--> file --parse--> Parsed --decode--> Decoded
+
+Twists to know first: a view is a picture as its family sees it (binarised, padded, turned), made before anything is coded,
+so that whoever calls learns early what cannot be coded. `parse` reads and checks, but decodes nothing and allocates nothing
+in proportion to what a file claims. What is missing of a cut file is sampled; what is damaged is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import Progress
+from .picture.raster import Geometry, Raster
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""The arrays of a model's `weights.npz`."""
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels: the first column and row within, and the first ones beyond."""
+
+EFFORTS = range(10)
+DEFAULT_EFFORT = 5
+SEED_LIMIT = (1 << 63) - 1
+"""Seeds are below this."""
+HOTTEST = 16.0
+"""The highest temperature."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a file is to be.
+
+    lossless: every sample is kept. effort: size of the search, 0 to 9. threshold: luminance above it, 0 to 254, is the
+    light one of two levels; for families of two-level pictures. Of quality (0 to 100), bpp (bits a pixel) and size_bytes (of
+    the whole file) at most one says how good a lossy file is; a family that cannot choose refuses it in `view`.
+
+    Raises:
+        ValueError: a value is out of its range, or two of them contradict each other.
+    """
+
+    lossless: bool = False
+    effort: int = DEFAULT_EFFORT
+    quality: float | None = None
+    bpp: float | None = None
+    size_bytes: int | None = None
+    threshold: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.effort not in EFFORTS:
+            raise ValueError(f"effort must be 0 to {EFFORTS[-1]}, not {self.effort}")
+        if self.threshold is not None and not 0 <= self.threshold <= 254:
+            raise ValueError(f"a threshold must be 0 to 254, not {self.threshold}")
+        goals = [goal for goal in (self.quality, self.bpp, self.size_bytes) if goal is not None]
+        if len(goals) > 1 or (goals and self.lossless):
+            raise ValueError("quality, bpp and size_bytes are for lossy files, and only one of them at a time")
+        if self.quality is not None and not 0 <= self.quality <= 100:
+            raise ValueError(f"quality must be 0 to 100, not {self.quality}")
+        if goals and self.quality is None and not goals[0] > 0:
+            raise ValueError(f"a rate or size must be positive, not {goals[0]}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a file is decoded, and how samples that it does not hold are drawn.
+
+    seed: of the texture. temperature: 0 (the likeliest value) to 16; None leaves it to the family. partial: a file that is
+    cut short is decoded as far as it goes. preview: only the coarsest picture that the family can show. crop: only this
+    region, of the picture as it would be decoded whole.
+
+    Raises:
+        ValueError: the seed is not 0 to 2^63 - 2, the temperature not 0 to 16, or the region empty.
+    """
+
+    seed: int = 0
+    temperature: float | None = None
+    partial: bool = False
+    preview: bool = False
+    crop: Box | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise ValueError(f"a seed must be 0 to 2^63 - 2, not {self.seed}")
+        if self.temperature is not None and not 0.0 <= self.temperature <= HOTTEST:
+            raise ValueError(f"a temperature must be 0 to {HOTTEST:.0f}, not {self.temperature}")
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            if not (0 <= left < right and 0 <= top < bottom):
+                raise ValueError(f"a region is left, top, right, bottom with something in between, not {self.crop}")
+
+
+class View(Protocol):
+    """A picture as its family sees it: made by `Coder.view`, and opaque to all others but for these."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the file will say of size and pixel format."""
+
+    @property
+    def note(self) -> str | None:
+        """What was lost on the way in, if anything."""
+
+
+@dataclass(frozen=True)
+class Sections:
+    """A picture as coded, and where its bits went.
+
+    data: all of the file behind its header, with the family's checks; of version 1, whose checks cover the header, that too.
+    kl_bits: what theory says that the latents cost. distortion_bits: what it says that the samples cost, given them.
+    ideal_bits: the information in what was coded. coded_bits: what the streams hold; the rest is checks and rounding.
+    differing_samples: of the decoded picture, from its view. pieces: into which the picture was cut; of these, unlike_pieces
+    are unlike what the model was trained on. figures: whatever else the family has to say, by name (`psnr_db`, ...).
+    """
+
+    data: bytes
+    kl_bits: float = 0.0
+    distortion_bits: float = 0.0
+    ideal_bits: float = 0.0
+    coded_bits: float = 0.0
+    differing_samples: int = 0
+    pieces: int = 1
+    unlike_pieces: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class Parsed(Protocol):
+    """A file taken apart and verified as far as it goes, of which nothing is decoded yet."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the picture."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there and its checks hold."""
+
+    def about(self) -> dict[str, Any]:
+        """What the family can say of the file, by name: `kind`, which is "lossy" or "lossless", and its own figures."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture. Of its samples `exact_samples` were stored, `sampled_samples` were drawn by the model.
+
+    whole: whether the checks of what is stored hold. If not, exact samples are exact only if the file was cut and nothing
+    else. note: what a reader should know of it, if anything.
+    """
+
+    raster: Raster
+    exact_samples: int
+    sampled_samples: int
+    whole: bool = True
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What theory says that pictures cost: KL(q || p), and E_q[-log2 p(x|z)], each (n,) bits."""
+
+    kl_bits: npt.NDArray[np.float64]
+    distortion_bits: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a model is: its name, the SHA-256 of its weights, and what is said about it (a mapping that no digest covers)."""
+
+    name: str
+    digest: bytes
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """One way to model pictures."""
+
+    @property
+    def name(self) -> str:
+        """What the array `family` of a `weights.npz` says, and `zoo.FAMILIES` lists."""
+
+    def load(self, identity: Identity, arrays: Arrays) -> Coder:
+        """The coder of a model of this family; parts may be built on first use.
+
+        Raises:
+            ModelError: the arrays are not a model of this family.
+        """
+
+
+class Coder(Protocol):
+    """A model that codes. All methods are pure: the same arguments give the same bytes and pictures everywhere."""
+
+    @property
+    def family(self) -> str:
+        """Its family's name."""
+
+    @property
+    def version(self) -> int:
+        """The version of the format that it writes: 1 or 2."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of its weights: 32 bytes; none of a family without a model."""
+
+    def view(self, raster: Raster, ask: Ask) -> View:
+        """The picture as this model codes it.
+
+        Raises:
+            ImageError: it is not a picture of this family's kind, or cannot be coded as asked.
+        """
+
+    def least_bits(self, geometry: Geometry) -> int:
+        """The fewest bits that a whole file of such a picture holds: checked before anything is allocated."""
+
+    def encode(self, views: Sequence[View], ask: Ask, progress: Progress | None = None) -> list[Sections]:
+        """Codes pictures, all in one batch."""
+
+    def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> Parsed:
+        """Takes sections apart: those from `at` to the end of the data; what stands before is the header.
+
+        Raises:
+            FormatError: they are damaged.
+            TruncatedError: they end early and `partial` is not set, or nothing of them can be decoded.
+        """
+
+    def decode(
+        self, files: Sequence[Parsed], samplings: Sequence[Sampling], progress: Progress | None = None
+    ) -> list[list[Decoded]]:
+        """For each file, a picture for each sampling; all in one batch, each file parsed and its latents decoded once.
+
+        Raises:
+            FormatError: a file turns out to be damaged.
+            ImageError: a sampling asks for what this family, or this picture, has not (a region beyond its border, ...).
+        """
+
+    def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
+        """What the views cost in theory."""
+
+
+Done = Callable[[int], None]
+"""Told how many samples, of all views, were coded since it was last told."""
+
+
+@dataclass(frozen=True)
+class Chaining:
+    """How an archive chains its pictures.
+
+    lossless: every sample is kept. ordered: so is their order; if not, what it would cost comes back. effort: size of the
+    search of a lossy archive, 0 to 9. samples: of the posterior for each picture, a power of two, of a lossless one.
+    """
+
+    lossless: bool = True
+    ordered: bool = True
+    effort: int = DEFAULT_EFFORT
+    samples: int = 1
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Pictures coded together, and where their bits went.
+
+    state: what the family has to know beside the payload, as bytes that only it reads. bits: by entry of the ledger; they
+    add up to eight times the payload. picture_bits: what each added, in order; none if their order is lost.
+    """
+
+    payload: bytes
+    state: bytes
+    bits: Mapping[str, float]
+    kl_bits: float
+    negative_elbo_bits: float
+    picture_bits: Sequence[float]
+
+
+class Chained(Protocol):
+    """Optional: what an archive needs of a coder to code its pictures together."""
+
+    def push(self, views: Sequence[View], chaining: Chaining, done: Done | None = None) -> Chain:
+        """Codes pictures together.
+
+        Raises:
+            ImageError: they cannot be chained so: pictures without order must be alike.
+        """
+
+    def pop(
+        self,
+        payload: bytes,
+        state: bytes,
+        geometries: Sequence[Geometry],
+        chaining: Chaining,
+        sampling: Sampling = Sampling(),
+        done: Done | None = None,
+    ) -> list[Raster]:
+        """The inverse of `push`; without order the pictures come sorted.
+
+        Raises:
+            FormatError: payload or state are damaged.
+        """
+
+    def read_state(self, data: bytes, at: int) -> int:
+        """The index after a state that begins at `at`: version 1 of the archive does not say how long it is."""
+
+    def exchanged(self, pictures: Iterable[Raster]) -> bool:
+        """Whether two-level pictures that are turned together cost less with background and foreground exchanged.
+
+        `pictures` speak for all of them; a model to which it makes no difference takes none.
+        """
