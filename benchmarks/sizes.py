@@ -17,8 +17,9 @@ from typing import Any
 import click
 import numpy as np
 
-from vlae_codec.archive import frame, pack
+from vlae_codec.archive import frame, pack, unpack
 from vlae_codec.archive.chunks import Settings
+from vlae_codec.archive.opened import Opened
 from vlae_codec.exact.threads import cores
 from vlae_codec.field import model as models
 from vlae_codec.models import data
@@ -68,8 +69,8 @@ def packed(model: models.Model, drawings: list[Drawing], settings: Settings) -> 
     jobs = cores()
     file, began = io.BytesIO(), time.perf_counter()
     ledger = pack.pack([Memory(drawings)], file, model, settings, jobs=jobs)
-    packed_at, contents = time.perf_counter(), frame.read_contents(file)
-    pieces = pack.unpack(file, contents.header, contents.places, model=model, jobs=jobs)
+    packed_at = time.perf_counter()
+    pieces = unpack.unpack(Opened(file), model=model, jobs=jobs)
     restored = [drawing.bits.tobytes() for piece in pieces for drawing in piece.drawings]
     unpacked_at = time.perf_counter()
     originals = [drawing.bits.tobytes() for drawing in drawings]

@@ -7,22 +7,23 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import click
 
 from vlae_codec.archive import frame
 from vlae_codec.archive import pack as packing
+from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, Ledger, Settings
-from vlae_codec.errors import FormatError, ImageError, OutputError, VlaeError
+from vlae_codec.archive.opened import Opened
+from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.threads import at_most, cores
 from vlae_codec.field import model as models
 from vlae_codec.field.search import DEFAULT_EFFORT
 from vlae_codec.field.texture import Sampling
 from vlae_codec.files import check_free, whole
-from vlae_codec.picture.drawing import Drawing
 from vlae_codec.report.tables import paired
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import gather
@@ -118,7 +119,11 @@ def pack(
     help="Folder to unpack into.  [default: FILE without .vlz]",
 )
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Only this image, as `list --names` has it; may be repeated."
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this image, as `list --names` has it, or those that match a pattern "
+    "with *, ? or [abc]; may be repeated.",
 )
 @SEED
 @TEMPERATURE
@@ -146,54 +151,29 @@ def unpack(
     model = models.named(model_name) if model_name else None
     sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
     with opened(file) as stream:
-        contents = frame.read_contents(stream)
-        problems = list(contents.damages)
-        model = models.find(contents.header.model, model)  # before there is a folder
+        found = Opened(stream)
+        model = models.find(found.header.model, model)  # before there is a folder
         with at_most(jobs and min(jobs, cores())):
             if only:
-                written = _take(stream, contents, only, sampling, model, folder, force, problems)
+                restored = unpacking.restore_some(
+                    found, only, folder, force, sampling, model=model, jobs=jobs or cores(), progress=progress
+                )
             else:
-                with Restorer(folder, [form.manifest() for form in contents.header.forms], force) as restorer:
-                    restored = packing.restore(
-                        stream,
-                        contents,
-                        restorer,
-                        sampling,
-                        model=model,
-                        jobs=jobs or cores(),
-                        progress=progress,
+                with Restorer(folder, found.header.forms, force) as restorer:
+                    restored = unpacking.restore(
+                        found, restorer, sampling, model=model, jobs=jobs or cores(), progress=progress
                     )
-                written = restored.written
-                problems += restored.lost
+    written, problems = restored.written, [*found.damages, *restored.lost]
     for problem in problems:
         say(f"Error: {file}: {problem}", err=True)
     if as_json:
         say(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
     elif not quiet:
         say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
-        if contents.header.lossy:
+        if found.header.lossy:
             say(f"note: {RESAMPLED}", err=True)
     if problems:
         raise SystemExit(1)
-
-
-def _take(
-    file: BinaryIO, contents: frame.Contents, names: Sequence[str], sampling: Sampling, model: models.Model | None,
-    folder: Path, force: bool, problems: list[str],
-) -> list[Path]:  # fmt: skip
-    """Those images that can be had, as files; no folder is made for none."""
-    taken = list[tuple[str, Drawing]]()
-    for name in dict.fromkeys(names):
-        try:
-            taken.append((name, packing.take(file, contents, name, sampling, model)))
-        except (FormatError, ImageError) as error:
-            problems.append(str(error))
-    if not taken:
-        return []
-    with Restorer(folder, [], force) as restorer:
-        for name, drawing in taken:
-            restorer.put_picture(name, drawing)
-        return restorer.finish()
 
 
 @click.command(name="list")
@@ -203,7 +183,8 @@ def _take(
 def list_images(file: Path, names: bool, as_json: bool) -> None:
     """Say what the archive FILE holds, without decoding it."""
     with opened(file) as stream:
-        about, found = packing.inspect(stream), packing.names(stream) if names else iter(())
+        archive = Opened(stream)
+        about, found = unpacking.inspect(archive), unpacking.names(archive) if names else iter(())
         if as_json:
             listed = [*itertools.islice(found, _MOST_NAMES)]
             if next(found, None) is not None:

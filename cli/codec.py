@@ -287,9 +287,10 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
         with failures.of(file), opened(file) as stream:
             start = stream.read(2)
             if _is_archive(start, stream):
-                from vlae_codec.archive import pack as packing
+                from vlae_codec.archive import unpack
+                from vlae_codec.archive.opened import Opened
 
-                for problem in packing.verify(stream, model=model, jobs=cores(), progress=ProgressLine(quiet)):
+                for problem in unpack.verify(Opened(stream), model=model, jobs=cores(), progress=ProgressLine(quiet)):
                     failures.tell(problem)
             else:
                 codec.decode([start + read_rest(stream, file)], model=model)
@@ -312,9 +313,10 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     with opened(file) as stream:
         start = stream.read(2)
         if _is_archive(start, stream):
-            from vlae_codec.archive import pack as packing
+            from vlae_codec.archive import unpack
+            from vlae_codec.archive.opened import Opened
 
-            about = packing.inspect(stream)
+            about = unpack.inspect(Opened(stream))
         else:
             about = codec.inspect(start + read_rest(stream, file), model)
     if as_json:

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from vlae_codec import codec, container
-from vlae_codec.archive import frame, pack
+from vlae_codec.archive import pack, unpack
 from vlae_codec.archive.chunks import Settings
+from vlae_codec.archive.opened import Opened
 from vlae_codec.coding.bits import PrefixCode
 from vlae_codec.container import Header, Kind
 from vlae_codec.field import latents
@@ -135,14 +136,14 @@ def archive_case(name: str, model: models.Model, sources: list[str], settings: S
 
 def content_of(data: bytes, model: models.Model) -> str:
     """SHA-256 of all that an archive decodes to: what its sources were; names, colours and pixels of its images."""
-    contents = frame.read_contents(io.BytesIO(data))
-    lines = [json.dumps([form.manifest() for form in contents.header.forms], sort_keys=True)]
-    for piece in pack.unpack(io.BytesIO(data), contents.header, contents.places, model=model):
-        names = [*pack.image_names(contents.header, piece)]
+    opened = Opened(io.BytesIO(data))
+    lines = [json.dumps([form.manifest() for form in opened.header.forms], sort_keys=True)]
+    for piece in unpack.unpack(opened, model=model):
+        names = [*unpack.image_names(opened.header, piece)]
         for name, drawing in zip(names, piece.drawings, strict=True):
             look = [list(drawing.look.paper), list(drawing.look.ink), drawing.look.deep]
             lines.append(json.dumps([name, look, drawing.bits.shape, np.packbits(drawing.bits).tobytes().hex()]))
-    assert not contents.damages
+    assert not opened.damages
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

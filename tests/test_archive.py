@@ -27,7 +27,7 @@ from test_sources import HOSTILE_NAMES, same_pictures
 
 import vlae_codec
 from vlae_codec import codec
-from vlae_codec.archive import frame, pack
+from vlae_codec.archive import frame, pack, unpack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.frame import (
     CHUNK_MARKER,
@@ -40,6 +40,7 @@ from vlae_codec.archive.frame import (
     checked,
     deflate,
 )
+from vlae_codec.archive.opened import Opened
 from vlae_codec.coding.bits import varint
 from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
@@ -50,7 +51,7 @@ from vlae_codec.field.texture import Sampling
 from vlae_codec.picture.drawing import Drawing, Look
 from vlae_codec.picture.fields import to_fields
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
-from vlae_codec.sets.manifest import ArrayForm, FilesForm
+from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import gather
 
@@ -106,21 +107,21 @@ def packed(model, *paths, jobs=1, **options):
 def restored(data, model, folder, jobs=1, force=False, **sampling):
     """What `unpack` does with a whole archive: the names of the files, and what was lost."""
     file = io.BytesIO(data)
-    contents = frame.read_contents(file)
-    with Restorer(Path(folder), [form.manifest() for form in contents.header.forms], force) as restorer:
-        done = pack.restore(file, contents, restorer, Sampling(**sampling), model=model, jobs=jobs)
-    return [str(path.relative_to(folder)) for path in done.written], [*contents.damages, *done.lost]
+    opened = Opened(file)
+    with Restorer(Path(folder), opened.header.forms, force) as restorer:
+        done = unpack.restore(opened, restorer, Sampling(**sampling), model=model, jobs=jobs)
+    return [str(path.relative_to(folder)) for path in done.written], [*opened.damages, *done.lost]
 
 
 def images(data, model, jobs=1):
     """The images that an archive still holds, by number, as (name, colours, pixels); and what it says is wrong."""
     file = io.BytesIO(data)
-    contents = frame.read_contents(file)
-    found, problems = {}, list(contents.damages)
-    for piece in pack.unpack(file, contents.header, contents.places, model=model, jobs=jobs):
+    opened = Opened(file)
+    found, problems = {}, list(opened.damages)
+    for piece in unpack.unpack(opened, model=model, jobs=jobs):
         problems += [piece.error] * (piece.error is not None)
         for name, (index, drawing) in zip(
-            pack.image_names(contents.header, piece), enumerate(piece.drawings, piece.first), strict=False
+            unpack.image_names(opened.header, piece), enumerate(piece.drawings, piece.first), strict=False
         ):
             found[index] = name, drawing.look, drawing.bits.shape, drawing.bits.tobytes()
     return found, problems
@@ -131,7 +132,7 @@ def check_round_trip(model, paths, folder="out", jobs=1, **options):
     data = packed(model, *paths, jobs=jobs, **options)
     written, lost = restored(data, model, folder, jobs)
     assert lost == []
-    assert pack.verify(io.BytesIO(data), model=model) == []
+    assert unpack.verify(Opened(io.BytesIO(data)), model=model) == []
     assert sorted(written) == sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
     for path in map(Path, paths):
         if path.is_dir():
@@ -161,7 +162,7 @@ def same_array(one, two):
 def test_archives_round_trip_whatever_the_chunks(tiny, album, chunk, effort):
     data = check_round_trip(tiny, album, chunk=chunk, effort=effort)
     contents = frame.read_contents(io.BytesIO(data))
-    assert sum(place.images for place in contents.places) == contents.header.images == 24
+    assert sum(place.images for place in contents.places) == contents.header.forms.images == 24
     assert len(contents.places) == -(-24 // chunk)
     assert contents.damages == ()
 
@@ -174,23 +175,65 @@ def test_any_number_of_jobs_gives_the_same_bytes_and_images(tiny, album):
 
 def test_an_image_is_taken_by_its_name(tiny, album):
     data = packed(tiny, *album, chunk=5)
-    file = io.BytesIO(data)
-    contents = frame.read_contents(file)
+    opened = Opened(io.BytesIO(data))
     found, _ = images(data, tiny)
-    names = list(pack.names(file))
+    names = list(unpack.names(opened))
     assert names == [name for name, *_ in found.values()]
     assert names[:3] + names[-1:] == ["album/a.png", "album/b.png", "album/blank.png", "two.npz/packed/6"]
     for name, *expected in found.values():
-        drawing = pack.take(file, contents, name, model=tiny)
-        assert [drawing.look, drawing.bits.shape, drawing.bits.tobytes()] == expected
+        (taken,) = unpack.take(opened, [name], model=tiny)
+        assert [taken.drawing.look, taken.drawing.bits.shape, taken.drawing.bits.tobytes()] == expected
     for name in ("a.png", "bytes.npy/7", "bytes.npy/-1", "bytes.npy/x", "bytes.npy/" + "9" * 5000, "", "/"):
-        with pytest.raises(ImageError, match="no image named"):
-            pack.take(file, contents, name, model=tiny)
+        (taken,) = unpack.take(opened, [name], model=tiny)
+        assert taken.drawing is None
+        assert "no image named" in taken.error
+
+
+def test_images_are_taken_by_patterns_and_each_chunk_is_decoded_once(tiny, album, monkeypatch):
+    opened = Opened(io.BytesIO(packed(tiny, *album, chunk=5)))
+    decoded, unmake = [], unpack.chunks.unmake
+
+    def counting(shared, stored, done):
+        decoded.append(stored.place.first)
+        return unmake(shared, stored, done)
+
+    monkeypatch.setattr(unpack.chunks, "unmake", counting)
+    names = list(unpack.names(opened))
+    for patterns, expected in (
+        (["album/*"], names[:8]),
+        (["two.npz/small/?", "album/[ab].png", "album/a.png"], ["album/a.png", "album/b.png", *names[15:17]]),
+        (["*"], names),
+        (["bytes.npy/6", "bytes.npy/5"], ["bytes.npy/5", "bytes.npy/6"]),
+    ):
+        decoded.clear()
+        taken = [*unpack.take(opened, patterns, model=tiny)]
+        assert [one.name for one in taken] == expected
+        assert all(one.drawing is not None for one in taken)
+        assert decoded == sorted({names.index(name) // 5 * 5 for name in expected})
+    found = [*unpack.take(opened, ["album/a.png", "nothing*", "[x", "bytes.npy/9"], model=tiny)]
+    assert [(one.name, one.drawing is None) for one in found] == [
+        ("album/a.png", False),
+        ("nothing*", True),
+        ("[x", True),
+        ("bytes.npy/9", True),
+    ]
+
+
+def test_an_archive_is_read_once_however_often_it_is_asked(tiny, album, read_bytes):
+    data = packed(tiny, *album, chunk=5)
+    opened = Opened(io.BytesIO(data))
+    unpack.inspect(opened)
+    known = len(read_bytes)
+    assert len([*unpack.names(opened)]) == 24
+    unpack.inspect(opened)
+    assert len(read_bytes) == known
+    assert len([*unpack.unpack(opened, model=tiny)]) == 5
+    assert len(read_bytes) == known + 5, "of each chunk nothing but its payload"
 
 
 def test_inspect_says_what_there_is(tiny, album):
     data = packed(tiny, *album, chunk=10)
-    about = pack.inspect(io.BytesIO(data))
+    about = unpack.inspect(Opened(io.BytesIO(data)))
     assert (about["bytes"], about["images"], about["chunks"]) == (len(data), 24, 3)
     assert (about["lossless"], about["ordered"], about["damages"]) == (True, True, [])
     assert about["sources"][0] == "8 loose pictures"
@@ -205,8 +248,7 @@ def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
     single = [one.data for one in codec.encode(drawings, tiny, effort=0)]
     for seed in (0, 5):
         file = io.BytesIO(data)
-        contents = frame.read_contents(file)
-        pieces = pack.unpack(file, contents.header, contents.places, Sampling(seed, 0.9), model=tiny)
+        pieces = unpack.unpack(Opened(file), None, Sampling(seed, 0.9), model=tiny)
         found = [drawing for piece in pieces for drawing in piece.drawings]
         decoded = [one.drawing for one in codec.decode(single, Sampling(seed, 0.9), model=tiny)]
         assert all(np.array_equal(one.bits, two.bits) for one, two in zip(found, decoded, strict=True))
@@ -230,9 +272,8 @@ def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
     back = np.load("out/x.npy")
     assert (back.shape, back.dtype) == (array.shape, array.dtype)
     assert Counter(map(np.ndarray.tobytes, back)) == Counter(map(np.ndarray.tobytes, array))
-    file = io.BytesIO(data)
-    taken = pack.take(file, frame.read_contents(file), "x.npy/13", model=tiny)
-    assert np.array_equal(taken.bits, back[13])
+    (taken,) = unpack.take(Opened(io.BytesIO(data)), ["x.npy/13"], model=tiny)
+    assert np.array_equal(taken.drawing.bits, back[13])
 
 
 def test_a_set_of_several_sizes_or_looks_or_a_lossy_one_is_refused(tiny, digits):
@@ -372,13 +413,13 @@ def test_what_is_lost_is_named(tiny, small):
     assert (written, len(lost)) == (["x.npy"], 2)
     assert "lost a.png, b.png: " in lost[0]
     assert "lost images 2 to 3 of the archive: " in lost[1]
-    for problem in (*lost, *pack.verify(io.BytesIO(bytes(damaged)), model=tiny)):
+    for problem in (*lost, *unpack.verify(Opened(io.BytesIO(bytes(damaged))), model=tiny)):
         assert "damaged" in problem
-    file = io.BytesIO(bytes(damaged))
-    assert list(pack.names(file)) == ["a.png", "b.png", "x.npy/0", "x.npy/1"]
-    assert len(pack.inspect(file)["damages"]) == 1
-    with pytest.raises(FormatError, match=r"lost a\.png"):
-        pack.take(file, frame.read_contents(file), "a.png", model=tiny)
+    opened = Opened(io.BytesIO(bytes(damaged)))
+    assert list(unpack.names(opened)) == ["a.png", "b.png", "x.npy/0", "x.npy/1"]
+    assert len(unpack.inspect(opened)["damages"]) == 1
+    (taken,) = unpack.take(opened, ["a.png"], model=tiny)
+    assert "lost a.png" in taken.error
 
 
 def test_an_array_of_which_hardly_anything_is_left_is_not_written(tiny, digits):
@@ -439,7 +480,7 @@ def test_claims_of_any_number_of_images_cost_nothing(tiny, manifests, count, opt
     data = forged(tiny, manifests, *chunks, options=options)
     tracemalloc.start()
     written, lost = restored(data, tiny, "out")
-    about, named = pack.inspect(io.BytesIO(data)), sum(1 for _ in pack.names(io.BytesIO(data)))
+    about, named = unpack.inspect(Opened(io.BytesIO(data))), sum(1 for _ in unpack.names(Opened(io.BytesIO(data))))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert written == ["a.png"] * len(chunks) * (options == 0)
@@ -467,7 +508,7 @@ def test_hostile_names_write_nothing(tiny, tmp_path, name):
     written, lost = restored(data, tiny, tmp_path / "deep" / "out")
     assert written == []
     assert len(lost) == 2
-    assert all(line.isprintable() for line in (*lost, *pack.inspect(io.BytesIO(data))["damages"]))
+    assert all(line.isprintable() for line in (*lost, *unpack.inspect(Opened(io.BytesIO(data)))["damages"]))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -482,7 +523,7 @@ def test_a_name_that_is_no_text_is_refused(tiny):
 def test_a_wrong_number_of_names_is_refused(tiny, names):
     data = forged(tiny, files_form(1), chunk_of(tiny, Drawing(NOISE), names=names))
     assert restored(data, tiny, "out")[0] == []
-    assert any("names for 1 loose" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    assert any("names for 1 loose" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
     data = forged(tiny, array_form(1), chunk_of(tiny, Drawing(NOISE), names=("a.png",)))
     assert restored(data, tiny, "out")[0] == []
 
@@ -490,13 +531,13 @@ def test_a_wrong_number_of_names_is_refused(tiny, names):
 def test_what_does_not_fit_the_header_is_refused(tiny):
     noise = chunk_of(tiny, Drawing(NOISE))
     data = forged(tiny, array_form(1, 27), noise)
-    assert any("not of its size" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    assert any("not of its size" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
     for options in (1, 2):  # a chain with a raw field is neither a lossy archive's nor a set's
         data = forged(tiny, array_form(1), noise, options=options)
-        assert any("of a kind" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+        assert any("of a kind" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
     two = Head(0, (), ((Format(28, 28), 1), (Format(27, 28), 1)), Counted(1), 5).write() + checked(b"hello")
     data = forged(tiny, files_form(2), two, options=2)
-    assert any("several sizes" in line for line in pack.verify(io.BytesIO(data), model=tiny))
+    assert any("several sizes" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
 
 
 @pytest.mark.parametrize(
@@ -606,8 +647,8 @@ def test_bytes_behind_good_checks_never_do_worse_than_a_clean_error(tiny, data):
     try:
         if fields_of(forgery) < 2000:
             images(forgery, tiny)
-        assert len(json.dumps(pack.inspect(io.BytesIO(forgery)))) < 1 << 16
-        assert sum(len(name) for name in pack.names(io.BytesIO(forgery))) < 1 << 24
+        assert len(json.dumps(unpack.inspect(Opened(io.BytesIO(forgery))))) < 1 << 16
+        assert sum(len(name) for name in unpack.names(Opened(io.BytesIO(forgery)))) < 1 << 24
     except VlaeError as error:
         assert str(error).isprintable()
 
@@ -667,10 +708,10 @@ def test_an_index_of_chunks_that_are_none_is_read_in_proportion_to_the_file(tiny
     count = 20000
     rows = [(frame._SMALLEST_CHUNK, 1)] * count
     forgery = forged(tiny, files_form(count), CHUNK_MARKER * 3 * count, rows=rows)
-    assert len(pack.inspect(io.BytesIO(forgery))["damages"]) == count
+    assert len(unpack.inspect(Opened(io.BytesIO(forgery)))["damages"]) == count
     assert sum(read_bytes) < 10 * len(forgery)
     smaller = forged(tiny, files_form(count), rows=[(0, 1)] * count)
-    assert pack.inspect(io.BytesIO(smaller))["chunks"] == 1
+    assert unpack.inspect(Opened(io.BytesIO(smaller)))["chunks"] == 1
 
 
 def test_a_payload_beyond_the_file_costs_nothing(tiny):
@@ -683,7 +724,7 @@ def test_a_payload_beyond_the_file_costs_nothing(tiny):
 
     head = Head(0, ("x.png",), ((Format(28, 28), 1),), Counted(0), (1 << 35) - 1)
     file = Counting(forged(tiny, files_form(1), head.write()))
-    assert "lost x.png" in pack.verify(file, model=tiny)[-1]
+    assert "lost x.png" in unpack.verify(Opened(file), model=tiny)[-1]
     assert 0 < file.largest <= len(file.getvalue())
 
 
@@ -696,18 +737,19 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
             Asked.asked += name == "count"
             return super().__getattribute__(name)
 
-    header = frame.Header(0, False, True, tuple(map(Asked, counts)))
-    assert header.images == sum(counts)
+    forms = Forms(map(Asked, counts))
+    assert forms.images == sum(counts)
     every = [(number, index) for number, count in enumerate(counts) for index in range(count)]
-    numbers = {id(form): number for number, form in enumerate(header.forms)}
+    numbers = {id(form): number for number, form in enumerate(forms)}
     for first in range(len(every) + 1):
         for images in range(len(every) + 2 - first):
-            found = [(numbers[id(form)], index) for form, own in header.parts(first, images) for index in own]
+            found = [(numbers[id(form)], index) for form, own in forms.parts(first, images) for index in own]
             assert found == every[first : first + images]
-    header = frame.Header(0, False, True, tuple(map(Asked, [1] * 1000)))
+    assert [forms.at(index) for index in range(len(every))] == every
+    forms = Forms(map(Asked, [1] * 1000))
     Asked.asked = 0
     for first in range(1000):
-        assert len(list(header.parts(first, 1))) == 1
+        assert len(list(forms.parts(first, 1))) == 1
     assert Asked.asked < 10 * 1000, "a chunk must not cost a walk over all sources"
 
 
@@ -715,7 +757,7 @@ def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
     head = Head(0, (), ((Format(28, 28), 1 << 17),), Counted(0), 1)
     data = forged(tiny, array_form(1 << 17), head.write() + checked(b"\0"), options=1)
     monkeypatch.setattr("vlae_codec.archive.chunks.pixels_inside", None)  # nothing of the size of the claim is made
-    assert "131072 fields in 1 bytes" in pack.verify(io.BytesIO(data), model=tiny)[-1]
+    assert "131072 fields in 1 bytes" in unpack.verify(Opened(io.BytesIO(data)), model=tiny)[-1]
 
 
 @pytest.mark.parametrize("nested", ["[]", '{"":0}'])
@@ -725,7 +767,7 @@ def test_a_manifest_that_inflates_without_end_is_refused(tiny, nested):
         frame.read_header(forged(tiny, None, text=deflate(text, DICTIONARY)))
     form = ArrayForm("npz", f"{'x' * 200}.npz", "|u1", (1, 28, 28), 0, 255, "key")
     with pytest.raises(ImageError, match="in several"):
-        Header(1, False, True, (form,) * (1 << 14)).write()
+        Header(1, False, True, Forms((form,) * (1 << 14))).write()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -747,7 +789,7 @@ def test_random_bytes_never_do_worse_than_a_clean_error(tiny, body, marker, star
 def test_another_model_is_asked_for(tiny, small):
     with pytest.raises(ModelError, match="--model"):
         images(small, None)
-    assert "digest" in pack.inspect(io.BytesIO(small))["model"]
+    assert "digest" in unpack.inspect(Opened(io.BytesIO(small)))["model"]
 
 
 def test_single_images_and_archives_are_told_apart(tiny, small, digits):
@@ -1156,11 +1198,20 @@ def test_a_model_that_is_not_here(run, folder):
     same_pictures(folder, Path("out/digits"))
 
 
-def test_header_parts_cover_their_images():
-    header = Header(1, False, True, (FilesForm(3), ArrayForm("npy", "x.npy", "|u1", (4, 5, 5), 0, 1), FilesForm(2)))
+def test_sources_in_order_say_which_holds_an_image_and_what_it_is_called():
+    forms = Forms([FilesForm(3), ArrayForm("npy", "x.npy", "|u1", (4, 5, 5), 0, 1), FilesForm(2)])
+    names = ["a", "b", "c", "x.npy/0", "x.npy/1", "x.npy/2", "x.npy/3", "d", "e"]
     for first in range(9):
         for count in range(10 - first):
-            numbers = [(form.count, i) for form, own in header.parts(first, count) for i in own]
-            expected = [(3, i) for i in range(3)] + [(4, i) for i in range(4)] + [(2, i) for i in range(2)]
-            assert numbers == expected[first : first + count]
+            own = names[first : first + count]
+            assert [*forms.names(first, count, [name for name in own if "/" not in name])] == own
+    assert [*forms.names(2, 6, ["c"])] == [*names[2:7], None]
+    assert [forms.find(name) for name in (*names, "x.npy/4", "x.npy/01", "x.npy/٣", "x.npy/", "y/0")] == [
+        *[None] * 3,
+        *range(3, 7),
+        *[None] * 7,
+    ]
+
+
+def test_a_released_model_is_found_by_its_identity():
     assert models.find(models.named("mnist").identity).name == "mnist"

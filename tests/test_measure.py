@@ -17,9 +17,11 @@ from conftest import TINY
 from PIL import Image
 
 from vlae_codec import codec
-from vlae_codec.archive import chunks, frame
+from vlae_codec.archive import chunks
 from vlae_codec.archive import pack as packing
+from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import Images, Settings
+from vlae_codec.archive.opened import Opened
 from vlae_codec.cli.main import main
 from vlae_codec.errors import ImageError, VlaeError
 from vlae_codec.field.posterior import Posterior
@@ -177,8 +179,7 @@ def test_memory_is_an_array_where_it_can_be(tiny, digits):
     for drawings, loose in ((digits[:3], False), (inverted, False), (mixed(digits), True)):
         out = io.BytesIO()
         packing.pack([Memory(drawings)], out, tiny, Settings())
-        contents = frame.read_contents(out)
-        (piece,) = packing.unpack(out, contents.header, contents.places, model=tiny)
+        (piece,) = unpacking.unpack(Opened(out), model=tiny)
         assert piece.names == (tuple(map(str, range(len(drawings)))) if loose else ())
         for a, b in zip(piece.drawings, drawings, strict=True):
             assert a.look == b.look
@@ -196,7 +197,7 @@ def test_sheets_are_pictures(measured):
 
 
 def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
-    images, decode, unpack = Sample("digits", digits[:3], None, []), codec.decode, packing.unpack
+    images, decode, unpack = Sample("digits", digits[:3], None, []), codec.decode, unpacking.unpack
 
     def flipped(drawing):
         bits = drawing.bits.copy()
@@ -209,7 +210,7 @@ def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
     def wrong_chunks(*arguments, **options):
         return (replace(piece, drawings=list(map(flipped, piece.drawings))) for piece in unpack(*arguments, **options))
 
-    for module, name, wrong in ((codec, "decode", wrong_files), (packing, "unpack", wrong_chunks)):
+    for module, name, wrong in ((codec, "decode", wrong_files), (unpacking, "unpack", wrong_chunks)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, wrong)
             with pytest.raises(VlaeError, match="does not decode to what was coded"):

@@ -94,6 +94,11 @@ def idx(path, data=None, kind="idx"):
     return str(path)
 
 
+def restorer_of(folder, manifests, force):
+    """A restorer of sources given by their manifests."""
+    return Restorer(Path(folder), manifest.Forms(map(manifest.read, manifests)), force)
+
+
 def there_and_back(folder, *paths, force=False, step=4, order=reversed, **options):
     """What `gather` reads, as an archive would keep it, put back in chunks that come in another order."""
     with gather([str(path) for path in paths], **options) as gathered:
@@ -105,7 +110,7 @@ def there_and_back(folder, *paths, force=False, step=4, order=reversed, **option
                 chunks.append((index + start, names, list(source.drawings(start, stop))))
             index += source.count
         manifests = json.loads(json.dumps([source.manifest() for source in gathered.sources], allow_nan=False))
-    with Restorer(folder, manifests, force) as restorer:
+    with restorer_of(folder, manifests, force) as restorer:
         for chunk in order(chunks):
             restorer.put(*chunk)
         return restorer.finish()
@@ -731,7 +736,7 @@ def test_memory_is_bounded_whatever_the_size(tmp_path):
     tracemalloc.start()
     with gather(["x.npy"]) as gathered:
         (source,) = gathered.sources
-        with Restorer(tmp_path / "out", [source.manifest()], False) as restorer:
+        with restorer_of(tmp_path / "out", [source.manifest()], False) as restorer:
             for index, drawing in enumerate(source.drawings(0, 100)):
                 restorer.put(index, [], [drawing])
             restorer.finish()
@@ -824,10 +829,10 @@ DRAWINGS = [Drawing(bits) for bits in BITS]
 @pytest.mark.parametrize("name", [*HOSTILE_NAMES, None, 5, b"a.png"])
 def test_hostile_names_write_nothing(tmp_path, name):
     folder = tmp_path / "deep" / "out"
-    with Restorer(folder, [FILES], True) as restorer, pytest.raises(FormatError, match="damaged"):
+    with restorer_of(folder, [FILES], True) as restorer, pytest.raises(FormatError, match="damaged"):
         restorer.put(0, [name], DRAWINGS[:1])
     with pytest.raises(FormatError, match="damaged"):
-        Restorer(folder, [{**ARRAY, "file": name}], True)
+        restorer_of(folder, [{**ARRAY, "file": name}], True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -838,24 +843,24 @@ def test_links_within_the_folder_lead_nowhere_else(tmp_path):
     (tmp_path / "out" / "b.png").symlink_to(tmp_path / "elsewhere" / "b.png")
     (tmp_path / "out" / "x.npy").symlink_to(tmp_path / "elsewhere" / "x.npy")
     (tmp_path / "out" / "loop").symlink_to(tmp_path / "out" / "loop")
-    with Restorer(tmp_path / "out", [FILES], True) as restorer:
+    with restorer_of(tmp_path / "out", [FILES], True) as restorer:
         for name in ("link/a.png", "link/new/a.png", "b.png", "loop/a.png"):
             with pytest.raises(OutputError):
                 restorer.put(0, [name], DRAWINGS[:1])
     with pytest.raises(OutputError, match="by a link"):
-        Restorer(tmp_path / "out", [ARRAY], True)
+        restorer_of(tmp_path / "out", [ARRAY], True)
     assert not os.listdir("elsewhere")
 
 
 def test_nothing_is_overwritten_without_force(tmp_path):
     (tmp_path / "a.png").write_bytes(b"mine")
     (tmp_path / "x.npy").write_bytes(b"mine")
-    with Restorer(tmp_path, [FILES], False) as restorer, pytest.raises(OutputError, match="-f"):
+    with restorer_of(tmp_path, [FILES], False) as restorer, pytest.raises(OutputError, match="-f"):
         restorer.put(0, ["a.png"], DRAWINGS[:1])
     with pytest.raises(OutputError, match="-f"):
-        Restorer(tmp_path, [ARRAY], False)
+        restorer_of(tmp_path, [ARRAY], False)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "x.npy").read_bytes() == b"mine"
-    with Restorer(tmp_path, [FILES, ARRAY], True) as restorer:
+    with restorer_of(tmp_path, [FILES, ARRAY], True) as restorer:
         restorer.put(0, ["a.png"], DRAWINGS[:1])
         restorer.finish()
     assert np.array_equal(np.asarray(Image.open("a.png")), BITS[0] * 255)
@@ -863,7 +868,7 @@ def test_nothing_is_overwritten_without_force(tmp_path):
 
 
 def test_a_name_of_one_dash_is_a_file(tmp_path, capsysbinary):
-    with Restorer(Path("."), [{"kind": "files", "count": 1}, {**IDX, "file": "-"}], False) as restorer:
+    with restorer_of(Path("."), [{"kind": "files", "count": 1}, {**IDX, "file": "-"}], False) as restorer:
         restorer.put(0, ["-"], DRAWINGS[:1])
         restorer.finish()
     assert sorted(os.listdir()) == ["-", "-.png"]
@@ -872,7 +877,7 @@ def test_a_name_of_one_dash_is_a_file(tmp_path, capsysbinary):
 
 def test_chunks_may_span_sources_and_come_in_any_order(tmp_path):
     manifests = [ARRAY, FILES, {**IDX, "file": "y"}]
-    with Restorer(tmp_path, manifests, False) as restorer:
+    with restorer_of(tmp_path, manifests, False) as restorer:
         restorer.put(4, ["b.png"], DRAWINGS[4:8])
         restorer.put(0, ["a.png"], DRAWINGS[0:4])
         written = restorer.finish()
@@ -886,7 +891,7 @@ def test_chunks_may_span_sources_and_come_in_any_order(tmp_path):
 def test_rows_never_put_are_paper(tmp_path, rows):
     packed = {**ARRAY, "file": "p.npy", "shape": [3, 98], "paper": 1, "ink": 0, "packed": True}
     digit = Drawing(np.eye(28, dtype=np.uint8))
-    with Restorer(tmp_path, [ARRAY, packed], False) as restorer:
+    with restorer_of(tmp_path, [ARRAY, packed], False) as restorer:
         for row in rows:
             restorer.put(row, [], [DRAWINGS[row]])
             restorer.put(3 + row, [], [digit])
@@ -900,13 +905,13 @@ def test_rows_never_put_are_paper(tmp_path, rows):
 
 
 def test_what_is_unfinished_leaves_no_trace(tmp_path):
-    with Restorer(tmp_path / "out", [ARRAY], False) as restorer:
+    with restorer_of(tmp_path / "out", [ARRAY], False) as restorer:
         restorer.put(0, [], DRAWINGS[:2])
     assert os.listdir("out") == []
 
 
 def test_what_does_not_fit_the_manifests_is_refused(tmp_path):
-    with Restorer(tmp_path, [FILES, ARRAY], False) as restorer:
+    with restorer_of(tmp_path, [FILES, ARRAY], False) as restorer:
         for index, names, drawings in [
             (0, [], DRAWINGS[:1]),
             (0, ["a.png", "b.png"], DRAWINGS[:1]),
@@ -970,7 +975,7 @@ def test_damaged_manifests_are_refused(tmp_path, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(FormatError) as caught:
-            Restorer(tmp_path, [{**ARRAY, **damage}], True)
+            restorer_of(tmp_path, [{**ARRAY, **damage}], True)
     assert "\n" not in str(caught.value)
     assert os.listdir() == []
 
@@ -978,11 +983,11 @@ def test_damaged_manifests_are_refused(tmp_path, damage):
 @pytest.mark.parametrize("manifests", [[None], [[]], [{}], [{"kind": "files"}], [{"kind": "files", "count": 0}]])
 def test_damaged_manifests_of_files_are_refused(tmp_path, manifests):
     with pytest.raises(FormatError):
-        Restorer(tmp_path, manifests, True)
+        restorer_of(tmp_path, manifests, True)
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):
     npz = {**ARRAY, "kind": "npz", "key": "a"}
     for pair in ([ARRAY, ARRAY], [npz, npz], [{**npz, "file": "x.npy"}, ARRAY], [IDX, {**IDX, "gz": True}]):
         with pytest.raises(FormatError, match="one name"):
-            Restorer(tmp_path, pair, True)
+            restorer_of(tmp_path, pair, True)

@@ -18,6 +18,7 @@ from vlae_codec.errors import OutputError
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import png_bytes, to_picture
 from vlae_codec.sets import restore
+from vlae_codec.sets.manifest import FilesForm, Forms, read
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Memory
 
@@ -31,7 +32,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 def put(folder, names, force=False):
     """The notes of a restorer that was given so many pictures of those names."""
-    with Restorer(Path(folder), [{"kind": "files", "count": len(names)}], force) as restorer:
+    with Restorer(Path(folder), Forms([FilesForm(len(names))]), force) as restorer:
         restorer.put(0, names, [Drawing(bits) for bits in BITS[: len(names)]])
         restorer.finish()
         assert not restorer.unnameable
@@ -71,7 +72,7 @@ def test_two_arrays_that_would_be_one_file_are_refused_before_anything_is_writte
     monkeypatch.setattr(restore, "is_folding", lambda _folder: True)
     form = {"kind": "npy", "dtype": "|u1", "shape": [2, 9, 12], "paper": 0, "ink": 255, "packed": False}
     with pytest.raises(OutputError, match=r"would take two of .*X\.npy.* for one"):
-        Restorer(Path("out"), [form | {"file": "x.npy"}, form | {"file": "X.npy"}], force=True)
+        Restorer(Path("out"), Forms(map(read, [form | {"file": "x.npy"}, form | {"file": "X.npy"}])), force=True)
     assert written("out") == {}
 
 

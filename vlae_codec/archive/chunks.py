@@ -308,7 +308,7 @@ def _check_set(drawings: Sequence[Drawing]) -> None:
 def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
     """Refuses a chunk that an archive with this header cannot have."""
     loose, at = 0, 0
-    for source, own in header.parts(head.first, head.images):
+    for source, own in header.forms.parts(head.first, head.images):
         sizes = {(form.height, form.width) for form in forms[at : at + len(own)]}
         if isinstance(source, ArrayForm) and sizes != {source.size}:
             raise FormatError(f"a chunk has images of {source.root} that are not of its size: the file is damaged")

@@ -10,13 +10,10 @@ chunks, and a damaged chunk costs only itself. Sizes are checked before anything
 
 from __future__ import annotations
 
-import itertools
 import json
 import zlib
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import BinaryIO
 
 from vlae_codec.coding.bits import read_varint, varint
@@ -26,7 +23,7 @@ from vlae_codec.field.bitsback import Counted
 from vlae_codec.picture.drawing import Look, fits
 from vlae_codec.picture.fields import field_count
 from vlae_codec.sets import manifest
-from vlae_codec.sets.manifest import Form
+from vlae_codec.sets.manifest import Forms
 
 LARGEST_CHUNK = 1 << 17
 """Most fields, and most images, of a chunk."""
@@ -54,29 +51,8 @@ class Header:
     model: int | bytes
     lossy: bool
     ordered: bool
-    forms: tuple[Form, ...]
+    forms: Forms
     samples: int = 1
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        """How many images there are up to the end of each source."""
-        return [*itertools.accumulate(form.count for form in self.forms)]
-
-    @property
-    def images(self) -> int:
-        """How many images the sources held."""
-        return self._ends[-1] if self._ends else 0
-
-    def parts(self, first: int, images: int) -> Iterator[tuple[Form, range]]:
-        """Which of them images `first` to `first` + `images` - 1 are: a source, and its images among them, from 0."""
-        for number in range(bisect_right(self._ends, first), len(self.forms)):
-            form = self.forms[number]
-            start = self._ends[number] - form.count
-            if start >= first + images:
-                break
-            own = range(max(0, first - start), min(form.count, first + images - start))
-            if own:
-                yield form, own
 
     def write(self) -> bytes:
         """The header's bytes.
@@ -210,7 +186,7 @@ def read_contents(file: BinaryIO) -> Contents:
         header = front
         damages.append("the index is damaged or cut off; chunks were looked for")
     if places is None:
-        places = _scan(file, size, header.images)
+        places = _scan(file, size, header.forms.images)
     return Contents(header, tuple(places), tuple(damages))
 
 
@@ -250,7 +226,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
         manifests = None
     if not isinstance(manifests, list) or not manifests:
         raise FormatError("the archive does not say what its sources were: it is damaged")
-    forms = tuple(manifest.read(one) for one in manifests)
+    forms = Forms(map(manifest.read, manifests))
     return Header(model, bool(options & _LOSSY), not options & _SET, forms, samples), end + _CHECK_BYTES
 
 
@@ -359,7 +335,7 @@ def _read_index(file: BinaryIO, size: int) -> tuple[Header, list[Place] | None] 
         places.append(Place(offset, chunk_bytes, first, images))
         offset, first = offset + chunk_bytes, first + images
     sound = all(chunk_bytes >= _SMALLEST_CHUNK and 0 < images <= LARGEST_CHUNK for chunk_bytes, images in rows)
-    if first != header.images or header_bytes != len(copy) or not sound:
+    if first != header.forms.images or header_bytes != len(copy) or not sound:
         return None
     return header, places if offset == size - 4 - length else None
 

@@ -24,7 +24,9 @@ import numpy.typing as npt
 from vlae_codec import codec
 from vlae_codec.archive import chunks, frame
 from vlae_codec.archive import pack as packing
+from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, Settings
+from vlae_codec.archive.opened import Opened
 from vlae_codec.codec import Decoded, Encoded
 from vlae_codec.errors import Progress, VlaeError
 from vlae_codec.exact.threads import cores
@@ -299,8 +301,7 @@ def _archive(
 
 
 def _unpacked(model: Model, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:
-    contents = frame.read_contents(out)
-    pieces = packing.unpack(out, contents.header, contents.places, model=model, jobs=jobs, progress=progress)
+    pieces = unpacking.unpack(Opened(out), model=model, jobs=jobs, progress=progress)
     return [drawing for piece in pieces for drawing in piece.drawings]
 
 

@@ -10,9 +10,12 @@ than what `manifest` writes.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from vlae_codec.picture.fields import SIDE
 PACKED_BYTES = SIDE * SIDE // 8
 """Bytes of an image of a packed array: np.packbits of its 28x28 pixels, row by row, most significant bit first."""
 LARGEST_BYTES = 1 << 40
+_LONGEST_ROW = 13  # digits of the largest number of an array's image
 _ARRAY_KINDS = {"npy": set[str](), "npz": {"key"}, "idx": {"gz"}}  # and the keys of their own
 _DTYPES = {f"{order}{code}" for order in "<>" for code in ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8")}
 _DTYPES |= {"|b1", "|i1", "|u1"}
@@ -94,6 +98,55 @@ class ArrayForm:
 
 
 Form = FilesForm | ArrayForm
+
+
+class Forms(tuple[Form, ...]):
+    """The forms of an archive's sources, in order. Its images are numbered from 0 over all of them."""
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """How many images there are up to the end of each source."""
+        return [*itertools.accumulate(form.count for form in self)]
+
+    @property
+    def images(self) -> int:
+        """How many images the sources hold."""
+        return self._ends[-1] if self._ends else 0
+
+    def at(self, index: int) -> tuple[int, int]:
+        """Which source holds image `index`, and the image's number in it."""
+        number = bisect_right(self._ends, index)
+        return number, index - (self._ends[number] - self[number].count)
+
+    def parts(self, first: int, images: int) -> Iterator[tuple[Form, range]]:
+        """Where images `first` to `first` + `images` - 1 are: each source that holds some, and their numbers in it."""
+        for number in range(bisect_right(self._ends, first), len(self)):
+            form = self[number]
+            start = self._ends[number] - form.count
+            if start >= first + images:
+                break
+            own = range(max(0, first - start), min(form.count, first + images - start))
+            if own:
+                yield form, own
+
+    def find(self, name: str) -> int | None:
+        """The image of that name, if it is one of an array; loose pictures have their names in chunks."""
+        root, _, row = name.rpartition("/")
+        if not row.isascii() or not row.isdecimal() or len(row) > _LONGEST_ROW or str(int(row)) != row:
+            return None
+        for form, end in zip(self, self._ends, strict=True):
+            if isinstance(form, ArrayForm) and form.root == root and int(row) < form.count:
+                return end - form.count + int(row)
+        return None
+
+    def names(self, first: int, images: int, loose: Iterable[str]) -> Iterator[str | None]:
+        """The names of images `first` to `first` + `images` - 1, given those of the loose pictures among them.
+
+        None stands for what is not given.
+        """
+        given = iter(loose)
+        for form, own in self.parts(first, images):
+            yield from (form.name(i) if isinstance(form, ArrayForm) else next(given, None) for i in own)
 
 
 def read(manifest: object) -> Form:

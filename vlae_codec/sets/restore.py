@@ -14,7 +14,6 @@ import os
 import struct
 import tempfile
 import zipfile
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -30,7 +29,7 @@ from vlae_codec.picture.images import is_exact, picture_bytes, png_bytes, to_pic
 
 from . import manifest
 from .arrays import BLOCK_BYTES, IDX_MAGIC
-from .manifest import ArrayForm
+from .manifest import ArrayForm, Forms
 
 
 class Restorer:
@@ -38,16 +37,15 @@ class Restorer:
     whole or not at all. As a context manager it discards what is unfinished at the end.
     """
 
-    def __init__(self, folder: Path, manifests: Sequence[dict[str, Any]], force: bool) -> None:
+    def __init__(self, folder: Path, forms: Forms, force: bool) -> None:
         """Checks everything that can be checked before there are pixels, and makes the folder.
 
         Raises:
-            FormatError: a manifest is damaged, or two arrays are the same one.
+            FormatError: two arrays are the same one.
             OutputError: the folder cannot be made, or the file of an array exists and `force` is not set.
         """
-        self._forms = [manifest.read(one) for one in manifests]
-        self._ends = list(itertools.accumulate(form.count for form in self._forms))
-        arrays = [form for form in self._forms if isinstance(form, ArrayForm)]
+        self._forms = forms
+        arrays = [form for form in forms if isinstance(form, ArrayForm)]
         self._files = _by_file(arrays)
         self._folder, self._force = folder, force
         self._given, self._written = set[str](), list[Path]()
@@ -98,15 +96,13 @@ class Restorer:
             FormatError: a name is unsafe, an image has not its array's size, or there are too many names or images.
             OutputError: a file exists and `force` is not set, or cannot be written.
         """
-        if not 0 <= index <= index + len(drawings) <= (self._ends or [0])[-1]:
+        if not 0 <= index <= index + len(drawings) <= self._forms.images:
             raise FormatError(f"the archive's sources have no images {index} to {index + len(drawings) - 1}")
         left, at = list(names), 0
-        while at < len(drawings):
-            source = bisect_right(self._ends, index + at)
-            form, end = self._forms[source], self._ends[source]
-            own = drawings[at : at + end - (index + at)]
+        for form, rows in self._forms.parts(index, len(drawings)):
+            own = drawings[at : at + len(rows)]
             if isinstance(form, ArrayForm):
-                self._rows[form.root].put(index + at - (end - form.count), own)
+                self._rows[form.root].put(rows.start, own)
             else:
                 mine, left = left[: len(own)], left[len(own) :]
                 self._check_new(mine)

@@ -30,7 +30,7 @@ from vlae_codec.picture.images import picture_suffixes, read_drawing
 
 from . import arrays
 from .arrays import BLOCK_BYTES, StoredArray
-from .manifest import ArrayForm, FilesForm, Form
+from .manifest import ArrayForm, FilesForm, Form, Forms
 
 LARGEST_BYTES = 1 << 30
 """Of one picture file: more than any picture that can be coded needs."""
@@ -238,13 +238,15 @@ def gather(paths: Sequence[str], threshold: int | None = None, exact: bool = Tru
 
 def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
     """The images of those numbers, which ascend over all sources, with their names."""
-    start = 0
-    for source in sources:
-        for index in chosen[(chosen >= start) & (chosen < start + source.count)].tolist():
-            (drawing,) = source.drawings(index - start, index - start + 1)
-            yield source.name(index - start), drawing
+    forms = Forms(source.form for source in sources)
+    for number, group in itertools.groupby(map(forms.at, chosen.tolist()), lambda at: at[0]):
+        source = sources[number]
+        for _, row in group:
+            (drawing,) = source.drawings(row, row + 1)
+            yield source.name(row), drawing
         source.close()  # a thousand sources are a thousand files
-        start += source.count
+    for source in sources:  # some share one
+        source.close()
 
 
 def _kind(path: str) -> str:

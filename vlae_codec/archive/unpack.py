@@ -1,0 +1,287 @@
+"""Archives, file -> chunks -> images: whole ones into a folder, some images by name, or nothing but a look at what is there.
+
+The mirror image of `pack`. Chunks decode on their own, `jobs` of them at once, and a damaged one costs only itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vlae_codec.container import VERSION
+from vlae_codec.errors import FormatError, ModelError, Progress
+from vlae_codec.field.model import Model, find
+from vlae_codec.field.texture import Sampling
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.sets.manifest import ArrayForm, FilesForm, Form, Forms
+from vlae_codec.sets.restore import Restorer
+
+from . import chunks
+from .chunks import Piece
+from .frame import LARGEST_CHUNK, Header, Place
+from .jobs import Report, spread
+from .opened import Opened
+
+_NAMED = 8  # at most so many names in a message
+_SPARSEST = 1000  # an array of which less than one image in so many is there would be nothing but padding
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The files written, and what was lost and why, a line each."""
+
+    written: list[Path]
+    lost: list[str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One image and its name, or why it cannot be had."""
+
+    name: str
+    drawing: Drawing | None
+    error: str | None = None
+
+
+def unpack(
+    opened: Opened,
+    places: Sequence[Place] | None = None,
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Piece]:
+    """The chunks at `places`, all of them unless told otherwise, one after the other; a damaged one has an error.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+    """
+    places = opened.places if places is None else places
+    shared = find(opened.header.model, model), opened.header, sampling
+    report = Report("unpacking", sum(place.images for place in places), progress)
+    yield from spread(chunks.unmake, map(opened.stored, places), shared, jobs, report)
+
+
+def restore(
+    opened: Opened,
+    restorer: Restorer,
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Restored:
+    """Unpacks a whole archive into a folder.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+        OutputError: a file cannot be written, or exists.
+    """
+    header, lost, restored = opened.header, list[str](), Counter[str]()
+    for piece in opened.heads():
+        for name in _loose_names(header, piece) if piece.error is None else ():
+            restorer.check_free(name)
+    for piece in unpack(opened, None, sampling, model=model, jobs=jobs, progress=progress):
+        error = piece.error
+        if error is None:
+            try:
+                restorer.put(piece.first, _loose_names(header, piece), piece.drawings)
+            except FormatError as failure:
+                error = str(failure)
+        if error is not None:
+            lost.append(f"lost {described(header, piece)}: {error}")
+            continue
+        for form, own in header.forms.parts(piece.first, piece.images):
+            if isinstance(form, ArrayForm):
+                restored[form.root] += len(own)
+    lost += restorer.unnameable
+    arrays = [form for form in header.forms if isinstance(form, ArrayForm)]
+    padding = [form.root for form in arrays if restored[form.root] * _SPARSEST < form.count]
+    blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
+    lost += [f"what is lost of {root} is blank in it" for root in blank]
+    lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
+    return Restored(restorer.finish(padding), lost)
+
+
+def restore_some(
+    opened: Opened,
+    patterns: Sequence[str],
+    folder: Path,
+    force: bool,
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Restored:
+    """Unpacks those images whose names match, each as a picture file; no folder is made if there are none. See `take`.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+        OutputError: a file cannot be written, or exists.
+    """
+    lost, restorer = list[str](), None
+    with contextlib.ExitStack() as undo:
+        for taken in take(opened, patterns, sampling, model=model, jobs=jobs, progress=progress):
+            if taken.drawing is None:
+                lost.append(str(taken.error))
+                continue
+            restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
+            try:
+                restorer.put_picture(taken.name, taken.drawing)
+            except FormatError as failure:
+                lost.append(str(failure))
+        return Restored(restorer.finish() if restorer else [], lost)
+
+
+def take(
+    opened: Opened,
+    patterns: Sequence[str],
+    sampling: Sampling = Sampling(),
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Taken]:
+    """The images whose names match, in the order of the archive; only their chunks are decoded, each once.
+
+    A pattern is a name, or has wildcards: * for anything, slashes too, ? for one letter, [abc] for one of these. One that
+    no image matches is an error in the end.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+    """
+    wanted = _Wanted(opened, patterns)
+    for piece in unpack(opened, wanted.places(), sampling, model=model, jobs=jobs, progress=progress):
+        names = wanted.candidates(piece)
+        if piece.error is not None:
+            yield from (Taken(name, None, f"lost {name}: {piece.error}") for name in names if wanted.matches(name))
+        else:
+            images = zip(names, piece.drawings, strict=True)
+            yield from (Taken(name, drawing) for name, drawing in images if wanted.matches(name))
+    for pattern in wanted.unmatched:
+        yield Taken(pattern, None, f"the archive has no image named {pattern}: `list --names` says what it has")
+
+
+class _Wanted:
+    """Which images are asked for by their names; `unmatched` are the patterns that no name matched so far."""
+
+    def __init__(self, opened: Opened, patterns: Sequence[str]) -> None:
+        self._opened, self._exact, self._unmatched = opened, set(patterns), dict.fromkeys(patterns)
+        self._globs = {one: re.compile(fnmatch.translate(one)) for one in self._exact if re.search(r"[*?[]", one)}
+        numbers = ((opened.header.forms.find(name), name) for name in self._exact)
+        self._numbers = {number: name for number, name in numbers if number is not None}
+
+    @property
+    def unmatched(self) -> list[str]:
+        return [*self._unmatched]
+
+    def matches(self, name: str) -> bool:
+        matching = [name] if name in self._exact else []
+        matching += [pattern for pattern, regex in self._globs.items() if regex.match(name)]
+        for pattern in matching:
+            self._unmatched.pop(pattern, None)
+        return bool(matching)
+
+    def places(self) -> list[Place]:
+        """The chunks that hold such images. Those of arrays are found without a search."""
+        found = {self._opened.place_of(number).first for number in self._numbers}
+        if self._globs or len(self._numbers) < len(self._exact):
+            found.update(
+                piece.first for piece in self._opened.heads() if any([*map(self.matches, self.candidates(piece))])
+            )
+        return [place for place in self._opened.places if place.first in found]
+
+    def candidates(self, piece: Piece) -> Iterator[str]:
+        """The names of a piece's images; of a gap, which may be of any size, only those that are asked for in full."""
+        if piece.images > LARGEST_CHUNK:
+            own = range(piece.first, piece.first + piece.images)
+            return (name for number, name in self._numbers.items() if number in own)
+        return (name or "" for name in image_names(self._opened.header, piece))
+
+
+def verify(opened: Opened, *, model: Model | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
+    """Decodes a whole archive, writing nothing: all that is damaged or lost, a line each.
+
+    Raises:
+        ModelError: the archive needs a model that is not known here.
+    """
+    problems = list(opened.damages)
+    for piece in unpack(opened, model=model, jobs=jobs, progress=progress):
+        if piece.error is not None:
+            problems.append(f"lost {described(opened.header, piece)}: {piece.error}")
+    return problems
+
+
+def inspect(opened: Opened) -> dict[str, Any]:
+    """What an archive says of itself, without decoding any image."""
+    header, damages = opened.header, list(opened.damages)
+    for piece in opened.heads():
+        if piece.error is not None:
+            damages.append(f"{described(header, piece)}: {piece.error}")
+    return {
+        "bytes": opened.bytes,
+        "format_version": VERSION,
+        "lossless": not header.lossy,
+        "ordered": header.ordered,
+        "samples": header.samples,
+        "model": _model_name(header.model),
+        "images": header.forms.images,
+        "chunks": len(opened.places),
+        "sources": [_source_text(form) for form in header.forms],
+        "damages": damages,
+    }
+
+
+def names(opened: Opened) -> Iterator[str]:
+    """The names of all images of an archive but those lost with a chunk's head, one by one: a few bytes may claim many."""
+    for piece in opened.heads():
+        if piece.error is None:
+            yield from filter(None, image_names(opened.header, piece))
+
+
+def image_names(header: Header, piece: Piece) -> Iterator[str | None]:
+    """The name of each image of a piece; None where it is lost with its chunk's head."""
+    return header.forms.names(piece.first, piece.images, _loose_names(header, piece))
+
+
+def described(header: Header, piece: Piece) -> str:
+    """The images of a piece in words, by name where names are known."""
+    last = piece.first + piece.images - 1
+    few = piece.images <= _NAMED
+    ends = (
+        replace(piece, images=1, names=piece.names[:1]),
+        replace(piece, first=last, images=1, names=piece.names[-1:]),
+    )
+    names = [name for part in ((piece,) if few else ends) for name in image_names(header, part)]
+    if None in names:
+        return f"images {piece.first} to {last} of the archive"
+    return ", ".join(map(str, names)) if few else f"{piece.images} images, {names[0]} to {names[-1]}"
+
+
+def _loose_names(header: Header, piece: Piece) -> Sequence[str]:
+    """The names of a piece's loose pictures; in a set without order they are numbered."""
+    if header.ordered or isinstance(header.forms[0], ArrayForm):
+        return piece.names
+    digits = len(str(header.forms.images - 1))
+    return [f"{index:0{digits}}.png" for index in range(piece.first, piece.first + piece.images)]
+
+
+def _model_name(identity: int | bytes) -> str:
+    try:
+        return find(identity).name
+    except ModelError:
+        return f"of digest {identity.hex()}..." if isinstance(identity, bytes) else f"number {identity}"
+
+
+def _source_text(form: Form) -> str:
+    if isinstance(form, FilesForm):
+        return f"{form.count} loose pictures"
+    return f"{form.root}: {form.count} images of {form.size[1]}x{form.size[0]}, {form.dtype}"
