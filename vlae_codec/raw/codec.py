@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,14 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
+from vlae_codec.picture.rows import Values
 
 from .forms import Form, Less, forms, read_form, restored
-from .streams import DEFAULT_EFFORT, G4, Deflate, Lzma, Plain, Way, Webp
+from .streams import DEFAULT_EFFORT, G4, Deflate, DeflateFiltered, Lzma, Plain, Way, Webp
 
 _CHECK_BYTES = 4
+_SAMPLE_BYTES, _BANDS = 1 << 17, 4
+_MUCH_WORSE = 1.25
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -34,16 +38,18 @@ class Coder(enum.IntEnum):
     BLANK = 0  # one pixel value, in place of a stream
     PLAIN = 1
     DEFLATE = 2
-    LZMA = 3
-    LZMA_FILTERED = 4
-    WEBP = 5
-    G4_ONES = 6
-    G4_ZEROS = 7
+    DEFLATE_FILTERED = 3
+    LZMA = 4
+    LZMA_FILTERED = 5
+    WEBP = 6
+    G4_ONES = 7
+    G4_ZEROS = 8
 
 
 _WAYS: dict[Coder, Way] = {
     Coder.PLAIN: Plain(),
     Coder.DEFLATE: Deflate(),
+    Coder.DEFLATE_FILTERED: DeflateFiltered(),
     Coder.LZMA: Lzma(filtering=False),
     Coder.LZMA_FILTERED: Lzma(filtering=True),
     Coder.WEBP: Webp(),
@@ -79,9 +85,9 @@ def decode(geometry: Geometry, data: bytes) -> Raster:
     coder, less, content = _verified(data)
     if coder == Coder.BLANK:
         return _blank(geometry, less, content)
-    shape, colours, at = read_form(geometry, less, content, 0)
+    shape, meaning, at = read_form(geometry, less, content, 0)
     values = _WAYS[coder].decode(content[at:], shape)
-    return restored(geometry, less, colours, values)
+    return restored(geometry, less, meaning, values)
 
 
 def encode_plane(plane: Plane, effort: int = DEFAULT_EFFORT) -> bytes:
@@ -114,10 +120,32 @@ def _check_samples(raster: Raster) -> None:
 
 
 def _streams(form: Form, effort: int) -> Iterator[tuple[Coder, bytes]]:
-    """What each way makes of the values, the table in front."""
-    for coder, way in _WAYS.items():
-        for stream in way.encode(form.values, form.shape, effort):
+    """What each way that is worth it makes of the values, the table in front."""
+    for coder in _promising(form, effort):
+        for stream in _WAYS[coder].encode(form.values, form.shape, effort):
             yield coder, form.table + stream
+
+
+def _promising(form: Form, effort: int) -> list[Coder]:
+    """All ways, of many values those that are not much worse than another on a sample of rows."""
+    if form.values.nbytes <= _SAMPLE_BYTES << max(0, effort - 3):
+        return list(_WAYS)
+    sample = replace(form, values=_sample(form.values))
+    sizes = {
+        coder: min(map(len, way.encode(sample.values, sample.shape, 0)), default=0) for coder, way in _WAYS.items()
+    }
+    least = min(size for size in sizes.values() if size)
+    return [coder for coder, size in sizes.items() if size and size <= _MUCH_WORSE * least]
+
+
+def _sample(values: Values) -> Values:
+    """Some rows from above, the middle and below, a few bands of them."""
+    height = len(values)
+    count = max(1, _SAMPLE_BYTES // _BANDS // values[0].nbytes)
+    starts = [band * height // _BANDS for band in range(_BANDS)]
+    return np.concatenate(
+        [values[start : min(start + count, (band + 1) * height // _BANDS)] for band, start in enumerate(starts)]
+    )
 
 
 def _checked(coder: Coder, less: Less, content: bytes) -> bytes:

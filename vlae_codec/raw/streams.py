@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
-from vlae_codec.coding.deflate import inflate
+from vlae_codec.coding.deflate import deflate, inflate
 from vlae_codec.errors import FormatError
 from vlae_codec.picture import rows
 from vlae_codec.picture.rows import Rows, Values
@@ -99,17 +99,30 @@ class Plain:
         return from_rows(np.frombuffer(data, np.uint8).reshape(height, width), shape)
 
 
-class Deflate:
+class DeflateFiltered:
     """Filtered rows, deflated: what a PNG file has in its IDAT chunks."""
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         packed, step = to_rows(values, shape), shape.rows[2]
-        yield rows.smallest_deflate(packed, step)
+        tried = rows.FILTERS if affordable(packed.size, effort) else (rows.UP,)
+        yield rows.smallest_deflate(packed, step, tried)
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, step = shape.rows
         lines = inflate(data, height * (1 + width), "the pixel section")
         return from_rows(rows.unfiltered(lines, height, width, step), shape)
+
+
+class Deflate:
+    """Rows as they are, deflated."""
+
+    def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
+        yield deflate(to_rows(values, shape).tobytes())
+
+    def decode(self, data: bytes, shape: Shape) -> Values:
+        height, width, _ = shape.rows
+        lines = np.frombuffer(inflate(data, height * width, "the pixel section"), np.uint8)
+        return from_rows(lines.reshape(height, width), shape)
 
 
 class Lzma:
@@ -165,7 +178,7 @@ class Webp:
 
     # quality and method of libwebp, which say how it searches, as all is lossless -> steps a pixel in all colours, or in
     # at most 256; it packs few colours as `pack` does
-    _SETTINGS = ((100, 6, 100, 28), (100, 5, 18, 2), (80, 4, 0, 0), (50, 6, 0, 0))
+    _SETTINGS = ((100, 6, 100, 28), (100, 5, 18, 2), (50, 6, 1, 1), (80, 4, 0, 0))
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         if not self._fits(shape):
