@@ -9,15 +9,17 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vlae_codec.errors import ImageError
 
+from . import checks
 from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, luminance, middle_level, two_colours, with_rarer_ink
 
 _KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
@@ -26,8 +28,26 @@ _LOSING = {"La": "RGBA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
-_WHOLE = frozenset({"BMP", "DIB", "GIF", "JPEG", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"})
+_WHOLE = frozenset(
+    {"BMP", "DIB", "GIF", "JPEG", "MPO", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"}
+)
 """Formats of which Pillow reads every bit, or says by the names of what is stored that it does not."""
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
+"""What turns a picture of EXIF's orientation upright."""
 _DRAWN = frozenset({"EPS", "WMF"})
 """Formats that Pillow has another program draw: they are programs themselves, which may never end."""
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -48,40 +68,59 @@ PillowImage = Image.Image
 Picture = PillowImage | npt.NDArray[np.generic]
 
 
-def read_drawing(data: bytes, name: str = "the input", threshold: int | None = None, exact: bool = False) -> Drawing:
+def read_drawing(
+    data: bytes,
+    name: str = "the input",
+    threshold: int | None = None,
+    exact: bool = False,
+    page: int | None = None,
+) -> Drawing:
     """Two-level form of an image file's bytes; `name` is what errors call it, all else is as of `to_drawing`.
 
     Raises:
         ImageError: see `open_picture` and `to_drawing`.
     """
-    picture = open_picture(data, name, exact=exact and threshold is None)
+    picture, note = _opened(data, name, exact and threshold is None, page)
     try:
-        return to_drawing(picture, threshold, exact)
+        drawing = to_drawing(picture, threshold, exact)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
+    return replace(drawing, note="; ".join(filter(None, (drawing.note, note))) or None)
 
 
-def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> Image.Image:
-    """The picture in an image file's bytes; `name` is what errors call it.
+def open_picture(data: bytes, name: str = "the input", exact: bool = False, page: int | None = None) -> Image.Image:
+    """The picture in an image file's bytes; `name` is what errors call it, `page` counts its frames from 1.
 
     Raises:
-        ImageError: it is too large, damaged, animated, or no image that Pillow reads; with `exact`, its colours cannot be
-            kept.
+        ImageError: it is too large, damaged, animated though no page is given, or no image that Pillow reads; with `exact`,
+            its colours cannot be kept.
     """
+    return _opened(data, name, exact, page)[0]
+
+
+def _opened(data: bytes, name: str, exact: bool, page: int | None) -> tuple[Image.Image, str | None]:
+    """The picture, and what is to be known of it."""
     try:
+        stored, data = data, checks.mended(data, name)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture: Image.Image = Image.open(io.BytesIO(data))
             if picture.format in _DRAWN:
-                raise ImageError(f"{name} is {picture.format}, which a program has to draw: save it as PNG")
+                raise ImageError(f"vector format {picture.format} is not supported: convert {name} to PNG")
+            note = _turn_to(picture, page, name)
             check_size(*picture.size)
-            if getattr(picture, "n_frames", 1) > 1:
-                raise ImageError(f"{name} has several frames; save the one you mean as a picture of its own")
+            checks.check_size_of(len(data), picture, name)
+            checks.check_stored(picture, data, name, exact)
             if exact:
                 _check_kept(picture, name)
             _check_transparent_gray(picture, name)
+            ends_only = exact and checks.levels_that_must_be_at_their_ends(picture, data)
             picture.load()
-            return ImageOps.exif_transpose(picture)
+            picture = checks.corrected(picture, stored)
+            if ends_only and not _at_ends(picture):
+                raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
+            turn = _TURNS.get(checks.orientation(picture))
+            return picture if turn is None else picture.transpose(turn), note
     except ImageError:
         raise
     except (UnidentifiedImageError, SyntaxError) as error:
@@ -91,6 +130,31 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False) -> I
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImageError(f"{name} is a damaged image: {reason}") from error
+
+
+def _turn_to(picture: Image.Image, page: int | None, name: str) -> str | None:
+    """Shows the page that is asked for; what is to be known of the others.
+
+    Raises:
+        ImageError: there is no such page, or there are several and none is asked for.
+    """
+    pages: int = getattr(picture, "n_frames", 1)
+    if page is not None:
+        if not 1 <= page <= pages:
+            raise ImageError(f"{name} has {pages} {'page' if pages == 1 else 'pages'}, and no page {page}")
+        picture.seek(page - 1)
+        return None
+    if pages > 1 and picture.format != "MPO":
+        raise ImageError(
+            f"{name} has several frames: choose one (compress --page N), or save it as a picture of its own"
+        )
+    return None if pages == 1 else f"the first of {pages} frames, as phones store previews behind it"
+
+
+def _at_ends(picture: Image.Image) -> bool:
+    samples = np.asarray(picture)
+    top = 0xFFFF if picture.mode.startswith("I") else 0xFF
+    return bool(((samples == 0) | (samples == top)).all())
 
 
 def _check_kept(picture: Image.Image, name: str) -> None:
@@ -161,7 +225,16 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
         )
     light = luminance(samples)
     level = middle_level(light) if threshold is None else float(threshold)
-    return with_rarer_ink(light > level, (0,), (255,), deep=False, note=f"binarised at gray level {level:.4g}")
+    note = f"binarised at gray level {level:.4g}{_gone(samples)}"
+    return with_rarer_ink(light > level, (0,), (255,), deep=False, note=note)
+
+
+def _gone(samples: npt.NDArray[np.generic]) -> str:
+    """What black and white does not show of a picture beside its grays."""
+    channels = samples.shape[2]
+    coloured = channels >= 3 and bool((samples[..., :3] != samples[..., :1]).any())
+    lost = ["its colours"] * coloured + ["its transparency"] * (channels == 4)
+    return f", without {' and '.join(lost)}" if lost else ""
 
 
 def to_picture(drawing: Drawing) -> Image.Image:
@@ -237,11 +310,23 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
         return deep.astype(np.uint16)[..., None]
     if mode == "F":
         raise ImageError("images of floating-point samples are not supported: save it with 8 or 16 bits a sample")
-    taken = "RGBA" if picture.has_transparency_data else (_KEPT | _LOSING).get(mode, "RGB")
-    array = np.asarray(picture if mode == taken else picture.convert(taken))
-    array = array if array.ndim == 3 else array[..., None]
+    array = _clear_black_and_white(picture) if mode == "1" and "transparency" in picture.info else _converted(picture)
     if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
         array = array[..., :3]
     if array.shape[2] == 3 and bool((array == array[..., :1]).all()):
         array = array[..., :1]
     return array
+
+
+def _converted(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    mode = picture.mode
+    taken = "RGBA" if picture.has_transparency_data else (_KEPT | _LOSING).get(mode, "RGB")
+    array = np.asarray(picture if mode == taken else picture.convert(taken))
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _clear_black_and_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Black and white, one of them transparent: some versions of Pillow forget that when they convert it."""
+    light = np.asarray(picture.convert("L"))[..., None]
+    opaque = (light != (255 if picture.info["transparency"] else 0)) * np.uint8(255)
+    return np.concatenate([light, light, light, opaque], axis=2)
