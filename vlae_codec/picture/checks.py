@@ -97,7 +97,7 @@ def levels_that_must_be_at_their_ends(picture: Image.Image, data: bytes) -> bool
         top = _netpbm_top(data)
         return top is not None and (0xFFFF if top > 0xFF else 0xFF) % top != 0
     stored = [str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(picture, "tile", ())]
-    return any(raw.startswith(("BGR;15", "BGR;16", "BGRA;15")) for raw in stored)
+    return any(raw.startswith(("BGR;5", "BGR;15", "BGR;16", "BGRA;15")) for raw in stored)
 
 
 def check_size_of(size: int, picture: Image.Image, name: str) -> None:
