@@ -97,7 +97,7 @@ def test_rows_pack_and_unpack(depth):
 
 
 @pytest.mark.parametrize("strip", [30, 1 << 22])
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])
 def test_filters_are_undone(step, strip, monkeypatch):
     monkeypatch.setattr(rows, "_STRIP_BYTES", strip)
     wild = np.random.default_rng(0).integers(0, 256, (9, 12 * step), np.uint8)

@@ -131,7 +131,7 @@ def adaptively_filtered(rows: Rows, step: int) -> Rows:
 
 
 def unfiltered(data: bytes, height: int, width: int, step: int) -> Rows:
-    """The inverse: height * (1 + width) bytes of filtered rows of `width` bytes, `step` (1 to 4) a pixel -> (H, R).
+    """The inverse: height * (1 + width) bytes of filtered rows of `width` bytes, `step` a pixel -> (H, R).
 
     Raises:
         FormatError: a filter has a number that none has.
@@ -144,22 +144,27 @@ def unfiltered(data: bytes, height: int, width: int, step: int) -> Rows:
     out = np.empty((height, width), np.uint8)
     count = max(1, _STRIP_BYTES // width)
     for at in range(0, height, count):
-        strip = lines[at : at + count]
-        if at:
-            strip = np.concatenate([np.concatenate([[np.uint8(0)], out[at - 1]])[None], strip])
-        out[at : at + count] = _decoded(strip, step)[1 if at else 0 :]
+        strip, above = lines[at : at + count], out[at - 1 : at]  # none above the first
+        kinds = np.concatenate([np.zeros(len(above), np.uint8), strip[:, 0]])
+        pixels = np.concatenate([above, strip[:, 1:]]).reshape(len(kinds), -1, step)
+        for first in range(0, step, 4):  # bytes of a pixel do not see each other
+            some = pixels[..., first : first + 4]
+            out[at : at + count].reshape(len(strip), -1, step)[..., first : first + 4] = _decoded(kinds, some)[
+                len(above) :
+            ]
     return out
 
 
-def _decoded(lines: Rows, step: int) -> Rows:
-    """Filtered rows undone by Pillow's PNG decoder, which is told that they are of 8 bits a sample."""
-    height, width = len(lines), lines.shape[1] - 1
-    header = struct.pack(">IIBBBBB", width // step, height, 8, _COLOUR_TYPES[step], 0, 0, 0)
+def _decoded(kinds: Rows, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Filtered pixels (H, W, 1 to 4), with a filter a row, undone by Pillow's PNG decoder."""
+    height, width, step = pixels.shape
+    lines = np.concatenate([kinds[:, None], pixels.reshape(height, -1)], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[step], 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 0)), (b"IEND", b"")]
     with PngImagePlugin.PngImageFile(io.BytesIO(png_file(parts))) as picture:
         picture.load()
         whole: npt.NDArray[Any] = np.asarray(picture)
-    return whole.reshape(height, width)
+    return whole.reshape(height, width, step)
 
 
 def png_file(chunks: list[tuple[bytes, bytes]]) -> bytes:

@@ -46,15 +46,10 @@ class Shape:
     depth: int
 
     @property
-    def planar(self) -> bool:
-        """Whether channels stand below each other, (C * H, W, 1): a filter reaches back 4 bytes at most."""
-        return self.channels * self.depth > 32
-
-    @property
     def rows(self) -> tuple[int, int, int]:
         """How many rows there are, of how many bytes, and the bytes of a pixel."""
-        height, channels = (self.height * self.channels, 1) if self.planar else (self.height, self.channels)
-        return height, rows.row_bytes(self.width, channels, self.depth), max(1, channels * self.depth // 8)
+        width = rows.row_bytes(self.width, self.channels, self.depth)
+        return self.height, width, max(1, self.channels * self.depth // 8)
 
 
 class Way(Protocol):
@@ -71,58 +66,47 @@ class Way(Protocol):
         """
 
 
-def to_rows(values: Values, shape: Shape) -> Rows:
-    """Values (H, W, C) as packed rows."""
-    if shape.planar:
-        values = values.transpose(2, 0, 1).reshape(-1, shape.width, 1)
-    return rows.pack(values, shape.depth)
-
-
-def from_rows(packed: Rows, shape: Shape) -> Values:
-    """The inverse of `to_rows`."""
-    if not shape.planar:
-        return rows.unpack(packed, shape.width, shape.channels, shape.depth)
-    planes = rows.unpack(packed, shape.width, 1, shape.depth)
-    return planes.reshape(shape.channels, shape.height, shape.width).transpose(1, 2, 0)
+def _unpacked(packed: Rows, shape: Shape) -> Values:
+    return rows.unpack(packed, shape.width, shape.channels, shape.depth)
 
 
 class Plain:
     """Packed rows as they are."""
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
-        yield to_rows(values, shape).tobytes()
+        yield rows.pack(values, shape.depth).tobytes()
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, _ = shape.rows
         if len(data) != height * width:
             raise FormatError(f"the pixels have {len(data)} bytes, not {height * width}: the file is damaged")
-        return from_rows(np.frombuffer(data, np.uint8).reshape(height, width), shape)
+        return _unpacked(np.frombuffer(data, np.uint8).reshape(height, width), shape)
 
 
 class DeflateFiltered:
     """Filtered rows, deflated: what a PNG file has in its IDAT chunks."""
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
-        packed, step = to_rows(values, shape), shape.rows[2]
+        packed, step = rows.pack(values, shape.depth), shape.rows[2]
         tried = rows.FILTERS if affordable(packed.size, effort) else (rows.UP,)
         yield rows.smallest_deflate(packed, step, tried)
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, step = shape.rows
         lines = inflate(data, height * (1 + width), "the pixel section")
-        return from_rows(rows.unfiltered(lines, height, width, step), shape)
+        return _unpacked(rows.unfiltered(lines, height, width, step), shape)
 
 
 class Deflate:
     """Rows as they are, deflated."""
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
-        yield deflate(to_rows(values, shape).tobytes())
+        yield deflate(rows.pack(values, shape.depth).tobytes())
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, _ = shape.rows
         lines = np.frombuffer(inflate(data, height * width, "the pixel section"), np.uint8)
-        return from_rows(lines.reshape(height, width), shape)
+        return _unpacked(lines.reshape(height, width), shape)
 
 
 class Lzma:
@@ -135,7 +119,7 @@ class Lzma:
         self._filtering = filtering
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
-        packed, step = to_rows(values, shape), shape.rows[2]
+        packed, step = rows.pack(values, shape.depth), shape.rows[2]
         data = (rows.adaptively_filtered(packed, step) if self._filtering else packed).tobytes()
         for parameters in self._parameters(shape, affordable(len(data), effort)):
             chain = _lzma_filter(parameters, len(data)) | {"preset": 9 | lzma.PRESET_EXTREME}
@@ -158,8 +142,8 @@ class Lzma:
         if len(lines) != size or not reader.eof or reader.unused_data:
             raise FormatError(f"the pixel section has not the {size} bytes that the file says: it is damaged")
         if self._filtering:
-            return from_rows(rows.unfiltered(lines, height, width, step), shape)
-        return from_rows(np.frombuffer(lines, np.uint8).reshape(height, width), shape)
+            return _unpacked(rows.unfiltered(lines, height, width, step), shape)
+        return _unpacked(np.frombuffer(lines, np.uint8).reshape(height, width), shape)
 
 
 def _parameters(lc: int, lp: int, pb: int) -> int:
