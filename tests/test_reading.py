@@ -72,10 +72,10 @@ def test_lossy_never_takes_dark_for_light(title):
 
 
 def test_all_formats_that_lossless_trusts_are_among_the_files():
-    from vlae_codec.picture.images import _WHOLE
+    from vlae_codec.picture.opening import WHOLE
 
     own = {"PBM": "PPM", "PGM": "PPM"}
-    assert _WHOLE - {own.get(file.format, file.format) for file in FILES.values()} == {"DIB", "JPEG", "MPO", "WEBP"}
+    assert WHOLE - {own.get(file.format, file.format) for file in FILES.values()} == {"DIB", "JPEG", "MPO", "WEBP"}
 
 
 # Short data

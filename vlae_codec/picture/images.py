@@ -7,49 +7,19 @@ how.
 from __future__ import annotations
 
 import io
-import re
-import warnings
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 
 from vlae_codec.errors import ImageError
 
-from . import checks
 from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, luminance, middle_level, two_colours, with_rarer_ink
+from .opening import DRAWN, KEPT, LOSING, Sizes, check_kept, check_transparent_gray, opened
 
-_KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
-"""Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
-_LOSING = {"La": "RGBA", "RGBa": "RGBA"}
-"""The same of modes that do, unless it is RGB."""
-_DEEP = re.compile(".*;16[BLN]")
-"""Pillow's names for stored samples of 16 bits."""
-_WHOLE = frozenset(
-    {"BMP", "DIB", "GIF", "JPEG", "MPO", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"}
-)
-"""Formats of which Pillow reads every bit, or says by the names of what is stored that it does not."""
-_TURNS = dict(
-    zip(
-        range(2, 9),
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        strict=True,
-    )
-)
-"""What turns a picture of EXIF's orientation upright."""
-_DRAWN = frozenset({"EPS", "WMF"})
-"""Formats that Pillow has another program draw: they are programs themselves, which may never end."""
 _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
     ".bmp": ("BMP", None, {}),
@@ -63,6 +33,8 @@ _EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".pnm": ("PPM", None, {}),
 }
 """Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
+
+_SIZES = Sizes(check_size, SIZES)
 
 PillowImage = Image.Image
 Picture = PillowImage | npt.NDArray[np.generic]
@@ -80,12 +52,12 @@ def read_drawing(
     Raises:
         ImageError: see `open_picture` and `to_drawing`.
     """
-    picture, note = _opened(data, name, exact and threshold is None, page)
+    found = opened(data, name, exact and threshold is None, page, _SIZES)
     try:
-        drawing = to_drawing(picture, threshold, exact)
+        drawing = to_drawing(found.upright(), threshold, exact)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    return replace(drawing, note="; ".join(filter(None, (drawing.note, note))) or None)
+    return replace(drawing, note="; ".join(filter(None, (drawing.note, found.note))) or None)
 
 
 def open_picture(data: bytes, name: str = "the input", exact: bool = False, page: int | None = None) -> Image.Image:
@@ -95,104 +67,7 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False, page
         ImageError: it is too large, damaged, animated though no page is given, or no image that Pillow reads; with `exact`,
             its colours cannot be kept.
     """
-    return _opened(data, name, exact, page)[0]
-
-
-def _opened(data: bytes, name: str, exact: bool, page: int | None) -> tuple[Image.Image, str | None]:
-    """The picture, and what is to be known of it."""
-    try:
-        stored, data = data, checks.mended(data, name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture: Image.Image = Image.open(io.BytesIO(data))
-            if picture.format in _DRAWN:
-                raise ImageError(f"vector format {picture.format} is not supported: convert {name} to PNG")
-            note = _turn_to(picture, page, name)
-            check_size(*picture.size)
-            checks.check_size_of(len(data), picture, name)
-            checks.check_stored(picture, data, name, exact)
-            if exact:
-                _check_kept(picture, name)
-            _check_transparent_gray(picture, name)
-            ends_only = exact and checks.levels_that_must_be_at_their_ends(picture, data)
-            picture.load()
-            picture = checks.corrected(picture, stored)
-            if ends_only and not _at_ends(picture):
-                raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
-            turn = _TURNS.get(checks.orientation(picture))
-            return picture if turn is None else picture.transpose(turn), note
-    except ImageError:
-        raise
-    except (UnidentifiedImageError, SyntaxError) as error:
-        raise ImageError(f"{name} is not an image, or a damaged one") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name} has too many pixels to be coded: {SIZES}") from error
-    except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ImageError(f"{name} is a damaged image: {reason}") from error
-
-
-def _turn_to(picture: Image.Image, page: int | None, name: str) -> str | None:
-    """Shows the page that is asked for; what is to be known of the others.
-
-    Raises:
-        ImageError: there is no such page, or there are several and none is asked for.
-    """
-    pages: int = getattr(picture, "n_frames", 1)
-    if page is not None:
-        if not 1 <= page <= pages:
-            raise ImageError(f"{name} has {pages} {'page' if pages == 1 else 'pages'}, and no page {page}")
-        picture.seek(page - 1)
-        return None
-    if pages > 1 and picture.format != "MPO":
-        raise ImageError(
-            f"{name} has several frames: choose one (compress --page N), or save it as a picture of its own"
-        )
-    return None if pages == 1 else f"the first of {pages} frames, as phones store previews behind it"
-
-
-def _at_ends(picture: Image.Image) -> bool:
-    samples = np.asarray(picture)
-    top = 0xFFFF if picture.mode.startswith("I") else 0xFF
-    return bool(((samples == 0) | (samples == top)).all())
-
-
-def _check_kept(picture: Image.Image, name: str) -> None:
-    """Refuses what would not be kept exactly.
-
-    Raises:
-        ImageError: its colours have to be converted, or it is of a file of which Pillow will not read all bits.
-    """
-    if picture.format and picture.format not in _WHOLE:
-        raise ImageError(f"lossless cannot tell what {name} loses when read, as it is {picture.format}: save it as PNG")
-    if not picture.mode.startswith(("I", "F")) and picture.mode not in _KEPT:
-        raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
-    if isinstance(picture, ImageFile.ImageFile) and _loses_bits(picture):
-        raise ImageError(
-            f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
-            "binarise it with --threshold N"
-        )
-
-
-def _check_transparent_gray(picture: Image.Image, name: str) -> None:
-    """Refuses gray of 2 or 4 bits with a transparent level: Pillow widens the levels, but not that one.
-
-    Raises:
-        ImageError: it is such.
-    """
-    if "transparency" in picture.info and any(tile[3] in ("L;2", "L;4") for tile in getattr(picture, "tile", ())):
-        raise ImageError(f"{name} is gray of 2 or 4 bits with a transparent level: save it with 8 bits")
-
-
-def _loses_bits(picture: ImageFile.ImageFile) -> bool:
-    """Whether Pillow will drop bits of the samples in a file, if it did not yet: it keeps 16 of plain gray only."""
-    if picture.mode.startswith("I"):
-        return False
-    for codec, _, _, args in picture.tile:
-        stored, *rest = args if isinstance(args, tuple) else (args,)
-        if _DEEP.fullmatch(str(stored)) or (codec.startswith("ppm") and rest and rest[0] > 0xFF):
-            return True
-    return False
+    return opened(data, name, exact, page, _SIZES).upright()
 
 
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
@@ -210,9 +85,9 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
     exact = exact and threshold is None  # what a threshold binarises need not be
     if isinstance(picture, Image.Image):
-        _check_transparent_gray(picture, "the picture")
+        check_transparent_gray(picture, "the picture")
         if exact:
-            _check_kept(picture, "the picture")
+            check_kept(picture, "the picture")
     samples = _samples(picture)
     height, width = samples.shape[:2]
     check_size(width, height)
@@ -278,7 +153,7 @@ def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
 def picture_suffixes() -> frozenset[str]:
     """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - _DRAWN)
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - DRAWN)
 
 
 def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:
@@ -320,7 +195,7 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
 
 def _converted(picture: Image.Image) -> npt.NDArray[np.uint8]:
     mode = picture.mode
-    taken = "RGBA" if picture.has_transparency_data else (_KEPT | _LOSING).get(mode, "RGB")
+    taken = "RGBA" if picture.has_transparency_data else (KEPT | LOSING).get(mode, "RGB")
     array = np.asarray(picture if mode == taken else picture.convert(taken))
     return array if array.ndim == 3 else array[..., None]
 
