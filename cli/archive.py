@@ -13,22 +13,16 @@ from typing import IO, Any
 
 import click
 
-from vlae_codec.archive import frame
-from vlae_codec.archive import pack as packing
+from vlae_codec.archive import api, frame
 from vlae_codec.archive import unpack as unpacking
-from vlae_codec.archive.chunks import CHUNK, Ledger, Settings
+from vlae_codec.archive.chunks import CHUNK, ArchiveLedger
 from vlae_codec.archive.opened import Opened
 from vlae_codec.errors import OutputError, VlaeError
-from vlae_codec.exact.threads import at_most, cores
-from vlae_codec.field import model as models
+from vlae_codec.exact.threads import cores
 from vlae_codec.field.search import DEFAULT_EFFORT
-from vlae_codec.field.texture import Sampling
-from vlae_codec.files import check_free, whole
 from vlae_codec.report.tables import paired
-from vlae_codec.sets.restore import Restorer
-from vlae_codec.sets.sources import gather
 
-from .files import RESAMPLED, ProgressLine, check_no_terminal, check_not_input, counted, default_output, opened, say
+from .files import RESAMPLED, ProgressLine, check_no_terminal, counted, default_output, opened, say
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 _ARCHIVE = click.Path(path_type=Path, allow_dash=True, readable=False)
@@ -79,29 +73,29 @@ def pack(
         raise click.UsageError("--unordered is for lossless archives")
     if "-" in sources:
         raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
-    model = models.named(model_name or models.DEFAULT)
     target = out or _default_name(sources)
-    if target != "-":
-        check_free(Path(target), force)
-    with gather(sources, threshold, exact=lossless) as gathered:
-        check_not_input(Path(target), gathered.files())
-        alone = as_json and target == "-"  # the report, on stderr
-        for note in gathered.notes * (not alone):
-            say(f"note: {note}", err=True)
-        settings = Settings(lossless, not unordered, effort, chunk)
-        with _opened_for_writing(target, force) as file, at_most(jobs and min(jobs, cores())):
-            ledger = packing.pack(
-                gathered.sources,
-                file,
-                model,
-                settings,
-                jobs=jobs or cores(),
-                progress=ProgressLine(quiet or alone),
-            )
+    alone = as_json and target == "-"  # the report, on stderr
+    with _stdout() if target == "-" else contextlib.nullcontext(target) as file:
+        packed = api.pack(
+            sources,
+            file,
+            lossless=lossless,
+            ordered=not unordered,
+            effort=effort,
+            chunk=chunk,
+            threshold=threshold,
+            model=model_name,
+            jobs=jobs or cores(),
+            force=force,
+            progress=ProgressLine(quiet or alone),
+        )
+    ledger = packed.ledger
+    for note in packed.left_out if not alone else ():
+        say(f"note: {note}", err=True)
     for note, images in ledger.notes.items() if not alone else ():
         say(f"note: {note}: {images} of {ledger.images} images", err=True)
     if as_json:
-        about = {"output": target, **dataclasses.asdict(ledger), "left_out": gathered.notes}
+        about = {"output": target, **dataclasses.asdict(ledger), "left_out": packed.left_out}
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
         say(_ledger_text(target, ledger), err=target == "-")
@@ -148,29 +142,26 @@ def unpack(
     if str(out) == "-":
         raise click.UsageError("an archive is unpacked into a folder, which stdout is none: name it with -o")
     folder = out or _default_folder(file, force or bool(only))
-    model = models.named(model_name) if model_name else None
-    sampling, progress = Sampling(seed, temperature), ProgressLine(quiet)
     with opened(file) as stream:
-        found = Opened(stream)
-        model = models.find(found.header.model, model)  # before there is a folder
-        with at_most(jobs and min(jobs, cores())):
-            if only:
-                restored = unpacking.restore_some(
-                    found, only, folder, force, sampling, model=model, jobs=jobs or cores(), progress=progress
-                )
-            else:
-                with Restorer(folder, found.header.forms, force) as restorer:
-                    restored = unpacking.restore(
-                        found, restorer, sampling, model=model, jobs=jobs or cores(), progress=progress
-                    )
-    written, problems = restored.written, [*found.damages, *restored.lost]
+        unpacked = api.unpack(
+            stream,
+            folder,
+            only=only,
+            seed=seed,
+            temperature=temperature,
+            model=model_name,
+            jobs=jobs or cores(),
+            force=force,
+            progress=ProgressLine(quiet),
+        )
+    written, problems = unpacked.written, unpacked.problems
     for problem in problems:
         say(f"Error: {file}: {problem}", err=True)
     if as_json:
         say(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
     elif not quiet:
         say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
-        if found.header.lossy:
+        if unpacked.lossy:
             say(f"note: {RESAMPLED}", err=True)
     if problems:
         raise SystemExit(1)
@@ -208,7 +199,7 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
         yield f"  {source}"
 
 
-def _ledger_text(target: str, ledger: Ledger) -> str:
+def _ledger_text(target: str, ledger: ArchiveLedger) -> str:
     """Theory on the left, bytes on the right."""
     images, total_bits = ledger.images, 8.0 * ledger.total_bytes
     rows = paired(ledger.theory_bits(), {name: bits for name, bits in ledger.bits.items() if bits})
@@ -244,14 +235,10 @@ def _default_name(sources: tuple[str, ...]) -> str:
 
 
 @contextlib.contextmanager
-def _opened_for_writing(target: str, force: bool) -> Iterator[IO[bytes]]:
-    if target == "-":
-        check_no_terminal()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with whole(Path(target), force) as file:
-        yield file
+def _stdout() -> Iterator[IO[bytes]]:
+    check_no_terminal()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
 COMMANDS = (pack, unpack, list_images)

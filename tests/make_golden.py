@@ -139,7 +139,7 @@ def content_of(data: bytes, model: models.Model) -> str:
     opened = Opened(io.BytesIO(data))
     lines = [json.dumps([form.manifest() for form in opened.header.forms], sort_keys=True)]
     for piece in unpack.unpack(opened, model=model):
-        names = [*unpack.image_names(opened.header, piece)]
+        names = [*opened.names(piece)]
         for name, drawing in zip(names, piece.drawings, strict=True):
             look = [list(drawing.look.paper), list(drawing.look.ink), drawing.look.deep]
             lines.append(json.dumps([name, look, drawing.bits.shape, np.packbits(drawing.bits).tobytes().hex()]))

@@ -120,9 +120,7 @@ def images(data, model, jobs=1):
     found, problems = {}, list(opened.damages)
     for piece in unpack.unpack(opened, model=model, jobs=jobs):
         problems += [piece.error] * (piece.error is not None)
-        for name, (index, drawing) in zip(
-            unpack.image_names(opened.header, piece), enumerate(piece.drawings, piece.first), strict=False
-        ):
+        for name, (index, drawing) in zip(opened.names(piece), enumerate(piece.drawings, piece.first), strict=False):
             found[index] = name, drawing.look, drawing.bits.shape, drawing.bits.tobytes()
     return found, problems
 

@@ -4,6 +4,11 @@
     picture = vlae_codec.decompress(data)        # bytes -> Pillow image
     vlae_codec.inspect(data)                     # what the file says about itself
 
+    vlae_codec.pack("folder", "set.vlz")         # many images -> one archive
+    vlae_codec.unpack("set.vlz", "folder")
+    with vlae_codec.open_archive("set.vlz") as images:
+        images[0], images.names[0]               # any image, read at random
+
 Names load on first use, so that the command line can start quickly and say how many threads BLAS may have.
 """
 
@@ -11,15 +16,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .codec import Decoded, Encoded, Ledger, compress, decode, decompress, encode, inspect
+    from .archive.api import Packed, Unpacked, pack, unpack
+    from .archive.chunks import ArchiveLedger
+    from .archive.reader import Archive, open_archive
+    from .codec import Decoded, Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
     from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
+    from .field.model import Model
     from .field.texture import Sampling
     from .picture.drawing import Drawing
     from .picture.images import to_drawing
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "archive.api": ("Packed", "Unpacked", "pack", "unpack"),
+    "archive.chunks": ("ArchiveLedger",),
+    "archive.reader": ("Archive", "open_archive"),
+    "codec": (
+        "Decoded",
+        "Encoded",
+        "Ledger",
+        "compress",
+        "decode",
+        "decode_samples",
+        "decompress",
+        "encode",
+        "inspect",
+    ),
+    "errors": (
+        "ConfigError",
+        "FormatError",
+        "ImageError",
+        "ModelError",
+        "OutputError",
+        "TruncatedError",
+        "VlaeError",
+    ),
+    "field.model": ("Model",),
+    "field.texture": ("Sampling",),
+    "picture.drawing": ("Drawing",),
+    "picture.images": ("to_drawing",),
+}
+"""The names of this package, by the module that has them."""
+
 __all__ = [
+    "Archive",
+    "ArchiveLedger",
     "ConfigError",
     "Decoded",
     "Drawing",
@@ -27,26 +69,31 @@ __all__ = [
     "FormatError",
     "ImageError",
     "Ledger",
+    "Model",
     "ModelError",
     "OutputError",
+    "Packed",
     "Sampling",
     "TruncatedError",
+    "Unpacked",
     "VlaeError",
     "compress",
     "decode",
+    "decode_samples",
     "decompress",
     "encode",
     "inspect",
+    "open_archive",
+    "pack",
     "to_drawing",
+    "unpack",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in ("errors", "picture.drawing", "picture.images", "field.texture", "codec"):
-            found = getattr(import_module(f"{__name__}.{module}"), name, None)
-            if found is not None:
-                return found
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

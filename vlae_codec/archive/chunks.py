@@ -21,7 +21,7 @@ from vlae_codec.field import chain, latents
 from vlae_codec.field.bitsback import Counted, Inside, Tally
 from vlae_codec.field.model import Model
 from vlae_codec.field.polarity import suited
-from vlae_codec.field.search import DEFAULT_EFFORT, Search
+from vlae_codec.field.search import DEFAULT_EFFORT, EFFORTS, Search
 from vlae_codec.field.texture import Sampling, decode_fields
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.fields import Bits, cut_fields, from_fields, pixels_inside
@@ -36,7 +36,7 @@ CHUNK = 1000
 
 
 @dataclass
-class Ledger:
+class ArchiveLedger:
     """Where the bits of an archive, or of a chunk, went: `bits` add up to eight times total_bytes.
 
     Theory, summed over the fields that the model codes: kl_bits, KL(q || p) over the cells of the lattice; and
@@ -72,9 +72,9 @@ class Ledger:
         for name, value in bits.items():
             self.bits[name] = self.bits.get(name, 0.0) + value
 
-    def merge(self, other: Ledger) -> None:
+    def merge(self, other: ArchiveLedger) -> None:
         """Adds all of another."""
-        for entry in entries(Ledger):
+        for entry in entries(ArchiveLedger):
             if entry.name not in ("bits", "image_bits", "notes"):
                 setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
         self.book(**other.bits)
@@ -88,7 +88,7 @@ class Settings:
     of q for each field, at most 32. `chunk`: the most images of one; if not given, CHUNK, or of a set as many as may be.
 
     Raises:
-        ValueError: a set without order is to be lossy.
+        ValueError: a set without order is to be lossy, the effort is not 0 to 9, or a chunk is to hold nothing.
     """
 
     lossless: bool = True
@@ -114,6 +114,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not (self.lossless or self.ordered):
             raise ValueError("a set without order must be lossless")
+        if self.effort is not None and self.effort not in range(len(EFFORTS)):
+            raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {self.effort}")
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"a chunk must hold 1 image or more, not {self.chunk}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Chunk:
 
     data: bytes
     images: int
-    ledger: Ledger
+    ledger: ArchiveLedger
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
     names = tuple(name for name in images.names if name is not None)
     head = Head(images.first, names if settings.ordered else (), runs, counted, len(payload))
     data = head.write() + frame.checked(payload)
-    ledger.merge(Ledger(images.images, sum(drawing.bits.size for drawing in drawings), len(data)))
+    ledger.merge(ArchiveLedger(images.images, sum(drawing.bits.size for drawing in drawings), len(data)))
     name_bits = 8 * len(head.packed_names())
     ledger.notes.update(drawing.note for drawing in drawings if drawing.note)
     ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(payload)) - name_bits)
@@ -238,7 +242,7 @@ def _joined(fields: Bits, forms: list[Format]) -> list[Drawing]:
 
 def _push_codes(
     model: Model, fields: Bits, inside: Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
-) -> tuple[bytes, Counted, Ledger]:
+) -> tuple[bytes, Counted, ArchiveLedger]:
     """The payload of a chunk of a lossy archive: the latent section of a single file."""
     search, last = Search(model, effort, lossy=True), 0
 
@@ -251,7 +255,7 @@ def _push_codes(
     payload = latents.write([choice.code for choice in choices], search.prefix, model.prior)
     code_bits = sum(choice.code_bits for choice in choices)
     by_image = _by_image(np.array([choice.code_bits for choice in choices]), index)
-    ledger = Ledger(kl_bits=sum(choice.kl_bits for choice in choices), image_bits=by_image)
+    ledger = ArchiveLedger(kl_bits=sum(choice.kl_bits for choice in choices), image_bits=by_image)
     ledger.book(code_bits=code_bits, rounding_bits=8 * len(payload) - code_bits)
     return payload, Counted(0), ledger
 
@@ -269,9 +273,9 @@ def _pop_codes(
     return fields
 
 
-def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, Ledger]:
+def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, ArchiveLedger]:
     kl_bits = float(pushed.costs.kl_bits.sum())
-    ledger = Ledger(kl_bits=kl_bits, negative_elbo_bits=kl_bits + float(pushed.costs.distortion_bits.sum()))
+    ledger = ArchiveLedger(kl_bits=kl_bits, negative_elbo_bits=kl_bits + float(pushed.costs.distortion_bits.sum()))
     ledger.book(**{entry.name: getattr(pushed.tally, entry.name) for entry in entries(Tally)})
     return pushed.data, pushed.counted, ledger
 

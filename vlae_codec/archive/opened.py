@@ -7,11 +7,12 @@ are short altogether, since a few bytes may claim very many.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import BinaryIO
 
 from vlae_codec.errors import FormatError
+from vlae_codec.sets.manifest import ArrayForm
 
 from . import frame
 from .chunks import Piece, Stored
@@ -75,6 +76,41 @@ class Opened:
             self._heads[place.offset] = found
             self._spare -= cost
         return found
+
+    def names(self, piece: Piece) -> Iterator[str | None]:
+        """The name of each image of a piece; None where it is lost with its chunk's head."""
+        return self.header.forms.names(piece.first, piece.images, self.loose_names(piece))
+
+    def loose_names(self, piece: Piece) -> Sequence[str]:
+        """The names of a piece's loose pictures; in a set without order they are numbered."""
+        if self._is_numbered:
+            return [self._numbered(number) for number in range(piece.first, piece.first + piece.images)]
+        return piece.names
+
+    def name(self, number: int) -> str | None:
+        """The name of image `number`; None if it is lost with its chunk's head."""
+        forms = self.header.forms
+        source, row = forms.at(number)
+        form = forms[source]
+        if isinstance(form, ArrayForm):
+            return form.name(row)
+        if self._is_numbered:
+            return self._numbered(number)
+        place = self.place_of(number)
+        try:
+            names = self.head(place)[0].names
+        except FormatError:
+            return None
+        before = forms.parts(place.first, number - place.first)
+        at = sum(len(own) for other, own in before if not isinstance(other, ArrayForm))
+        return names[at] if at < len(names) else None
+
+    @property
+    def _is_numbered(self) -> bool:
+        return not self.header.ordered and not isinstance(self.header.forms[0], ArrayForm)
+
+    def _numbered(self, number: int) -> str:
+        return f"{number:0{len(str(self.header.forms.images - 1))}}.png"
 
     def stored(self, place: Place) -> Stored:
         """The chunk at a place, or why it cannot be read."""

@@ -18,7 +18,7 @@ from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.sources import Source
 
 from . import chunks, frame
-from .chunks import Images, Ledger, Settings
+from .chunks import ArchiveLedger, Images, Settings
 from .frame import Header
 from .jobs import Report, spread
 from .polarity import suited_together
@@ -34,7 +34,7 @@ def pack(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> Ledger:
+) -> ArchiveLedger:
     """Writes an archive of all images of the sources.
 
     Raises:
@@ -44,7 +44,7 @@ def pack(
     forms = _forms(sources, settings)
     header = Header(model.identity, not settings.lossless, settings.ordered, forms, settings.samples).write()
     out.write(header)
-    ledger, rows = Ledger(total_bytes=len(header)), []
+    ledger, rows = ArchiveLedger(total_bytes=len(header)), []
     ledger.book(header_bits=8 * len(header))
     total = sum(source.count for source in sources)
     report = Report("packing", total, progress)
@@ -54,7 +54,7 @@ def pack(
         ledger.merge(made.ledger)
     index = frame.write_index(header, rows)
     out.write(index)
-    ledger.merge(Ledger(total_bytes=len(index), bits={"index_bits": 8 * len(index)}))
+    ledger.merge(ArchiveLedger(total_bytes=len(index), bits={"index_bits": 8 * len(index)}))
     return ledger
 
 

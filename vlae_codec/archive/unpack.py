@@ -24,7 +24,7 @@ from vlae_codec.sets.restore import Restorer
 
 from . import chunks
 from .chunks import Piece
-from .frame import LARGEST_CHUNK, Header, Place
+from .frame import LARGEST_CHUNK, Place
 from .jobs import Report, spread
 from .opened import Opened
 
@@ -86,17 +86,17 @@ def restore(
     """
     header, lost, restored = opened.header, list[str](), Counter[str]()
     for piece in opened.heads():
-        for name in _loose_names(header, piece) if piece.error is None else ():
+        for name in opened.loose_names(piece) if piece.error is None else ():
             restorer.check_free(name)
     for piece in unpack(opened, None, sampling, model=model, jobs=jobs, progress=progress):
         error = piece.error
         if error is None:
             try:
-                restorer.put(piece.first, _loose_names(header, piece), piece.drawings)
+                restorer.put(piece.first, opened.loose_names(piece), piece.drawings)
             except FormatError as failure:
                 error = str(failure)
         if error is not None:
-            lost.append(f"lost {described(header, piece)}: {error}")
+            lost.append(f"lost {described(opened, piece)}: {error}")
             continue
         for form, own in header.forms.parts(piece.first, piece.images):
             if isinstance(form, ArrayForm):
@@ -204,7 +204,7 @@ class _Wanted:
         if piece.images > LARGEST_CHUNK:
             own = range(piece.first, piece.first + piece.images)
             return (name for number, name in self._numbers.items() if number in own)
-        return (name or "" for name in image_names(self._opened.header, piece))
+        return (name or "" for name in self._opened.names(piece))
 
 
 def verify(opened: Opened, *, model: Model | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
@@ -216,7 +216,7 @@ def verify(opened: Opened, *, model: Model | None = None, jobs: int = 1, progres
     problems = list(opened.damages)
     for piece in unpack(opened, model=model, jobs=jobs, progress=progress):
         if piece.error is not None:
-            problems.append(f"lost {described(opened.header, piece)}: {piece.error}")
+            problems.append(f"lost {described(opened, piece)}: {piece.error}")
     return problems
 
 
@@ -225,7 +225,7 @@ def inspect(opened: Opened) -> dict[str, Any]:
     header, damages = opened.header, list(opened.damages)
     for piece in opened.heads():
         if piece.error is not None:
-            damages.append(f"{described(header, piece)}: {piece.error}")
+            damages.append(f"{described(opened, piece)}: {piece.error}")
     return {
         "bytes": opened.bytes,
         "format_version": VERSION,
@@ -244,15 +244,10 @@ def names(opened: Opened) -> Iterator[str]:
     """The names of all images of an archive but those lost with a chunk's head, one by one: a few bytes may claim many."""
     for piece in opened.heads():
         if piece.error is None:
-            yield from filter(None, image_names(opened.header, piece))
+            yield from filter(None, opened.names(piece))
 
 
-def image_names(header: Header, piece: Piece) -> Iterator[str | None]:
-    """The name of each image of a piece; None where it is lost with its chunk's head."""
-    return header.forms.names(piece.first, piece.images, _loose_names(header, piece))
-
-
-def described(header: Header, piece: Piece) -> str:
+def described(opened: Opened, piece: Piece) -> str:
     """The images of a piece in words, by name where names are known."""
     last = piece.first + piece.images - 1
     few = piece.images <= _NAMED
@@ -260,18 +255,10 @@ def described(header: Header, piece: Piece) -> str:
         replace(piece, images=1, names=piece.names[:1]),
         replace(piece, first=last, images=1, names=piece.names[-1:]),
     )
-    names = [name for part in ((piece,) if few else ends) for name in image_names(header, part)]
+    names = [name for part in ((piece,) if few else ends) for name in opened.names(part)]
     if None in names:
         return f"images {piece.first} to {last} of the archive"
     return ", ".join(map(str, names)) if few else f"{piece.images} images, {names[0]} to {names[-1]}"
-
-
-def _loose_names(header: Header, piece: Piece) -> Sequence[str]:
-    """The names of a piece's loose pictures; in a set without order they are numbered."""
-    if header.ordered or isinstance(header.forms[0], ArrayForm):
-        return piece.names
-    digits = len(str(header.forms.images - 1))
-    return [f"{index:0{digits}}.png" for index in range(piece.first, piece.first + piece.images)]
 
 
 def _model_name(identity: int | bytes) -> str:

@@ -1,0 +1,190 @@
+"""Archives by path: what the package's `pack` and `unpack` do; `reader.open_archive` reads single images."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import OutputError, Progress
+from vlae_codec.exact.threads import at_most, cores
+from vlae_codec.field.model import Model, find, load_default, named
+from vlae_codec.field.texture import Sampling
+from vlae_codec.files import check_free, whole
+from vlae_codec.sets.restore import Restorer
+from vlae_codec.sets.sources import Gathered, gather
+
+from . import unpack as unpacking
+from .chunks import ArchiveLedger, Settings
+from .opened import Opened
+from .pack import pack as pack_sources
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where the bits of an archive went, and what of its sources was left out: a line each."""
+
+    ledger: ArchiveLedger
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The files written, and what was damaged or lost and why: a line each. lossy: texture was drawn."""
+
+    written: list[Path]
+    problems: list[str]
+    lossy: bool
+
+
+def pack(
+    sources: PathLike | npt.NDArray[Any] | Sequence[PathLike],
+    out: PathLike | IO[bytes],
+    *,
+    lossless: bool = True,
+    ordered: bool = True,
+    effort: int | None = None,
+    chunk: int | None = None,
+    threshold: int | None = None,
+    model: Model | str | None = None,
+    jobs: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Packed:
+    """Packs images into one archive.
+
+    Args:
+        sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array of
+            images (N, H, W) of two values, which is packed as images.npy.
+        out: the archive's path, or a binary file to write to.
+        lossless: every pixel; else the structure only, with a texture that is drawn anew on reading.
+        ordered: False: neither order nor names matter, which saves log2(N!) bits.
+        effort: lossless: 2^effort samples of the posterior for each image, at most 32; lossy: size of the search, 0 to 9.
+        chunk: the most images of a chunk, 1000 by default. One image costs the decoding of its chunk: choose about 32 to
+            256 for reading at random.
+        threshold: binarise, with luminance above this, 0 to 254, as the light level.
+        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
+        jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
+            more than one, call this below `if __name__ == "__main__"`.
+        force: overwrite `out` if it exists.
+        progress: told (what, done, total).
+
+    Raises:
+        ImageError: a source is missing, damaged or empty, or an image cannot be coded as asked.
+        ModelError: the model is unknown or damaged.
+        OutputError: the archive exists and `force` is not set, or it cannot be written, or would replace a source.
+        ValueError: an option is out of its range, or a set without order is to be lossy.
+    """
+    settings = Settings(lossless, ordered, effort, chunk)
+    chosen = named(model) if isinstance(model, str) else model or load_default()
+    path = Path(out) if isinstance(out, str | os.PathLike) else None
+    if path:
+        check_free(path, force)
+    with _gathered(sources, threshold, lossless) as gathered, at_most(jobs and min(jobs, cores())):
+        if path:
+            _check_not_source(path, gathered)
+        with _writing(out, force) as file:
+            ledger = pack_sources(gathered.sources, file, chosen, settings, jobs=jobs or 1, progress=progress)
+    return Packed(ledger, gathered.notes)
+
+
+def unpack(
+    archive: PathLike | BinaryIO,
+    folder: PathLike,
+    *,
+    only: Sequence[str] = (),
+    seed: int = 0,
+    temperature: float = 1.0,
+    model: Model | str | None = None,
+    jobs: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Unpacked:
+    """Unpacks an archive into a folder: pictures and arrays as they were packed.
+
+    What is damaged is named, and all else is restored.
+
+    Args:
+        archive: its path, or a binary file that can be read here and there.
+        only: nothing but the images of these names, each as a picture file. A name may have wildcards: * for anything,
+            slashes too, ? for one letter, [abc] for one of these.
+        seed, temperature: draw the texture of a lossy archive.
+        model: for an archive that names no released one: a model that was loaded, or its folder.
+        jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
+            more than one, call this below `if __name__ == "__main__"`.
+        force: overwrite files that exist.
+        progress: told (what, done, total).
+
+    Raises:
+        OSError: the archive cannot be read.
+        FormatError: it is no archive, or neither its header nor its index is whole.
+        ModelError: it needs a model that is not known here.
+        OutputError: a file exists and `force` is not set, or it cannot be written.
+        ValueError: seed or temperature is out of range.
+    """
+    sampling, given = Sampling(seed, temperature), named(model) if isinstance(model, str) else model
+    with _reading(archive) as file, at_most(jobs and min(jobs, cores())):
+        opened = Opened(file)
+        given = find(opened.header.model, given)  # before there is a folder
+        if only:
+            restored = unpacking.restore_some(
+                opened, only, Path(folder), force, sampling, model=given, jobs=jobs or 1, progress=progress
+            )
+        else:
+            with Restorer(Path(folder), opened.header.forms, force) as restorer:
+                restored = unpacking.restore(opened, restorer, sampling, model=given, jobs=jobs or 1, progress=progress)
+    return Unpacked(restored.written, [*opened.damages, *restored.lost], opened.header.lossy)
+
+
+@contextlib.contextmanager
+def _writing(out: PathLike | IO[bytes], force: bool) -> Iterator[IO[bytes]]:
+    if isinstance(out, str | os.PathLike):
+        with whole(Path(out), force) as file:
+            yield file
+    else:
+        yield out
+
+
+@contextlib.contextmanager
+def _reading(archive: PathLike | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(archive, str | os.PathLike):
+        with Path(archive).open("rb") as file:
+            yield file
+    else:
+        yield archive
+
+
+@contextlib.contextmanager
+def _gathered(
+    sources: PathLike | npt.NDArray[Any] | Sequence[PathLike], threshold: int | None, exact: bool
+) -> Iterator[Gathered]:
+    """The sources, opened; an array goes through a file, so that it is treated as one."""
+    with contextlib.ExitStack() as undo:
+        if isinstance(sources, np.ndarray):
+            folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="vlae-"))
+            np.save(path := os.path.join(folder, "images.npy"), sources, allow_pickle=False)
+            paths = [path]
+        else:
+            given = [sources] if isinstance(sources, str | os.PathLike) else sources
+            paths = [os.fspath(one) for one in given]
+        yield undo.enter_context(gather(paths, threshold, exact))
+
+
+def _check_not_source(out: Path, gathered: Gathered) -> None:
+    """Refuses to replace a source by the archive made of it.
+
+    Raises:
+        OutputError: `out` is one of the files that are read.
+    """
+    for path in gathered.files() if out.exists() else ():
+        if path.exists() and out.samefile(path):
+            raise OutputError(f"{path} would be replaced by its own result: name another file")
