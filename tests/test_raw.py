@@ -20,6 +20,7 @@ from vlae_codec.container2 import NO_MODEL, Header2, write_file2
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
 from vlae_codec.picture import rows
 from vlae_codec.picture.metadata import Metadata
+from vlae_codec.picture.png import write_png
 from vlae_codec.picture.raster import MOST_PIXELS, Geometry, Kind, PixelFormat, Raster
 from vlae_codec.raw.codec import Coder
 from vlae_codec.raw.forms import Less
@@ -173,8 +174,7 @@ def rivals(picture):
     if two:
         of_bits = entries + sum(map(len, two.format.pair)) * max(8, form.depth) // 8
         sizes["g4"] = of_bits + g4_strip(two.samples[..., 0])
-    if image:
-        sizes["png"] = saved(image[0], "PNG", optimize=True, **image[1])
+    sizes["png"] = min(len(write_png(picture)), saved(image[0], "PNG", optimize=True, **image[1]) if image else 1 << 30)
     if form.depth <= 8:
         seen = picture.colours()
         shown = Image.fromarray(seen.squeeze(axis=2) if seen.shape[2] == 1 else seen)

@@ -20,7 +20,8 @@ from PIL import Image
 
 from vlae_codec.errors import ImageError
 
-PNG = b"\x89PNG\r\n\x1a\n"
+from .chunks import SIGNATURE, png_file
+
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 _METADATA_CHUNKS = frozenset(
     {
@@ -53,7 +54,7 @@ def mended(data: bytes, name: str) -> bytes:
     Raises:
         ImageError: it is a PNG, and damaged.
     """
-    if data.startswith(PNG):
+    if data.startswith(SIGNATURE):
         return _mended_png(data, name)
     if data.startswith(b"BM"):
         return _mended_bmp(data, 14)
@@ -138,7 +139,7 @@ def _mended_png(data: bytes, name: str) -> bytes:
             kept.append((kind, body))
     if not kept or rest > 0 or not pixels.eof:
         raise ImageError(f"{name} is a damaged image: its rows end early")
-    return PNG + b"".join(_png_chunk(*chunk) for chunk in _with_clear_level_as_palette(kept))
+    return png_file(_with_clear_level_as_palette(kept))
 
 
 def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
@@ -147,7 +148,7 @@ def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         ImageError: another fails its check, or the file ends within one.
     """
-    at = len(PNG)
+    at = len(SIGNATURE)
     while True:
         head = data[at : at + 8]
         if len(head) < 8:
@@ -207,10 +208,6 @@ def _with_clear_level_as_palette(chunks: list[tuple[bytes, bytes]]) -> list[tupl
     new = {b"IHDR": header[:9] + b"\3" + header[10:], b"tRNS": bytes(0 if v == level else 255 for v in range(top + 1))}
     kept = [(kind, new.get(kind, body)) for kind, body in chunks if kind != b"PLTE"]
     return [kept[0], (b"PLTE", grays), *kept[1:]]
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 # BMP

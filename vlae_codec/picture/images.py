@@ -20,7 +20,7 @@ from vlae_codec.errors import ImageError
 from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, luminance, middle_level, two_colours, with_rarer_ink
 from .opening import DRAWN, KEPT, LOSING, Sizes, check_kept, check_transparent_gray, opened
 
-_EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
     ".bmp": ("BMP", None, {}),
     ".tif": ("TIFF", None, {"compression": "tiff_adobe_deflate"}),
@@ -131,14 +131,14 @@ def png_bytes(picture: Image.Image) -> bytes:
 
 def is_exact(suffix: str) -> bool:
     """Whether `suffix` (".png", ".tif", ...) names a format that can hold drawings exactly."""
-    return suffix.lower() in _EXACT_FORMATS
+    return suffix.lower() in EXACT_FORMATS
 
 
 def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
     """The picture as a file of the format that `suffix` (".png", ".tif", ...) names, or None if that loses anything."""
     if not is_exact(suffix):
         return None
-    kind, mode, options = _EXACT_FORMATS[suffix.lower()]
+    kind, mode, options = EXACT_FORMATS[suffix.lower()]
     picture, out = to_picture(drawing), io.BytesIO()
     try:
         (picture.convert(mode, dither=Image.Dither.NONE) if mode else picture).save(out, kind, **options)

@@ -64,7 +64,7 @@ class Opened:
     """A picture as read, and what its file said of it.
 
     kind: Pillow's name of the file's format. stored: Pillow's name for how samples are stored ("L;2", "P;4"), empty if
-    it has none. deep: samples had 16 bits, of which 8 were read. turn: what turns the picture upright, if anything.
+    it has none. deep: samples had 16 bits, of which 8 were read. orientation: EXIF's.
     note: what is to be known of it.
     """
 
@@ -72,12 +72,13 @@ class Opened:
     kind: str
     stored: str
     deep: bool
-    turn: Image.Transpose | None
+    orientation: int
     note: str | None
 
     def upright(self) -> Image.Image:
         """The picture as its EXIF says that it is to be seen."""
-        return self.picture if self.turn is None else self.picture.transpose(self.turn)
+        turn = _TURNS.get(self.orientation)
+        return self.picture if turn is None else self.picture.transpose(turn)
 
 
 def opened(data: bytes, name: str, exact: bool, page: int | None, sizes: Sizes) -> Opened:
@@ -107,7 +108,7 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, sizes: Sizes) 
         read = checks.corrected(picture, given)
         if ends_only and not _at_ends(read):
             raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
-        return Opened(read, picture.format or "", stored, deep, _TURNS.get(checks.orientation(picture)), note)
+        return Opened(read, picture.format or "", stored, deep, checks.orientation(picture), note)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from PIL import PngImagePlugin
 from vlae_codec.coding.deflate import deflate
 from vlae_codec.errors import FormatError
 
+from .chunks import png_file
+
 Rows = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -167,17 +169,9 @@ def _decoded(kinds: Rows, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     return whole.reshape(height, width, step)
 
 
-def png_file(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A PNG file of these chunks, types and data."""
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for name, data in chunks:
-        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
-    return b"".join(parts)
-
-
-def smallest_deflate(rows: Rows, step: int, filters: tuple[int, ...] = FILTERS) -> bytes:
-    """Filtered rows as the smallest of some deflate streams: one filter for all rows, or one that adapts."""
-    found = [deflate(filtered(rows, step, kind).tobytes()) for kind in filters]
+def smallest_deflate(rows: Rows, step: int, filters: tuple[int, ...] = FILTERS) -> tuple[bytes, bytes]:
+    """Filtered rows, with one filter for all or one that adapts, and their smallest deflate stream."""
+    lines = [filtered(rows, step, kind).tobytes() for kind in filters]
     adapted = adaptively_filtered(rows, step).tobytes()
-    found += [deflate(adapted), deflate(adapted, zlib.Z_FILTERED)]
-    return min(found, key=len)
+    found = [(data, deflate(data)) for data in (*lines, adapted)]
+    return min([*found, (adapted, deflate(adapted, zlib.Z_FILTERED))], key=lambda pair: len(pair[1]))

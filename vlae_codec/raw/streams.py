@@ -89,7 +89,7 @@ class DeflateFiltered:
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         packed, step = rows.pack(values, shape.depth), shape.rows[2]
         tried = rows.FILTERS if affordable(packed.size, effort) else (rows.UP,)
-        yield rows.smallest_deflate(packed, step, tried)
+        yield rows.smallest_deflate(packed, step, tried)[1]
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, step = shape.rows

@@ -1,0 +1,297 @@
+"""Rasters from pictures of every kind, and to them: as they came, or refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zlib
+
+import numpy as np
+import picture_files as made
+import pytest
+from PIL import Image
+from rasters import FORMATS, raster
+
+from vlae_codec.errors import ImageError
+from vlae_codec.picture.chunks import SIGNATURE, png_chunk
+from vlae_codec.picture.metadata import Metadata, Resolution, Unit
+from vlae_codec.picture.png import png_metadata, write_png
+from vlae_codec.picture.raster import Kind, PixelFormat, Raster
+from vlae_codec.picture.reading import orientation, read_given, read_picture
+from vlae_codec.picture.writing import same_colours, to_pillow, write_picture
+
+FILES = {file.title: file for file in made.every_file()}
+
+
+def of_colours(colours):
+    """The raster of colours (H, W, C)."""
+    kind = Kind.RGB if colours.shape[2] > 2 else Kind.GRAY
+    return Raster(colours, PixelFormat(kind, 8 * colours.dtype.itemsize, colours.shape[2] in (2, 4)))
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+# Reading
+
+
+@pytest.mark.parametrize("title", FILES)
+def test_exact_is_what_the_file_says_or_refused(title):
+    file = FILES[title]
+    try:
+        found = read_picture(file.data, exact=True)
+    except ImageError as error:
+        assert "\n" not in str(error)
+        return
+    assert found.notes == ()
+    truth = file.truth
+    if found.raster.format.depth == 16 and truth.dtype == np.uint8:  # the truth of a drawing, in fewer bits
+        narrow = (found.raster.colours() >> 8).astype(np.uint8)
+        assert same_colours(of_colours(narrow), of_colours(truth))
+    else:
+        assert same_colours(found.raster, of_colours(truth))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_few_bits_and_palettes_stay_what_they_are(depth):
+    for kind in ("PNG", "TIFF"):
+        for title, file in FILES.items():
+            if file.format == kind and file.depth == str(depth) and "transparent" not in title:
+                form = read_picture(file.data, exact=True).raster.format if depth < 8 else None
+                if form and "palette" in title:
+                    assert (form.kind, form.depth) == (Kind.PALETTE, depth)
+                elif form and "gray" in title:
+                    assert (form.kind, form.depth) == (Kind.GRAY, depth)
+
+
+def test_what_is_converted_is_said():
+    ramp = np.arange(120, dtype=np.uint8).reshape(5, 8, 3)
+    for mode, kind in (("CMYK", "TIFF"), ("CMYK", "JPEG")):
+        data = saved(Image.fromarray(ramp).convert(mode), kind)
+        assert read_picture(data).notes == (f"its colours were converted from {mode} to RGB",)
+        with pytest.raises(ImageError, match=f"in {mode}: convert it to RGB"):
+            read_picture(data, exact=True)
+        with pytest.raises(ImageError, match="convert it to RGB"):
+            read_given(Image.fromarray(ramp).convert(mode), exact=True)
+    data = write_png(raster(FORMATS["rgb 16"], 5, 6))
+    assert read_picture(data).notes == ("its 16 bits a sample were reduced to 8",)
+    assert read_picture(data).raster.format.depth == 8
+    assert read_picture(data, exact=True).raster.format.depth == 16
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_floats_and_animations_are_refused(exact):
+    with pytest.raises(ImageError, match="floating-point"):
+        read_picture(saved(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"), exact=exact)
+    frames = [Image.new("L", (5, 5), level) for level in (3, 200)]
+    with pytest.raises(ImageError, match="several frames"):
+        read_picture(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]), exact=exact)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((3, 3)), np.zeros((3, 3, 5), np.uint8), np.zeros((2, 2, 3), bool), np.zeros(4)]
+)
+def test_arrays_that_are_not_pictures_are_refused(array):
+    with pytest.raises(ImageError, match="array"):
+        read_given(array)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_arrays_are_read_as_they_are(dtype, channels):
+    array = np.arange(12 * channels, dtype=dtype).reshape(3, 4, channels)
+    found = read_given(array, exact=True)
+    assert np.array_equal(found.raster.samples, array)
+    assert found.raster.format.depth == 8 * array.dtype.itemsize
+    assert read_given(array[..., 0] > 3).raster.format == PixelFormat(depth=1)
+
+
+def test_heic_names_the_package_that_reads_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match="install pillow-heif"):
+        read_picture(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(99), "a.heic")
+
+
+def test_a_large_picture_is_read_where_pillow_alone_would_not():
+    data = saved(Image.new("1", (14000, 13000)), "PNG")
+    found = read_picture(data, exact=True)
+    assert found.raster.geometry.shape == (13000, 14000, 1)
+    assert found.raster.in_two().format.pair == ((0,), (0,))
+
+
+def test_a_size_that_no_raster_has_is_refused_before_anything_is_decoded():
+    header = struct.pack(">IIBBBBB", 1 << 15, 1 << 14, 8, 0, 0, 0, 0)
+    data = SIGNATURE + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+    with pytest.raises(ImageError):
+        read_picture(data)
+
+
+# Orientation and metadata
+
+
+def exif(turn):
+    return b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x112, 3, 1, turn, 0, 0)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_pictures_are_turned_as_pillow_turns_them_and_say_so_no_more(turn):
+    upright = raster(FORMATS["rgb 8"], 6, 9)
+    for form in ("rgb 8", "palette 4 alpha", "gray 1", "rgb 16"):
+        picture = raster(FORMATS[form], 6, 9)
+        xmp = b'<x tiff:Orientation="%d"/>' % turn
+        data = write_png(picture, Metadata(exif=exif(turn), xmp=xmp))
+        as_it_is = read_picture(data, exact=True, upright=False)
+        assert np.array_equal(as_it_is.raster.samples, picture.samples)
+        assert orientation(as_it_is.metadata) == turn
+        turned = read_picture(data, exact=True)
+        assert orientation(turned.metadata) == 1
+        assert turned.metadata.xmp == (b'<x tiff:Orientation="1"/>' if turn > 1 else xmp)
+        if form == "rgb 8":
+            with Image.open(io.BytesIO(data)) as opened:
+                expected = opened.convert("RGB")
+                ways = [None, None, *(getattr(Image.Transpose, way) for way in WAYS)]
+                expected = expected if turn == 1 else expected.transpose(ways[turn])
+            assert np.array_equal(turned.raster.samples, np.asarray(expected))
+    assert upright.samples.shape == (6, 9, 3)
+
+
+WAYS = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"MM", b"II*\0\xff\xff\xff\xff", exif(6)[:15], exif(6)[:19], exif(9), b"MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_exif_that_is_damaged_turns_nothing(damaged):
+    assert orientation(Metadata(exif=damaged)) == 1
+    picture = raster(FORMATS["rgb 16"], 4, 5)
+    assert read_picture(write_png(picture, Metadata(exif=damaged)), exact=True).raster.samples.shape == (4, 5, 3)
+
+
+ALL = Metadata(
+    icc=b"a profile" * 50,
+    resolution=Resolution(2835, 2834),
+    gamma=45455,
+    cicp=bytes([9, 16, 0, 1]),
+    exif=exif(1),
+    xmp=b"<x/>",
+)
+
+
+@pytest.mark.parametrize("form", ["gray 8", "rgb 16", "palette 2", "two of gray 1"])
+def test_png_files_keep_what_is_said_beside_the_pixels(form):
+    for said in (ALL, ALL.plain(), Metadata(srgb=2), Metadata(resolution=Resolution(3, 4, Unit.RATIO)), Metadata()):
+        data = write_png(raster(FORMATS[form], 5, 6), said)
+        assert png_metadata(data) == said
+        assert read_picture(data, exact=True).metadata == said
+    inches = Metadata(resolution=Resolution(300_000, 72_000, Unit.MILLI_INCH))
+    assert png_metadata(write_png(raster(FORMATS[form], 5, 6), inches)).resolution == Resolution(11811, 2835)
+
+
+def test_damaged_metadata_of_a_png_are_left_out():
+    good = write_png(raster(FORMATS["gray 8"], 5, 6), ALL)
+    whole = png_metadata(good)
+    for position in range(len(good)):
+        found = png_metadata(good[:position] + bytes([good[position] ^ 0x55]) + good[position + 1 :])
+        assert all(
+            getattr(found, field) in (getattr(whole, field), getattr(Metadata(), field)) for field in vars(whole)
+        )
+    odd = [(b"pHYs", b"123"), (b"pHYs", bytes(9)), (b"pHYs", b"\0\0\0\1\0\0\0\1\7"), (b"sRGB", b"\4"), (b"cICP", b"1")]
+    odd += [(b"iCCP", b"x\0\0junk that is not zlib"), (b"iTXt", b"XML:com.adobe.xmp\0\1\0"), (b"gAMA", b"")]
+    bomb = (b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 25)))
+    for chunk in (*odd, bomb):
+        assert png_metadata(good[:33] + png_chunk(*chunk) + good[33:][-12:]) == Metadata()
+
+
+def test_jpegs_say_their_profile_their_resolution_and_how_they_are_turned():
+    picture = Image.fromarray(raster(FORMATS["rgb 8"], 16, 24).samples)
+    data = saved(picture, "JPEG", dpi=(300, 200), icc_profile=b"profile", exif=b"Exif\0\0" + exif(6))
+    found = read_picture(data)
+    assert (found.kind, found.raster.samples.shape) == ("JPEG", (24, 16, 3))
+    assert found.metadata == Metadata(
+        icc=b"profile", resolution=Resolution(300_000, 200_000, Unit.MILLI_INCH), exif=exif(1)
+    )
+    assert read_picture(saved(picture, "JPEG")).metadata == Metadata()
+    assert read_picture(saved(picture, "TIFF")).metadata == Metadata()
+    assert read_picture(saved(picture, "BMP")).metadata.resolution == Resolution(3780, 3780)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_a_png_is_of_the_rasters_own_kind_and_depth(form):
+    for height, width in [(1, 1), (7, 13), (30, 41)]:
+        picture = raster(form, height, width)
+        again = read_picture(write_png(picture), exact=True).raster
+        assert again.format == picture.as_stored().format
+        assert np.array_equal(again.samples, picture.as_stored().samples)
+
+
+def test_pillow_reads_every_png_as_it_is():
+    for form in FORMATS.values():
+        picture = raster(form, 20, 31)
+        with Image.open(io.BytesIO(write_png(picture))) as opened:
+            shown = np.asarray(opened.convert("RGBA"))
+        if form.depth < 16:
+            assert same_colours(of_colours(shown), picture)
+
+
+def test_a_large_png_is_written_row_after_row_as_a_small_one():
+    for form in ("gray 1", "rgb 8", "palette 8", "gray 16"):
+        picture = raster(FORMATS[form], 700, 3000 if form == "gray 1" else 700)
+        again = read_picture(write_png(picture), exact=True).raster
+        assert np.array_equal(again.samples, picture.samples)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".gif", ".webp", ".pbm", ".pgm", ".ppm", ".pnm"])
+def test_other_formats_hold_every_pixel_or_refuse(suffix):
+    held = set()
+    for name, form in FORMATS.items():
+        picture = raster(form, 11, 14)
+        try:
+            data = write_picture(picture, suffix).data
+        except ImageError as error:
+            assert "write it as .png" in str(error)
+            continue
+        held.add(name)
+        assert same_colours(read_picture(data, exact=True).raster, picture)
+    assert held >= {"gray 1", "two of gray 1"}
+    assert (suffix == ".pbm") == ("gray 8" not in held)
+
+
+def test_lossy_formats_have_to_be_allowed_and_say_what_they_do():
+    picture = raster(FORMATS["rgb 8 alpha"], 16, 16)
+    with pytest.raises(ImageError, match="changes pixels"):
+        write_picture(picture, ".jpg")
+    written = write_picture(picture, ".jpg", ALL, lossy=True)
+    assert written.notes == ("its pixels are only near those of the picture", "what was transparent is white")
+    found = read_picture(written.data)
+    assert found.metadata.icc == ALL.icc
+    assert found.metadata.exif == ALL.exif
+    for form in ("gray 16", "palette 8", "two of gray 1", "rgb 16 alpha"):
+        assert read_picture(write_picture(raster(FORMATS[form], 16, 16), ".JPG", lossy=True).data).kind == "JPEG"
+    with pytest.raises(ImageError, match="but as one of"):
+        write_picture(picture, ".xyz", lossy=True)
+    assert "hold no colour profile" in write_picture(raster(FORMATS["gray 1"], 4, 4), ".gif", ALL).notes[0]
+
+
+def test_pillow_images_are_of_the_mode_that_fits():
+    modes = {
+        "gray 1": "1",
+        "gray 4": "L",
+        "gray 16": "I;16",
+        "gray 8 alpha": "LA",
+        "palette 2": "P",
+        "rgb 8 alpha": "RGBA",
+    }
+    for form, mode in modes.items():
+        picture = raster(FORMATS[form], 5, 6)
+        image = to_pillow(picture)
+        assert image.mode == mode
+        assert same_colours(read_given(image, exact=True).raster, picture)
+    with pytest.raises(ImageError, match="16-bit colours"):
+        to_pillow(raster(FORMATS["rgb 16"], 3, 3))
