@@ -6,23 +6,21 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import click
 
-from vlae_codec import codec, container
-from vlae_codec.errors import FormatError, OutputError, Progress, VlaeError
+from vlae_codec import codec, container, many
+from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
-from vlae_codec.exact.threads import batches, cores
+from vlae_codec.exact.threads import cores
 from vlae_codec.field import model as models
-from vlae_codec.field.polarity import suited
 from vlae_codec.field.search import DEFAULT_EFFORT
 from vlae_codec.field.texture import Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
-from vlae_codec.picture.fields import field_count
-from vlae_codec.picture.images import picture_bytes, png_bytes, read_drawing
+from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 
 from .files import (
@@ -31,6 +29,7 @@ from .files import (
     Targets,
     check_stdin_once,
     counted,
+    expanded,
     is_stdout,
     opened,
     output_for,
@@ -41,15 +40,17 @@ from .files import (
 )
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
-T = TypeVar("T")
 _INPUT = click.Path(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
-_BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most images and fields of a batch; what is done is kept if a later one fails
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every command which writes files has."""
     options = [
         click.option("-o", "--output", "out", metavar="PATH", help="File or folder to write; - is stdout."),
+        click.option("-r", "--recursive", is_flag=True, help="All that is in folders; OUT mirrors their trees."),
+        click.option(
+            "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes of one thread each."
+        ),
         FORCE,
         QUIET,
         JSON,
@@ -72,6 +73,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 def compress(
     images: tuple[Path, ...],
     out: str | None,
+    recursive: bool,
+    jobs: int,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -83,56 +86,47 @@ def compress(
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
     model = models.named(model_name or models.DEFAULT)
-    check_stdin_once(images)
-    failures, targets = _Failures(), Targets(force, images)
-    inputs: dict[Path, Path] = {}
-    for image in images:
-        with failures.of(image):
-            inputs[image] = targets.claim(output_for(image, out, ".vlz", len(images) > 1))
-    to_stdout = is_stdout(out, images)
-    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
-
-    def read(image: Path) -> Drawing:
-        return read_drawing(read_bytes(image), str(image), threshold, exact=lossless)
-
-    def fields(one: tuple[Path, Drawing]) -> int:
-        return field_count(*one[1].bits.shape)
-
-    for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
-        told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
-        drawings = suited([drawing for _, drawing in batch], model)
-        encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=told)
-        done += len(batch)
-        for (image, _), drawing, result in zip(batch, drawings, encoded, strict=True):
-            with failures.of(image):
-                if verify:
-                    _verify(result, drawing, model)
-                write(inputs[image], result.data, force)
-                report.append({"input": str(image), "output": str(inputs[image]), **dataclasses.asdict(result.ledger)})
+    failures, to_stdout = _Failures(), is_stdout(out, images)
+    found = expanded(images, picture_suffixes() if recursive else None, failures.of)
+    targets = _targets(found, out, ".vlz", force, failures)
+    report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
+    for one in many.compress_files(
+        [*targets], lossless=lossless, effort=effort, model=model, threshold=threshold, verify=verify, jobs=jobs,
+        read=read_bytes, progress=progress,
+    ):  # fmt: skip
+        with failures.of(one.path):
+            encoded, target = one.result(), targets[one.path]
+            write(target, encoded.data, force)
+            report.append({"input": str(one.path), "output": str(target), **dataclasses.asdict(encoded.ledger)})
     if as_json:
         say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
             say(_ledger_line(row, lossless), err=to_stdout)
         if verify:
-            say(f"verified: {len(report)} of {len(images)} files decode to what is said here", err=True)
-        if unlike := sum(row["unlike_fields"] for row in report):
-            every = sum(row["fields"] for row in report)
-            text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
-            say(f"note: {text}: they cost more, and look stranger if lossy", err=True)
-        if any(row["differing_pixels"] for row in report):
-            say(f"note: lossy, so on decompression {RESAMPLED}", err=True)
+            say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
+        _note_losses(report, model)
     failures.finish()
 
 
-def _verify(result: codec.Encoded, drawing: Drawing, model: models.Model) -> None:
-    """Raises VlaeError if the file does not decode to what the ledger says."""
-    decoded = codec.decode([result.data], model=model)[0]
-    differing = int((decoded.drawing.bits != drawing.bits).sum())
-    if differing != result.ledger.differing_pixels or decoded.drawing.look != drawing.look:
-        raise VlaeError(
-            f"verification failed: {differing} pixels differ, not {result.ledger.differing_pixels}; please report this"
-        )
+def _note_losses(report: list[dict[str, Any]], model: models.Model) -> None:
+    if unlike := sum(row["unlike_fields"] for row in report):
+        every = sum(row["fields"] for row in report)
+        text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
+        say(f"note: {text}: they cost more, and look stranger if lossy", err=True)
+    if any(row["differing_pixels"] for row in report):
+        say(f"note: lossy, so on decompression {RESAMPLED}", err=True)
+
+
+def _targets(
+    found: Sequence[tuple[Path, Path | None]], out: str | None, suffix: str, force: bool, failures: _Failures
+) -> dict[Path, Path]:
+    """Where the result of each input goes, of those that can have one."""
+    claims, targets = Targets(force, [source for source, _ in found]), dict[Path, Path]()
+    for source, folder in found:
+        with failures.of(source):
+            targets[source] = claims.claim(output_for(source, out, suffix, len(found) > 1, folder))
+    return targets
 
 
 def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
@@ -159,6 +153,8 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
 def decompress(
     files: tuple[Path, ...],
     out: str | None,
+    recursive: bool,
+    jobs: int,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -170,26 +166,40 @@ def decompress(
 ) -> None:
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = models.named(model_name) if model_name else None
-    check_stdin_once(files)
     if seed + (samples or 1) > SEED_LIMIT:
         raise click.UsageError(f"--samples {samples} from seed {seed} on are more than there are seeds")
-    failures, targets = _Failures(), Targets(force, files)
-    inputs: dict[Path, Path] = {}
-    for file in files:
+    failures, to_stdout = _Failures(), is_stdout(out, files)
+    found = expanded(files, {".vlz"} if recursive else None, failures.of)
+    targets = _targets(found, out, ".png", force, failures)
+    for file in [*targets] if samples else ():
         with failures.of(file):
-            target = targets.claim(output_for(file, out, ".png", len(files) > 1))
-            if samples and target.suffix.lower() not in ("", ".png"):
-                raise OutputError(f"{target}: a sheet of samples is a PNG file, so name it .png")
-            inputs[file] = target
-    to_stdout = is_stdout(out, files)
-    report, progress, done = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout)), 0
+            _check_sheet_name(targets, file)
     samplings = [Sampling(one, temperature) for one in range(seed, seed + (samples or 1))]
+    report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
+    for one in many.decompress_files(
+        [*targets], samplings, partial=partial, model=model, jobs=jobs, read=_reader(samples), progress=progress
+    ):
+        with failures.of(one.path):
+            report.append(_written(one, targets[one.path], bool(samples), force))
+    if as_json:
+        say(json.dumps(report, indent=2), err=to_stdout)
+    elif not quiet:
+        _say_pictures(report, to_stdout)
+    failures.finish()
 
-    def fields(one: tuple[Path, bytes]) -> int:
-        try:
-            return container.read_header(one[1])[0].fields * len(samplings)
-        except FormatError:
-            return 1  # to be told of when it is decoded
+
+def _check_sheet_name(targets: dict[Path, Path], file: Path) -> None:
+    """Takes a file off the list whose sheet could not have that name.
+
+    Raises:
+        OutputError: it is such.
+    """
+    if targets[file].suffix.lower() not in ("", ".png"):
+        raise OutputError(f"{targets.pop(file)}: a sheet of samples is a PNG file, so name it .png")
+
+
+def _reader(samples: int | None) -> Callable[[Path], bytes]:
+    """Reads a file; refuses one whose sheet of so many samples would be too large."""
 
     def read(path: Path) -> bytes:
         data = read_bytes(path)
@@ -198,38 +208,35 @@ def decompress(
             check_sheet(samples, header.width, header.height)
         return data
 
-    for batch in batches(failures.each(inputs, read), fields, _BATCH, _BATCH_FIELDS):
-        told = progress.part(done, len(batch), len(inputs)) if len(inputs) > 1 else progress
-        done += len(batch)
-        for file, decoded in _decode(dict(batch), failures, samplings, partial, model, told).items():
-            with failures.of(file):
-                first, same = decoded[0], [one.drawing for one in decoded]
-                picture = contact_sheet(square(same)) if samples else first.picture
-                target = inputs[file]
-                write(target, png_bytes(picture) if samples else _as_named(first.drawing, target), force)
-                report.append(
-                    {
-                        "input": str(file),
-                        "output": str(target),
-                        "width": picture.width,
-                        "height": picture.height,
-                        "exact_pixels": first.exact_pixels,
-                        "sampled_pixels": first.sampled_pixels,
-                        "whole": first.whole,
-                    }
-                )
-    if as_json:
-        say(json.dumps(report, indent=2), err=to_stdout)
-    elif not quiet:
-        for row in report:
-            exact = "exact" if row["whole"] else "read"
-            how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
-            say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
-            if not row["whole"]:
-                say(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
-        if any(row["sampled_pixels"] for row in report):
-            say(f"note: {RESAMPLED}", err=True)
-    failures.finish()
+    return read
+
+
+def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) -> dict[str, Any]:
+    """Writes the picture of a file, or the sheet of its samples: a row of the report."""
+    decoded = one.result()
+    first = decoded[0]
+    picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
+    write(target, png_bytes(picture) if as_sheet else _as_named(first.drawing, target), force)
+    return {
+        "input": str(one.path),
+        "output": str(target),
+        "width": picture.width,
+        "height": picture.height,
+        "exact_pixels": first.exact_pixels,
+        "sampled_pixels": first.sampled_pixels,
+        "whole": first.whole,
+    }
+
+
+def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
+    for row in report:
+        exact = "exact" if row["whole"] else "read"
+        how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
+        say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
+        if not row["whole"]:
+            say(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
+    if any(row["sampled_pixels"] for row in report):
+        say(f"note: {RESAMPLED}", err=True)
 
 
 _BROKEN = (
@@ -249,27 +256,6 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
     if data is None:
         raise OutputError(f"{target} names a format that is unknown, or cannot hold the picture exactly: name it .png")
     return data
-
-
-def _decode(
-    batch: dict[Path, bytes],
-    failures: _Failures,
-    samplings: Sequence[Sampling],
-    partial: bool,
-    model: models.Model | None,
-    progress: Progress,
-) -> dict[Path, list[codec.Decoded]]:
-    """All files in one batch; if that fails, one by one, to tell the bad ones from the good, and without the bad."""
-    files = [*batch.values()]
-    try:
-        decoded = codec.decode_samples(files, samplings, partial=partial, model=model, progress=progress)
-        return dict(zip(batch, decoded, strict=True))
-    except VlaeError:
-        good = {}
-        for file, data in batch.items():
-            with failures.of(file):
-                (good[file],) = codec.decode_samples([data], samplings, partial=partial, model=model)
-        return good
 
 
 @click.command()
@@ -428,14 +414,6 @@ class _Failures:
             return False
         self.tell(str(error) if isinstance(error, VlaeError) else str(error.strerror or error))
         return True
-
-    def each(self, paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
-        """(path, what is read of it) of all that can be read, one by one; errors are reported."""
-        for path in paths:
-            found = list[T]()
-            with self.of(path):
-                found.append(read(path))
-            yield from ((path, one) for one in found)
 
     def tell(self, text: str) -> None:
         """Reports an error about the path given last."""

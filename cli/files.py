@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,8 +78,37 @@ def _check_size(size: int, path: Path) -> None:
         raise VlaeError(f"{path} is larger than any file of ours ({LARGEST_BYTES} bytes)")
 
 
-def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
+def expanded(
+    inputs: Iterable[Path],
+    suffixes: Collection[str] | None,
+    failing: Callable[[Path], contextlib.AbstractContextManager[None]],
+) -> list[tuple[Path, Path | None]]:
+    """The inputs, each with the folder that it was found in: with `suffixes` a folder stands for the files below it.
+
+    `failing(path)` is a context that reports an error about a path.
+
+    Raises:
+        UsageError: stdin (`-`) is given twice.
+    """
+    inputs = [*inputs]
+    check_stdin_once(inputs)
+    found = list[tuple[Path, Path | None]]()
+    for path in inputs:
+        if suffixes is None or not path.is_dir():
+            found.append((path, None))
+            continue
+        with failing(path):
+            below = files.below(path, suffixes)
+            found += [(file, path) for file in below]
+            if not below:
+                raise VlaeError(f"there is nothing to read in {path}")
+    return found
+
+
+def output_for(source: Path, out: str | None, suffix: str, many: bool, folder: Path | None = None) -> Path:
     """Where the result of `source` goes: OUT itself, in the folder OUT, or beside the source; `-` is stdout.
+
+    What was found in a `folder` goes to the same place in the folder OUT.
 
     OUT is a folder if it is one, if it ends in a separator, or if there are many sources and it does not exist.
 
@@ -87,7 +116,12 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
         VlaeError: the source is a folder, or the result would replace it.
         UsageError: there are many sources, and OUT is or looks like one file.
     """
-    target = _output_for(source, out, suffix, many)
+    if folder is not None and out not in (None, "-"):
+        if Path(str(out)).is_file():
+            raise click.UsageError(f"what is in {folder} needs a folder, and {out} is a file")
+        target = Path(str(out)) / source.relative_to(folder).with_suffix(suffix)
+    else:
+        target = _output_for(source, out, suffix, many)
     check_not_input(target, [source])
     return target
 
@@ -113,7 +147,7 @@ def default_output(source: Path, suffix: str) -> Path:
 
 def _output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
     if source.is_dir():
-        raise VlaeError(f"{source} is a folder, not a file")
+        raise VlaeError(f"{source} is a folder, not a file: -r takes all that is in it")
     if out is None:
         return source if str(source) == "-" else source.with_suffix(suffix)
     path = Path(out)

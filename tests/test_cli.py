@@ -106,6 +106,25 @@ def test_many_files_go_to_a_folder_and_one_bad_one_stops_no_other(run, image, tm
     assert sorted(os.listdir("back")) == ["img.png", "second.png"]
 
 
+def test_folders_are_mirrored(run, image, tmp_path):
+    for place in ("in/a", "in/b/c", "in/.hidden"):
+        Path(place).mkdir(parents=True)
+        Path(place, "img.png").write_bytes(image.read_bytes())
+    Path("in/notes.txt").write_text("no picture")
+    Path("empty").mkdir()
+    run("compress", "in", "-r", "-o", "out", "--jobs", "2", *FAST)
+    assert sorted(str(path) for path in Path("out").rglob("*.*")) == ["out/a/img.vlz", "out/b/c/img.vlz"]
+    run("decompress", "-r", "out", "-o", "back/")
+    assert sorted(str(path) for path in Path("back").rglob("*.*")) == ["back/a/img.png", "back/b/c/img.png"]
+    run("compress", "in", "-r", *FAST)
+    assert Path("in/b/c/img.vlz").read_bytes() == Path("out/b/c/img.vlz").read_bytes()
+    assert "-r takes all" in run("compress", "in", *FAST, expect=1).stderr
+    result = run("compress", "empty", image, "-r", *FAST, expect=1)
+    assert "nothing to read in empty" in result.stderr
+    assert Path("img.vlz").exists()
+    assert "is a file" in run("compress", "in", "-r", "-o", "img.vlz", *FAST, expect=2).stderr
+
+
 def test_inputs_of_one_name_do_not_overwrite_each_other(run, image, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "img.png").write_bytes(image.read_bytes())

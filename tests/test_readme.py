@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import HERE
 
 from vlae_codec.field import model as models
+from vlae_codec.picture.images import png_bytes, to_picture
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,6 +25,24 @@ def test_python_blocks_run(monkeypatch, tmp_path):
     assert blocks
     for block in blocks:
         exec(block, {})
+
+
+def test_python_page_runs(monkeypatch, tmp_path, digits):
+    """All of its blocks in order, but for the data set for torch, which `test_reader` runs."""
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    for i, name in enumerate(["digit", "a", "b", *(f"digits/{i:02}" for i in range(12))]):
+        Path(f"{name}.png").write_bytes(png_bytes(to_picture(digits[i])))
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch" not in block]
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert np.array_equal(names["image"], np.asarray(to_picture(digits[3])))
+    assert names["number"] == 0
+    assert len(names["several"]) == 16
+    assert sorted(path.name for path in Path("out").rglob("*.png")) == ["01.png", "11.png"]
+    assert Path("a.vlz").exists()
 
 
 def test_tables_are_those_of_the_results(monkeypatch):

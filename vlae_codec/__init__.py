@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
     from .field.model import Model
     from .field.texture import Sampling
+    from .many import Compressed, Decompressed, compress_files, decompress_files
     from .picture.drawing import Drawing
     from .picture.images import to_drawing
 
@@ -54,6 +55,7 @@ _HOMES = {
     ),
     "field.model": ("Model",),
     "field.texture": ("Sampling",),
+    "many": ("Compressed", "Decompressed", "compress_files", "decompress_files"),
     "picture.drawing": ("Drawing",),
     "picture.images": ("to_drawing",),
 }
@@ -62,8 +64,10 @@ _HOMES = {
 __all__ = [
     "Archive",
     "ArchiveLedger",
+    "Compressed",
     "ConfigError",
     "Decoded",
+    "Decompressed",
     "Drawing",
     "Encoded",
     "FormatError",
@@ -78,9 +82,11 @@ __all__ = [
     "Unpacked",
     "VlaeError",
     "compress",
+    "compress_files",
     "decode",
     "decode_samples",
     "decompress",
+    "decompress_files",
     "encode",
     "inspect",
     "open_archive",

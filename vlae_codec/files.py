@@ -15,7 +15,7 @@ import time
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +41,24 @@ def reading(title: str) -> Iterator[None]:
         raise ImageError(f"cannot read {title}: {reason}") from error
     except _SENSELESS as error:
         raise ImageError(f"cannot read {title}: it is damaged ({error})") from error
+
+
+def below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files in a folder and its folders that end so, by name; what is hidden, and links to folders, are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found = list[Path]()
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = (Path(place, name) for name in names if not name.startswith("."))
+        found += [path for path in shown if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(found)
 
 
 def cache_folder() -> Path | None:

@@ -1,0 +1,117 @@
+"""What the flow of bytes costs: a page as one lossless file, many samples of one file, images of an archive at random.
+
+    python benchmarks/flow.py after -o results/flow.json
+
+It uses the package's public names only, so that the same file measures an older checkout (`PYTHONPATH=OLD ... before`) into
+another entry of the same results; what that does not have is left out. Seconds are of one thread; those of the processor say
+more than the clock's on a machine that others use. Images are the 100 digits that ship with the package, shifted about.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["VLAE_THREADS"] = "1"
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+import vlae_codec
+
+Bits = npt.NDArray[np.uint8]
+PAGE = 2200, 1700
+SAMPLES, IMAGES, READ, CHUNKS = 16, 10_000, 2_000, (100, 1_000)
+
+
+@click.command()
+@click.argument("entry", type=click.Choice(["before", "after"]))
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path, dir_okay=False), help="JSON to add the entry to."
+)
+@click.option("--page/--no-page", default=True, show_default=True)
+@click.option("--archives/--no-archives", default=True, show_default=True)
+def main(entry: str, out: Path | None, page: bool, archives: bool) -> None:
+    """Measure the flow: ENTRY is what the results call this checkout."""
+    bits = digits()
+    found: dict[str, Any] = {"version": vlae_codec.__version__, "samples": samples(bits)}
+    if page:
+        found["page"] = one_page(bits)
+    if archives and hasattr(vlae_codec, "open_archive"):
+        found["archives"] = {f"chunks of {chunk}": archive(bits, chunk) for chunk in CHUNKS}
+    table = json.loads(out.read_text()) if out and out.exists() else {}
+    table[entry] = table.get(entry, {}) | found
+    if out:
+        out.write_text(json.dumps(table, indent=2) + "\n")
+    click.echo(json.dumps({entry: found}, indent=2))
+
+
+def digits() -> Bits:
+    """The digits that ship with the package: (100, 28, 28)."""
+    packed = np.load(Path(vlae_codec.__file__).parent / "digits.npz")["test"]
+    return np.unpackbits(packed, axis=1)[:, :784].reshape(-1, 28, 28)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What the work gives, and what it takes."""
+    clock, processor = time.perf_counter(), time.process_time()
+    result = work()
+    return result, {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - processor}
+
+
+def samples(bits: Bits) -> dict[str, Any]:
+    """Re-samplings of one lossy digit."""
+    data = vlae_codec.compress(bits[7])
+    seeds = [vlae_codec.Sampling(seed) for seed in range(SAMPLES)]
+    vlae_codec.decode([data])  # loads the model
+    apart, one_by_one = timed(lambda: [vlae_codec.decode([data], seed)[0].drawing.bits for seed in seeds])
+    found: dict[str, Any] = {"samples": SAMPLES, "one by one": one_by_one}
+    if hasattr(vlae_codec, "decode_samples"):
+        together, found["together"] = timed(lambda: vlae_codec.decode_samples([data], seeds)[0])
+        assert all(np.array_equal(one, other.drawing.bits) for one, other in zip(apart, together, strict=True))
+    return found
+
+
+def one_page(bits: Bits) -> dict[str, Any]:
+    """A page full of digits as one lossless file, there and back."""
+    height, width = PAGE
+    page = np.zeros(PAGE, np.uint8)
+    rng = np.random.default_rng(0)
+    for top in range(50, height - 80, 34):
+        for left in range(50, width - 80, 26):
+            if rng.random() < 0.85:
+                page[top : top + 28, left : left + 28] |= bits[rng.integers(len(bits))]
+    data, coding = timed(lambda: vlae_codec.compress(page * np.uint8(255), lossless=True))
+    back, decoding = timed(lambda: vlae_codec.decompress(data))
+    assert np.array_equal(np.asarray(back) > 0, page > 0)
+    return {"pixels": page.size, "bytes": len(data), "compress": coding, "decompress": decoding}
+
+
+def archive(bits: Bits, chunk: int) -> dict[str, Any]:
+    """Images of an archive read at random, as a data loader does: two epochs of the same images in other orders."""
+    rng = np.random.default_rng(1)
+    shifts = rng.integers(-3, 4, (IMAGES, 2))
+    images = np.stack([np.roll(bits[i % len(bits)], shift, (0, 1)) for i, shift in enumerate(shifts)])
+    chosen = rng.choice(IMAGES, READ, replace=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "set.vlz")
+        _, packing = timed(lambda: vlae_codec.pack(images, path, chunk=chunk))
+        found: dict[str, Any] = {"images": IMAGES, "bytes": path.stat().st_size, "read": READ, "pack": packing}
+        with vlae_codec.open_archive(path) as opened:
+            _, found["open and name"] = timed(lambda: [opened.names[i] for i in (0, -1)])
+            _, found["first image"] = timed(lambda: opened[int(chosen[0])])
+            for epoch in ("first epoch", "second epoch"):
+                order = rng.permutation(chosen).tolist()
+                read, found[epoch] = timed(lambda order=order: [opened[i] for i in order])
+                assert all(np.array_equal(image, images[i]) for image, i in zip(read, order, strict=True))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Many pictures or files: results as they come, in order. One that cannot be read or coded does not stop the others.
+
+    for one in vlae_codec.compress_files(paths):
+        if one.error is None:
+            one.path.with_suffix(".vlz").write_bytes(one.encoded.data)
+
+Inputs are read as they are needed, and coded in batches of bounded size; results are the same as one by one. With `jobs`,
+several batches are coded at once, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from . import codec, container
+from .codec import Decoded, Encoded
+from .errors import FormatError, Progress, VlaeError
+from .exact.threads import batches
+from .field.model import Model, load_default, named
+from .field.polarity import suited
+from .field.search import DEFAULT_EFFORT, EFFORTS
+from .field.texture import Sampling
+from .picture.drawing import Drawing
+from .picture.fields import field_count
+from .picture.images import read_drawing
+
+PathLike = str | os.PathLike[str]
+Read = Callable[[Path], bytes]
+"""How the bytes of an input are had."""
+_BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most inputs and fields of a batch
+_BATCH_APART = 32  # the most inputs of a batch of one of several processes
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What one picture became: a file and its ledger, or why there is none."""
+
+    path: Path
+    encoded: Encoded | None
+    error: VlaeError | None = None
+
+    def result(self) -> Encoded:
+        """The file and its ledger; raises the error if there is one."""
+        if self.encoded is None:
+            raise self.error or VlaeError(f"{self.path} was not compressed")
+        return self.encoded
+
+
+@dataclass(frozen=True)
+class Decompressed:
+    """What one file became: a picture for each sampling, or why there is none."""
+
+    path: Path
+    decoded: list[Decoded]
+    error: VlaeError | None = None
+
+    def result(self) -> list[Decoded]:
+        """The pictures; raises the error if there is one."""
+        if self.error is not None:
+            raise self.error
+        return self.decoded
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        VlaeError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VlaeError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def compress_files(
+    paths: Sequence[PathLike],
+    *,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    model: Model | str | None = None,
+    threshold: int | None = None,
+    verify: bool = False,
+    jobs: int = 1,
+    read: Read = read_file,
+    progress: Progress | None = None,
+) -> Iterator[Compressed]:
+    """Compresses picture files, in order.
+
+    Args:
+        lossless: keep every pixel, not only the structure.
+        effort: size of the search, 0 to 9.
+        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
+        threshold: binarise, with luminance above this, 0 to 254, as the light level.
+        verify: decode each file and compare.
+        jobs: processes. With more than one, call this below `if __name__ == "__main__"`.
+        read: gives the bytes of an input, or raises VlaeError.
+        progress: told (what, done, total).
+
+    Raises:
+        ModelError: the model is unknown or damaged.
+        ValueError: effort or threshold is out of range.
+    """
+    if effort not in range(len(EFFORTS)):
+        raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {effort}")
+    if threshold is not None and not 0 <= threshold <= 254:
+        raise ValueError(f"a threshold must be 0 to 254, not {threshold}")
+    chosen = named(model) if isinstance(model, str) else model or load_default()
+
+    def opened(path: Path) -> Drawing:
+        return read_drawing(read(path), str(path), threshold, exact=lossless)
+
+    def weight(one: _Given[Drawing]) -> int:
+        return field_count(*one.content.bits.shape) if one.content else 0
+
+    shared = chosen, lossless, effort, verify
+    yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)
+
+
+def decompress_files(
+    paths: Sequence[PathLike],
+    samplings: Sequence[Sampling] = (Sampling(),),
+    *,
+    partial: bool = False,
+    model: Model | str | None = None,
+    jobs: int = 1,
+    read: Read = read_file,
+    progress: Progress | None = None,
+) -> Iterator[Decompressed]:
+    """Decompresses files, in order, each by all `samplings`.
+
+    Args:
+        partial: accept a lossless file that is cut short after its latent section.
+        model: for files that name no released one: a model that was loaded, or its folder.
+        jobs, read, progress: as of `compress_files`.
+
+    Raises:
+        ModelError: the model is unknown or damaged.
+    """
+    chosen = named(model) if isinstance(model, str) else model
+
+    def weight(one: _Given[bytes]) -> int:
+        try:
+            return container.read_header(one.content or b"")[0].fields * len(samplings)
+        except FormatError:
+            return 0  # to be told of when it is decoded
+
+    shared = chosen, tuple(samplings), partial
+    yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
+
+
+@dataclass(frozen=True)
+class _Given(Generic[T]):
+    """An input as read, or why it cannot be."""
+
+    path: Path
+    content: T | None
+    error: VlaeError | None
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[T]):
+    """Inputs that are coded together."""
+
+    given: list[_Given[T]]
+
+    @property
+    def images(self) -> int:
+        return len(self.given)
+
+    @property
+    def sound(self) -> list[T]:
+        return [one.content for one in self.given if one.content is not None]
+
+
+def _given(paths: Sequence[PathLike], read: Callable[[Path], T]) -> Iterator[_Given[T]]:
+    for path in map(Path, paths):
+        try:
+            yield _Given(path, read(path), None)
+        except VlaeError as error:
+            yield _Given(path, None, error)
+        except OSError as error:
+            yield _Given(path, None, VlaeError(f"cannot read {path}: {error.strerror or error}"))
+
+
+Work = Callable[[Any, _Batch[Any], Progress | None], list[R]]
+
+
+def _each(
+    work: Work[R], shared: Any, given: Iterator[_Given[T]], weight: Callable[[_Given[T]], int], total: int, jobs: int,
+    what: str, progress: Progress | None,
+) -> Iterator[R]:  # fmt: skip
+    """The results of all inputs, batch by batch; several batches at once if there are several `jobs`."""
+    most = _BATCH if jobs == 1 else min(_BATCH_APART, -(-total // jobs))
+    cut = (_Batch(batch) for batch in batches(given, weight, max(1, most), _BATCH_FIELDS))
+    if jobs > 1:
+        from .archive.jobs import Report, spread  # only who asks for processes pays for their modules
+
+        for results in spread(_apart, cut, (work, shared), jobs, Report(what, total, progress)):
+            yield from results
+        return
+    done = 0
+    for batch in cut:
+        yield from work(shared, batch, _part(progress, done, batch.images, total))
+        done += batch.images
+
+
+def _apart(shared: tuple[Work[R], Any], batch: _Batch[Any], _done: Callable[[float], None]) -> list[R]:
+    work, own = shared
+    return work(own, batch, None)
+
+
+def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Progress | None:
+    """Tells of a part of long work: so many inputs of all, which `before` others came before."""
+    if progress is None or total == 1:
+        return progress
+    return lambda what, done, of: progress(what, before + inputs * done // of, total)
+
+
+def _compressed(
+    shared: tuple[Model, bool, int, bool], batch: _Batch[Drawing], progress: Progress | None
+) -> list[Compressed]:
+    model, lossless, effort, verify = shared
+    drawings = suited(batch.sound, model)
+    encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=progress)
+    coded, results = iter(zip(encoded, drawings, strict=True)), []
+    for one in batch.given:
+        result, error = None, one.error
+        if error is None:
+            result, drawing = next(coded)
+            error = _difference(result, drawing, model) if verify else None
+        results.append(Compressed(one.path, None if error else result, error))
+    return results
+
+
+def _difference(encoded: Encoded, drawing: Drawing, model: Model) -> VlaeError | None:
+    """What is wrong if a file does not decode to what its ledger says."""
+    decoded = codec.decode([encoded.data], model=model)[0].drawing
+    differing, promised = int((decoded.bits != drawing.bits).sum()), encoded.ledger.differing_pixels
+    if differing == promised and decoded.look == drawing.look:
+        return None
+    return VlaeError(f"verification failed: {differing} pixels differ, not {promised}; please report this")
+
+
+def _decompressed(
+    shared: tuple[Model | None, Sequence[Sampling], bool], batch: _Batch[bytes], progress: Progress | None
+) -> list[Decompressed]:
+    """All files of a batch together; if that fails, one by one, to tell the bad ones from the good."""
+    model, samplings, partial = shared
+    try:
+        together = codec.decode_samples(batch.sound, samplings, partial=partial, model=model, progress=progress)
+    except VlaeError:
+        return [_decompressed_alone(one, model, samplings, partial) for one in batch.given]
+    decoded = iter(together)
+    return [Decompressed(one.path, [] if one.error else next(decoded), one.error) for one in batch.given]
+
+
+def _decompressed_alone(
+    one: _Given[bytes], model: Model | None, samplings: Sequence[Sampling], partial: bool
+) -> Decompressed:
+    if one.content is None:
+        return Decompressed(one.path, [], one.error)
+    try:
+        (decoded,) = codec.decode_samples([one.content], samplings, partial=partial, model=model)
+    except VlaeError as error:
+        return Decompressed(one.path, [], error)
+    return Decompressed(one.path, decoded)
