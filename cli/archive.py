@@ -89,18 +89,22 @@ def pack(
             force=force,
             progress=ProgressLine(quiet or alone),
         )
-    ledger = packed.ledger
-    for note in packed.left_out if not alone else ():
-        say(f"note: {note}", err=True)
-    for note, images in ledger.notes.items() if not alone else ():
-        say(f"note: {note}: {images} of {ledger.images} images", err=True)
+    if not alone:
+        _say_notes(packed)
     if as_json:
-        about = {"output": target, **dataclasses.asdict(ledger), "left_out": packed.left_out}
+        about = {"output": target, **dataclasses.asdict(packed.ledger), "left_out": packed.left_out}
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
-        say(_ledger_text(target, ledger), err=target == "-")
+        say(_ledger_text(target, packed.ledger), err=target == "-")
         if not lossless:
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
+
+
+def _say_notes(packed: api.Packed) -> None:
+    for note in packed.left_out:
+        say(f"note: {note}", err=True)
+    for note, images in packed.ledger.notes.items():
+        say(f"note: {note}: {images} of {packed.ledger.images} images", err=True)
 
 
 @click.command()

@@ -109,6 +109,18 @@ def test_seed_and_temperature_change_sampled_pixels_only(tiny, digits, lossless)
     assert np.array_equal(exact.drawing.bits, digits[0].bits)
 
 
+def test_a_path_is_told_from_a_picture_and_from_a_file(tmp_path):
+    for path in ("digit.png", tmp_path, b"x"):
+        with pytest.raises(TypeError, match="compress_files"):
+            vlae_codec.compress(path)
+    for path in ("digit.vlz", tmp_path):
+        with pytest.raises(TypeError, match="decompress_files"):
+            vlae_codec.decompress(path)
+    for odd in ([[0, 1]], np.eye(3), [np.eye(3)]):
+        with pytest.raises(vlae_codec.ImageError, match="bool, uint8 or uint16"):
+            vlae_codec.compress(odd)
+
+
 def test_several_samplings_at_once_draw_what_each_draws_alone(tiny, digits, lossless):
     """Lossy files, whole lossless ones, one cut short and a raw one, and more samplings than are drawn together."""
     page = Drawing(np.concatenate([np.concatenate([one.bits for one in digits[:4]], 1)] * 2))

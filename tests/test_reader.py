@@ -7,18 +7,23 @@ import multiprocessing
 import pickle
 import re
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import HERE, TINY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import vlae_codec
 from vlae_codec.archive import chunks, reader
-from vlae_codec.errors import FormatError, ImageError, OutputError
+from vlae_codec.archive.frame import Header
+from vlae_codec.errors import FormatError, ImageError, OutputError, VlaeError
 from vlae_codec.picture.images import picture_bytes, to_picture
+from vlae_codec.sets.manifest import ArrayForm, Forms
 
 DOCS = HERE.parent / "docs" / "python.md"
 
@@ -50,6 +55,18 @@ def packed(digits):
         names.append(f"loose/{i}.png")
     vlae_codec.pack([*arrays, "loose"], "set.vlz", chunk=7, model=str(TINY))
     return images, names
+
+
+@pytest.fixture(scope="module")
+def small(digits, tmp_path_factory):
+    """The bytes of a small archive of an array and loose pictures, its images, and their names."""
+    folder = tmp_path_factory.mktemp("small")
+    bits = np.stack([digit.bits for digit in digits[:3]])
+    np.save(folder / "x.npy", bits)
+    (folder / "a.png").write_bytes(picture_bytes(digits[9], ".png"))
+    vlae_codec.pack([folder / "x.npy", folder / "a.png"], folder / "set.vlz", chunk=2, model=str(TINY))
+    images = [*bits, np.asarray(to_picture(digits[9]))]
+    return (folder / "set.vlz").read_bytes(), images, ["x.npy/0", "x.npy/1", "x.npy/2", "a.png"]
 
 
 @pytest.fixture
@@ -188,6 +205,45 @@ def test_a_damaged_chunk_costs_only_its_images_and_names_them(packed):
             archive[29]
         assert archive.names[8] == names[8]
         assert archive.names[29] is None
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.integers(1, 255), st.booleans())
+def test_of_a_damaged_archive_an_image_is_what_was_packed_or_an_error(small, place, flip, cut):
+    data, images, names = small
+    place %= len(data)
+    Path("set.vlz").write_bytes(data[:place] if cut else data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :])
+    try:
+        archive = opened()
+    except FormatError:
+        return
+    with archive:
+        assert len(archive) == len(images)
+        for i, (image, name) in enumerate(zip(images, names, strict=True)):
+            assert archive.names[i] in (name, None)
+            try:
+                assert same(archive[i], image)
+            except VlaeError as error:
+                assert str(error).isprintable()
+
+
+def test_an_archive_that_claims_very_many_images_takes_no_memory_for_them():
+    header = Header(5, False, True, Forms([ArrayForm("npy", "x.npy", "|u1", (1 << 30, 28, 28), 0, 1)]), 1)
+    Path("set.vlz").write_bytes(header.write())
+    tracemalloc.start()
+    try:
+        with vlae_codec.open_archive("set.vlz") as archive:
+            assert len(archive) == len(archive.names) == 1 << 30
+            assert archive.names[-1] == f"x.npy/{(1 << 30) - 1}"
+            assert archive.find("x.npy/77") == 77
+            with pytest.raises(FormatError, match=r"lost x\.npy/123"):
+                archive[123]
+            with pytest.raises(ImageError):
+                archive.find("y")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 24
 
 
 def test_a_closed_archive_says_so_and_what_is_none_is_refused(packed):

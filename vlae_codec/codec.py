@@ -6,6 +6,7 @@ doors. Every network runs in exact integers (see `exact.fixed`), so a file decod
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -103,7 +104,13 @@ def compress(
 
     Raises:
         ImageError: the picture cannot be coded as asked.
+        TypeError: it is no picture but a path or bytes.
     """
+    if isinstance(picture, str | bytes | os.PathLike):
+        raise TypeError(
+            f"compress takes a Pillow image or an array, not {type(picture).__name__}: open the file with PIL.Image.open, "
+            "or give its path to compress_files"
+        )
     drawing = to_drawing(picture, threshold, exact=lossless)
     chosen = named(model) if isinstance(model, str) else model or load_default()
     return encode(suited([drawing], chosen), chosen, lossless=lossless, effort=effort)[0].data
@@ -112,7 +119,13 @@ def compress(
 def decompress(
     data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Model | str | None = None
 ) -> PillowImage:
-    """The picture of one file. `seed` and `temperature` draw another texture; other arguments and errors as of `decode`."""
+    """The picture of one file. `seed` and `temperature` draw another texture; other arguments and errors as of `decode`.
+
+    Raises:
+        TypeError: it is a path, not the bytes of a file.
+    """
+    if isinstance(data, str | os.PathLike):
+        raise TypeError("decompress takes the bytes of a file: read it first, or give its path to decompress_files")
     chosen = named(model) if isinstance(model, str) else model
     return decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0].picture
 
