@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import lzma
 import tracemalloc
 import zlib
+from pathlib import Path
 
+import make_golden_raw
 import numpy as np
 import pytest
+import reference2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,7 +21,7 @@ from rasters import FORMATS, raster
 
 from vlae_codec import raw
 from vlae_codec.coding.deflate import deflate
-from vlae_codec.container2 import NO_MODEL, Header2, write_file2
+from vlae_codec.container2 import NO_MODEL, Header2, read_file2, write_file2
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
 from vlae_codec.picture import rows
 from vlae_codec.picture.metadata import Metadata
@@ -81,6 +86,35 @@ def test_what_says_nothing_is_left_out():
     few = Raster(gray[..., [0, 0, 0]] // 5000 * 5000, FORMATS["rgb 16"])
     assert raw.encode(few)[0] & 0xF0 == Less.COLOUR | Less.UNUSED
     assert same(raw.decode(few.geometry, raw.encode(few)), few)
+
+
+# The format
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "version2" / "raw.json").read_text())
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_files_decode_for_ever_to_the_same_pixels(name):
+    file, digest = base64.b64decode(GOLDEN[name][0]), GOLDEN[name][1]
+    contents = read_file2(file)
+    picture = raw.decode(contents.header.geometry, file[contents.start : contents.end])
+    assert make_golden_raw.digest(picture) == digest
+    assert picture.format == FORMATS[name.split(", ")[0]]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_reader_written_from_the_specification_agrees(name):
+    file = base64.b64decode(GOLDEN[name][0])
+    contents = read_file2(file)
+    picture = raw.decode(contents.header.geometry, file[contents.start : contents.end])
+    about, said, pixels = reference2.read(file)
+    form = picture.format
+    assert np.array_equal(np.array(pixels), picture.samples)
+    assert (about["kind"], about["depth"], about["alpha"]) == (form.kind.name.lower(), form.depth, form.alpha)
+    assert tuple(map(tuple, about["palette"] or ())) == form.palette
+    assert about["pair"] == (None if form.pair is None else list(map(list, form.pair)))
+    assert said.get(5, b"") == contents.metadata.icc
 
 
 # Rows
@@ -319,7 +353,7 @@ def test_a_stream_that_holds_more_than_it_should_is_not_inflated():
     zeros = bytes(1 << 26)
     for coder, stream in [
         (Coder.DEFLATE, deflate(zeros)),
-        (Coder.LZMA, b"\0" + lzma.compress(zeros, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])),
+        (Coder.LZMA, lzma.compress(zeros, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])),
     ]:
         tracemalloc.start()
         with pytest.raises(FormatError):

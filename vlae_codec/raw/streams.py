@@ -110,9 +110,9 @@ class Deflate:
 
 
 class Lzma:
-    """Rows as LZMA2; `filtering` says whether they are filtered as for deflate.
+    """Rows as LZMA2 (.xz file format 1.2.1, 5.3.1), whose dictionary is as large as they, but 2^12 to 2^23 bytes.
 
-    The first byte has the parameters lc + 9 (lp + 5 pb); the dictionary is as large as the rows, 2^12 to 2^23 bytes.
+    `filtering` says whether they are filtered as for deflate.
     """
 
     def __init__(self, filtering: bool) -> None:
@@ -121,23 +121,22 @@ class Lzma:
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         packed, step = rows.pack(values, shape.depth), shape.rows[2]
         data = (rows.adaptively_filtered(packed, step) if self._filtering else packed).tobytes()
-        for parameters in self._parameters(shape, affordable(len(data), effort)):
-            chain = _lzma_filter(parameters, len(data)) | {"preset": 9 | lzma.PRESET_EXTREME}
-            yield bytes([parameters]) + lzma.compress(data, lzma.FORMAT_RAW, filters=[chain])
+        for context in self._contexts(shape, affordable(len(data), effort)):
+            chain = _lzma2(len(data)) | {"preset": 9 | lzma.PRESET_EXTREME} | context
+            yield lzma.compress(data, lzma.FORMAT_RAW, filters=[chain])
 
-    def _parameters(self, shape: Shape, all_of_them: bool) -> list[int]:
-        wide = _parameters(lc=0, lp=1, pb=1) if shape.depth == 16 else _parameters(lc=3, lp=0, pb=2)
-        return [wide, _parameters(lc=0, lp=0, pb=0), _parameters(lc=4, lp=0, pb=0)] if all_of_them else [wide]
+    def _contexts(self, shape: Shape, all_of_them: bool) -> list[dict[str, int]]:
+        """What LZMA looks at: high bits of the byte before, and low bits of the position."""
+        usual = {"lc": 0, "lp": 1, "pb": 1} if shape.depth == 16 else {"lc": 3, "lp": 0, "pb": 2}
+        return [usual, {"lc": 0, "lp": 0, "pb": 0}, {"lc": 4, "lp": 0, "pb": 0}] if all_of_them else [usual]
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         height, width, step = shape.rows
         size = height * (width + self._filtering)
-        if not data:
-            raise FormatError("the pixel section is empty: the file is damaged")
         try:
-            reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma_filter(data[0], size)])
-            lines = reader.decompress(data[1:], size + 1)
-        except (lzma.LZMAError, ValueError, EOFError) as error:
+            reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma2(size)])
+            lines = reader.decompress(data, size + 1)
+        except (lzma.LZMAError, EOFError) as error:
             raise FormatError(f"the pixel section is damaged: {error}") from error
         if len(lines) != size or not reader.eof or reader.unused_data:
             raise FormatError(f"the pixel section has not the {size} bytes that the file says: it is damaged")
@@ -146,19 +145,12 @@ class Lzma:
         return _unpacked(np.frombuffer(lines, np.uint8).reshape(height, width), shape)
 
 
-def _parameters(lc: int, lp: int, pb: int) -> int:
-    return lc + 9 * (lp + 5 * pb)
-
-
-def _lzma_filter(parameters: int, size: int) -> dict[str, Any]:
-    rest, lc = divmod(parameters, 9)
-    pb, lp = divmod(rest, 5)
-    dictionary = min(max(size, 1 << 12), _LARGEST_DICTIONARY)
-    return {"id": lzma.FILTER_LZMA2, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
+def _lzma2(size: int) -> dict[str, Any]:
+    return {"id": lzma.FILTER_LZMA2, "dict_size": min(max(size, 1 << 12), _LARGEST_DICTIONARY)}
 
 
 class Webp:
-    """Lossless WebP (RFC 9649, 3), less the five bytes of its header: values of 1 channel are gray, 2 gray and alpha."""
+    """Lossless WebP (RFC 9649, 3), less the five bytes of its header: 1 channel is gray, 2 are gray and alpha."""
 
     # quality and method of libwebp, which say how it searches, as all is lossless -> steps a pixel in all colours, or in
     # at most 256; it packs few colours as `pack` does
@@ -188,7 +180,7 @@ class Webp:
         expected = (shape.height, shape.width, 4 if alpha else 3)
         if got.shape != expected:
             raise FormatError(f"the pixel section has a WebP picture of {got.shape}, not {expected}: it is damaged")
-        return got if shape.channels in (3, 4) else got[..., -shape.channels :] if alpha else got[..., :1]
+        return got[..., {1: [1], 2: [1, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[shape.channels]]
 
     def _fits(self, shape: Shape) -> bool:
         side, pixels = max(shape.width, shape.height), shape.width * shape.height
