@@ -96,6 +96,7 @@ def test_an_archive_is_a_sequence_of_what_was_packed(packed):
         assert (len(archive), list(archive.names), archive.lossy, archive.damages) == (32, names, False, ())
         for i in (*range(32), *range(-32, 0), np.int64(5)):
             assert same(archive[i], images[i])
+            assert archive[i].flags.writeable
             assert archive.names[i] == names[i]
         for part in (slice(None), slice(3, 20, 4), slice(-5, None), slice(None, None, -7), slice(9, 2)):
             found = archive[part]

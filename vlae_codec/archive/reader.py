@@ -163,9 +163,8 @@ class Archive:
             own.file.close()  # here; it stays open in the parent
             own = None
         if own is None:
-            own = self._own = _Own(
-                self._path.open("rb", buffering=0)
-            )  # a buffer has a lock, which a fork may find taken
+            file = self._path.open("rb", buffering=0)  # a buffer has a lock, which a fork may find taken
+            own = self._own = _Own(file)
         return own
 
     def _number(self, index: SupportsIndex) -> int:
@@ -183,7 +182,7 @@ class Archive:
         forms = self._mine().opened.header.forms
         form, drawing = forms[forms.at(number)[0]], self._drawing(number)
         if not isinstance(form, ArrayForm):
-            return np.asarray(to_picture(drawing))
+            return np.array(to_picture(drawing))  # a copy, which may be written to
         levels: Image = np.array([form.paper, form.ink], np.uint8 if form.packed else form.dtype)
         image: Image = levels[drawing.bits]
         return image[..., None] if len(form.shape) == 4 else image
@@ -201,8 +200,8 @@ class Archive:
         with own.lock:
             if found := own.cached(place.first):
                 return found
-            deciding = own.deciding.setdefault(place.first, threading.Lock())
-        with deciding:  # whoever comes second finds it decoded
+            decoding = own.decoding.setdefault(place.first, threading.Lock())
+        with decoding:  # whoever comes second finds it decoded
             with own.lock:
                 if found := own.cached(place.first):
                     return found
@@ -213,7 +212,7 @@ class Archive:
             piece = chunks.unmake((own.model, own.opened.header, self._sampling), stored, lambda _images: None)
             with own.lock:
                 own.keep(piece, self._cache_bytes)
-                own.deciding.pop(place.first, None)
+                own.decoding.pop(place.first, None)
         return piece
 
 
@@ -228,7 +227,7 @@ class _Own:
             file.close()
             raise
         self.lock = threading.Lock()
-        self.deciding = dict[int, threading.Lock]()
+        self.decoding = dict[int, threading.Lock]()
         self.model: Model | None = None
         self._pieces = OrderedDict[int, tuple[Piece, int]]()
         self._held_bytes = 0
@@ -244,8 +243,9 @@ class _Own:
     def keep(self, piece: Piece, most_bytes: int) -> None:
         """Keeps a decoded chunk, and forgets those that were not asked for the longest if all are too large."""
         size = sum(drawing.bits.nbytes + _IMAGE_BYTES for drawing in piece.drawings)
+        _, before = self._pieces.pop(piece.first, (None, 0))
         self._pieces[piece.first] = piece, size
-        self._held_bytes += size
+        self._held_bytes += size - before
         while self._held_bytes > most_bytes and len(self._pieces) > 1:
             _, (_, freed) = self._pieces.popitem(last=False)
             self._held_bytes -= freed
