@@ -217,6 +217,19 @@ def test_images_are_taken_by_patterns_and_each_chunk_is_decoded_once(tiny, album
     ]
 
 
+def test_a_pattern_tells_of_images_whose_names_are_lost(tiny, album):
+    data = bytearray(packed(tiny, *album, chunk=4))
+    place = frame.read_contents(io.BytesIO(bytes(data))).places[1]
+    data[place.offset + 6] ^= 1
+    opened = Opened(io.BytesIO(bytes(data)))
+    for patterns, count in ((["album/*"], 4), (["bytes.npy/3", "*/a.png"], 2)):
+        taken = [*unpack.take(opened, patterns, model=tiny)]
+        assert [one.error for one in taken if one.drawing is not None] == [None] * count
+        (lost,) = (one.error for one in taken if one.drawing is None)
+        assert lost.startswith("lost images 4 to 7 of the archive: ")
+    assert [one.name for one in unpack.take(opened, ["bytes.npy/3"], model=tiny)] == ["bytes.npy/3"]
+
+
 def test_an_archive_is_read_once_however_often_it_is_asked(tiny, album, read_bytes):
     data = packed(tiny, *album, chunk=5)
     opened = Opened(io.BytesIO(data))

@@ -160,12 +160,15 @@ def take(
     """
     wanted = _Wanted(opened, patterns)
     for piece in unpack(opened, wanted.places(), sampling, model=model, jobs=jobs, progress=progress):
-        names = wanted.candidates(piece)
-        if piece.error is not None:
-            yield from (Taken(name, None, f"lost {name}: {piece.error}") for name in names if wanted.matches(name))
-        else:
+        names = [*wanted.candidates(piece)]
+        if piece.error is None:
             images = zip(names, piece.drawings, strict=True)
-            yield from (Taken(name, drawing) for name, drawing in images if wanted.matches(name))
+            yield from (Taken(str(name), drawing) for name, drawing in images if wanted.matches(name))
+            continue
+        lost = [str(name) for name in names if wanted.matches(name)]
+        if wanted.may_match_lost and (None in names or piece.images > len(names)):
+            lost.append(described(opened, piece))
+        yield from (Taken(name, None, f"lost {name}: {piece.error}") for name in lost)
     for pattern in wanted.unmatched:
         yield Taken(pattern, None, f"the archive has no image named {pattern}: `list --names` says what it has")
 
@@ -183,7 +186,14 @@ class _Wanted:
     def unmatched(self) -> list[str]:
         return [*self._unmatched]
 
-    def matches(self, name: str) -> bool:
+    @property
+    def may_match_lost(self) -> bool:
+        """Whether there are wildcards, which names that are lost with a chunk's head might match."""
+        return bool(self._globs)
+
+    def matches(self, name: str | None) -> bool:
+        if name is None:
+            return False
         matching = [name] if name in self._exact else []
         matching += [pattern for pattern, regex in self._globs.items() if regex.match(name)]
         for pattern in matching:
@@ -194,17 +204,18 @@ class _Wanted:
         """The chunks that hold such images. Those of arrays are found without a search."""
         found = {self._opened.place_of(number).first for number in self._numbers}
         if self._globs or len(self._numbers) < len(self._exact):
-            found.update(
-                piece.first for piece in self._opened.heads() if any([*map(self.matches, self.candidates(piece))])
-            )
+            for piece in self._opened.heads():
+                matching = [*map(self.matches, self.candidates(piece))]
+                if any(matching) or (self._globs and piece.error is not None):
+                    found.add(piece.first)
         return [place for place in self._opened.places if place.first in found]
 
-    def candidates(self, piece: Piece) -> Iterator[str]:
+    def candidates(self, piece: Piece) -> Iterator[str | None]:
         """The names of a piece's images; of a gap, which may be of any size, only those that are asked for in full."""
         if piece.images > LARGEST_CHUNK:
             own = range(piece.first, piece.first + piece.images)
             return (name for number, name in self._numbers.items() if number in own)
-        return (name or "" for name in self._opened.names(piece))
+        return self._opened.names(piece)
 
 
 def verify(opened: Opened, *, model: Model | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
