@@ -22,9 +22,9 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import codec
+from vlae_codec import codec, zoo
 from vlae_codec.exact.threads import cores
-from vlae_codec.field import model as models
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.models import data
 from vlae_codec.picture.drawing import Drawing
 
@@ -44,14 +44,14 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrs
 
 @click.command()
 @click.option("--data", "data_folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
-@click.option("--model", "name", default=models.DEFAULT, show_default=True)
+@click.option("--model", "name", default=zoo.DEFAULT, show_default=True)
 @click.option("--runs", default=3, show_default=True, help="Medians of so many.")
 @click.option("--quick", is_flag=True, help="A tenth of the images, and no more than 3,000.")
 @click.option("--largest", default=SIZES[-1], show_default=True, help="The most images.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(data_folder: Path, name: str, runs: int, quick: bool, largest: int, out: Path | None) -> None:
     """Measures throughput, then sizes, then single files."""
-    model = models.named(name)
+    model = zoo.named(name)
     every = (data.load("mnist_static", ["test"], data_folder) > 0).astype(np.uint8)
     every = data.shuffled_part(every, len(every), 0)
     images = every[:1_000] if quick else every
@@ -101,7 +101,7 @@ def measured(command: list[str], images: int, runs: int) -> Table:
     }
 
 
-def one_by_one(images: npt.NDArray[np.uint8], model: models.Model, runs: int) -> Table:
+def one_by_one(images: npt.NDArray[np.uint8], model: FieldCoder, runs: int) -> Table:
     """Lossless single files through the Python API: a loop, as a dataset would be kept without archives."""
     drawings = [Drawing(bits) for bits in images]
     files = [codec.encode([drawing], model, lossless=True)[0].data for drawing in drawings]

@@ -20,11 +20,11 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import codec
-from vlae_codec.field import model as models
+from vlae_codec import codec, zoo
+from vlae_codec.field.coder import FieldCoder
+from vlae_codec.field.theory import theory_bits
 from vlae_codec.models import classifier, data
 from vlae_codec.picture.drawing import Drawing
-from vlae_codec.report.measure import theory_bits
 
 Table = dict[str, Any]
 
@@ -34,7 +34,7 @@ Table = dict[str, Any]
 @click.option("--part", default="test", show_default=True)
 @click.option("--images", default=1000, show_default=True)
 @click.option("--efforts", default="0,5,9", show_default=True)
-@click.option("--model", "name", default=models.DEFAULT, show_default=True)
+@click.option("--model", "name", default=zoo.DEFAULT, show_default=True)
 @click.option("--classifier", "judge_path", type=click.Path(path_type=Path), default=Path("runs/classifier.pt"))
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
@@ -46,7 +46,7 @@ def main(
     chosen = np.random.default_rng(0).permutation(len(every))[:images]
     fields = (every[chosen] > 0).astype(np.uint8)
     labels = data.static_test_labels(data_folder)[chosen] if part == "test" else classifier.classify(judge, fields)
-    model = models.named(name)
+    model = zoo.named(name)
     table: Table = {"model": model.name, "sha256": model.digest.hex(), "data": f"mnist_static {part}", "images": images}
     table["theory"] = theory(model, fields)
     table["originals_classified_right"] = right(judge, fields, labels)
@@ -62,7 +62,7 @@ def main(
     click.echo(json.dumps(table, indent=2))
 
 
-def theory(model: models.Model, fields: npt.NDArray[np.uint8], samples: int = 8) -> Table:
+def theory(model: FieldCoder, fields: npt.NDArray[np.uint8], samples: int = 8) -> Table:
     """KL, E_q D and -ELBO of the integer model with its lattice latents, mean bits an image."""
     found = theory_bits(model, fields, np.ones(fields.shape, bool), samples)
     kl_bits, distortion = (float(bits.mean()) for bits in found)
@@ -70,7 +70,7 @@ def theory(model: models.Model, fields: npt.NDArray[np.uint8], samples: int = 8)
 
 
 def lossy(
-    model: models.Model,
+    model: FieldCoder,
     drawings: list[Drawing],
     effort: int,
     ideal: Table,
@@ -101,7 +101,7 @@ def lossy(
     }
 
 
-def lossless(model: models.Model, drawings: list[Drawing], ideal: Table) -> Table:
+def lossless(model: FieldCoder, drawings: list[Drawing], ideal: Table) -> Table:
     """Means over lossless files at the default effort; every picture is decoded and compared."""
     encoded = codec.encode(drawings, model, lossless=True)
     decoded = codec.decode([result.data for result in encoded], model=model)

@@ -17,11 +17,12 @@ from typing import Any
 import click
 import numpy as np
 
+from vlae_codec import zoo
 from vlae_codec.archive import frame, pack, unpack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.exact.threads import cores
-from vlae_codec.field import model as models
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.models import data
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.sets.sources import Memory
@@ -39,12 +40,12 @@ Table = dict[str, Any]
 
 @click.command()
 @click.option("--data", "data_folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
-@click.option("--model", "name", default=models.DEFAULT, show_default=True)
+@click.option("--model", "name", default=zoo.DEFAULT, show_default=True)
 @click.option("--images", type=click.IntRange(1), help="Only a fixed random part of this many.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(data_folder: Path, name: str, images: int | None, out: Path | None) -> None:
     """Packs the test set in several ways."""
-    model = models.named(name)
+    model = zoo.named(name)
     every = data.load("mnist_static", ["test"], data_folder)
     every = every if images is None else data.shuffled_part(every, images, 0)
     drawings = [Drawing((image > 0).astype(np.uint8)) for image in every]
@@ -64,7 +65,7 @@ def main(data_folder: Path, name: str, images: int | None, out: Path | None) -> 
     click.echo(json.dumps(table, indent=2))
 
 
-def packed(model: models.Model, drawings: list[Drawing], settings: Settings) -> Table:
+def packed(model: FieldCoder, drawings: list[Drawing], settings: Settings) -> Table:
     """One archive: bytes, the ledger, theory, and images a second each way."""
     jobs = cores()
     file, began = io.BytesIO(), time.perf_counter()

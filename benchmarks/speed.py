@@ -22,10 +22,10 @@ from typing import Any
 import click
 import numpy as np
 
-from vlae_codec import codec
+from vlae_codec import codec, zoo
 from vlae_codec.exact.fixed import Affine
 from vlae_codec.exact.threads import cores
-from vlae_codec.field import model as models
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.picture.drawing import demo_digits
 from vlae_codec.picture.fields import SIDE
 from vlae_codec.picture.images import png_bytes, to_picture
@@ -39,7 +39,7 @@ BASELINE = [sys.executable, "-c", "import numpy, PIL.Image, constriction, click"
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(runs: int, out: Path | None) -> None:
     """Measures processes, then batches."""
-    model = models.named(models.DEFAULT)
+    model = zoo.named(zoo.DEFAULT)
     table = {"model": model.name, "sha256": model.digest.hex(), "cores": cores()}
     table |= {"processes": processes(runs), "batches": batches(model)}
     if out:
@@ -80,7 +80,7 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def batches(model: models.Model) -> Table:
+def batches(model: FieldCoder) -> Table:
     """Images a second: the 100 demo digits, repeated; medians of three."""
     digits = demo_digits() * 5
     files = [result.data for result in codec.encode(digits, model, effort=0)]
@@ -111,7 +111,7 @@ def rate(count: int, call: Callable[[], object]) -> float:
     return count / statistics.median(times)
 
 
-def decompression_macs(model: models.Model) -> int:
+def decompression_macs(model: FieldCoder) -> int:
     """Multiply-accumulates of prior, decoder and PixelCNN for one field."""
     decoder, cnn, prior = model.decoder, model.pixels, model.prior
 

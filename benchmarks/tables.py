@@ -18,7 +18,7 @@ from typing import Any
 import systems
 
 from vlae_codec.archive.chunks import CHUNK
-from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.models.data import titled
 
 ROOT = Path(__file__).parent.parent

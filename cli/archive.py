@@ -19,7 +19,7 @@ from vlae_codec.archive.chunks import CHUNK, ArchiveLedger
 from vlae_codec.archive.opened import Opened
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.threads import cores
-from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report.tables import paired
 
 from .files import RESAMPLED, ProgressLine, check_no_terminal, counted, default_output, opened, say

@@ -12,16 +12,15 @@ from typing import Any, BinaryIO
 
 import click
 
-from vlae_codec import codec, container, many
+from vlae_codec import codec, container, many, zoo
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.exact.threads import cores
-from vlae_codec.field import model as models
-from vlae_codec.field.search import DEFAULT_EFFORT
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import DEFAULT_EFFORT, Coder, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
+from vlae_codec.registry import number_of
 
 from .files import (
     RESAMPLED,
@@ -85,7 +84,7 @@ def compress(
     verify: bool,
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
-    model = models.named(model_name or models.DEFAULT)
+    model = zoo.named(model_name or zoo.DEFAULT)
     failures, to_stdout = _Failures(), is_stdout(out, images)
     found = expanded(images, picture_suffixes() if recursive else None, failures.of)
     targets = _targets(found, out, ".vlz", force, failures)
@@ -109,7 +108,7 @@ def compress(
     failures.finish()
 
 
-def _note_losses(report: list[dict[str, Any]], model: models.Model) -> None:
+def _note_losses(report: list[dict[str, Any]], model: Coder) -> None:
     if unlike := sum(row["unlike_fields"] for row in report):
         every = sum(row["fields"] for row in report)
         text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
@@ -165,7 +164,7 @@ def decompress(
     partial: bool,
 ) -> None:
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
-    model = models.named(model_name) if model_name else None
+    model = zoo.named(model_name) if model_name else None
     if seed + (samples or 1) > SEED_LIMIT:
         raise click.UsageError(f"--samples {samples} from seed {seed} on are more than there are seeds")
     failures, to_stdout = _Failures(), is_stdout(out, files)
@@ -222,8 +221,8 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
         "output": str(target),
         "width": picture.width,
         "height": picture.height,
-        "exact_pixels": first.exact_pixels,
-        "sampled_pixels": first.sampled_pixels,
+        "exact_pixels": first.exact_samples,
+        "sampled_pixels": first.sampled_samples,
         "whole": first.whole,
     }
 
@@ -265,7 +264,7 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
 @MADE_WITH
 def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | None) -> None:
     """Check the integrity of FILES, images and archives, without writing anything."""
-    model = models.named(model_name) if model_name else None
+    model = zoo.named(model_name) if model_name else None
     check_stdin_once(files)
     failures, report = _Failures(), list[dict[str, Any]]()
     for file in files:
@@ -295,7 +294,7 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
 @MADE_WITH
 def info(file: Path, as_json: bool, model_name: str | None) -> None:
     """Say what FILE holds, an image or an archive."""
-    model = models.named(model_name) if model_name else None
+    model = zoo.named(model_name) if model_name else None
     with opened(file) as stream:
         start = stream.read(2)
         if _is_archive(start, stream):
@@ -344,10 +343,10 @@ def _is_archive(start: bytes, file: BinaryIO) -> bool:
 def list_models(as_json: bool) -> None:
     """List the released models."""
     rows = []
-    for folder in models.released():
+    for folder in zoo.released():
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        identity = {"name": folder.name, "number": models.number_of(about["sha256"]), "sha256": about["sha256"]}
-        standing = {"default": folder.name == models.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
+        identity = {"name": folder.name, "number": number_of(bytes.fromhex(about["sha256"])), "sha256": about["sha256"]}
+        standing = {"default": folder.name == zoo.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
         rows.append({**identity, **standing, **about.get("figures", {})})
     if as_json:
         say(json.dumps(rows, indent=2))
@@ -372,7 +371,7 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     claims = Targets(force)
     for target in (sheet, *targets):
         claims.claim(target)
-    model = models.named(models.DEFAULT)
+    model = zoo.named(zoo.DEFAULT)
     encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
     data = [result.data for result in encoded]
     resampled = codec.decode_samples(data, [Sampling(seed) for seed in range(3)])

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from vlae_codec import files
+from vlae_codec import files, zoo
 from vlae_codec.exact.threads import cores
-from vlae_codec.field import model as models
-from vlae_codec.field.search import DEFAULT_EFFORT
+from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report import html, measure, plots, tables
 
 from .files import ProgressLine, check_not_input, say
@@ -68,7 +67,7 @@ def measure_images(
     _check_free(reports, force)
     if plot_file:
         plots.check(plot_file)
-    model = models.named(model_name or models.DEFAULT)
+    model = zoo.named(model_name or zoo.DEFAULT)
     settled = measure.Settled(effort, jobs or cores(), not no_baselines, classifier)
     images = measure.sample(sources, count, threshold, labels)
     for path in reports:

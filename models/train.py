@@ -30,10 +30,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from vlae_codec import files
+from vlae_codec import files, zoo
 from vlae_codec.errors import ConfigError
-from vlae_codec.field import model as released
 from vlae_codec.files import cache_folder
+from vlae_codec.models.field import integer
 from vlae_codec.models.field.integer import to_float
 from vlae_codec.models.field.priors import InverseFlow
 from vlae_codec.models.field.vlae import VLAE, Terms
@@ -493,7 +493,7 @@ def load_average(folder: Path) -> Trained:
 
 
 def _of_integers(folder: Path) -> Trained:
-    model = released.load(folder)
+    model = integer.load(folder)
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         rounds = tuple(map(configs.round_from_dict, about["rounds"]))
@@ -514,7 +514,7 @@ def locate(name: str, beside: Path) -> Path:
     Raises:
         ModelError: there is no such model.
     """
-    return released.folder_of(name.removeprefix(RELEASED)) if name.startswith(RELEASED) else beside / name
+    return zoo.folder_of(name.removeprefix(RELEASED)) if name.startswith(RELEASED) else beside / name
 
 
 def _is_run(folder: Path) -> bool:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from vlae_codec import zoo
 from vlae_codec.cli.main import main
-from vlae_codec.field import model as models
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.picture.drawing import Drawing, demo_digits
 
 HERE = Path(__file__).parent
@@ -26,9 +27,9 @@ def _own_folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny() -> models.Model:
+def tiny() -> FieldCoder:
     """A model that never changes: 6 latents, 6 channels, trained for a minute."""
-    return models.load(TINY)
+    return zoo.load(TINY)
 
 
 @pytest.fixture(scope="session")

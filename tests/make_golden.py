@@ -20,30 +20,30 @@ from pathlib import Path
 
 import numpy as np
 
-from vlae_codec import codec, container
+from vlae_codec import codec, container, zoo
 from vlae_codec.archive import pack, unpack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.coding.bits import PrefixCode
 from vlae_codec.container import Header, Kind
+from vlae_codec.family import Sampling
 from vlae_codec.field import latents
-from vlae_codec.field import model as models
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.field.latents import Lattice
-from vlae_codec.field.texture import Sampling
 from vlae_codec.picture.drawing import Drawing, Look, demo_digits
 from vlae_codec.picture.images import png_bytes, to_picture
 from vlae_codec.sets.sources import gather
 
 
 def main(folder: Path, old: Path | None) -> None:
-    model = models.load(folder)
+    model = zoo.load(folder)
     golden = json.loads(old.read_text()) if old else {"sha256": model.digest.hex(), "cases": pictures(model)}
     golden.setdefault("archives", archives(model))
     json.dump(golden, sys.stdout, indent=1)
     sys.stdout.write("\n")
 
 
-def pictures(model: models.Model) -> list[dict]:
+def pictures(model: FieldCoder) -> list[dict]:
     digits = demo_digits()
     rng = np.random.default_rng(5)
     page = np.zeros((70, 61), np.uint8)
@@ -77,19 +77,19 @@ def pictures(model: models.Model) -> list[dict]:
     return cases
 
 
-def case(name: str, data: bytes | str, model: models.Model, **options) -> dict:
+def case(name: str, data: bytes | str, model: FieldCoder, **options) -> dict:
     data = bytes.fromhex(data) if isinstance(data, str) else data
     return {"name": name, "file": data.hex(), **options, "picture": picture_of(data, model, **options)}
 
 
-def picture_of(data: bytes, model: models.Model, partial=False, **options) -> dict:
+def picture_of(data: bytes, model: FieldCoder, partial=False, **options) -> dict:
     """What a file decodes to: colours, size, and the bits in hexadecimal (or their SHA-256 beyond one field)."""
     drawing = codec.decode([data], Sampling(**options), partial=partial, model=model)[0].drawing
     look = [list(drawing.look.paper), list(drawing.look.ink), drawing.look.deep]
     return {"shape": list(drawing.bits.shape), "look": look, "bits": np.packbits(drawing.bits).tobytes().hex()}
 
 
-def archives(model: models.Model) -> list[dict]:
+def archives(model: FieldCoder) -> list[dict]:
     """One of 20 digits for a released model; all kinds for another."""
     digits = np.stack([digit.bits for digit in demo_digits()])
     noise = np.random.default_rng(6).integers(0, 2, (28, 28), np.uint8)
@@ -126,7 +126,7 @@ def archives(model: models.Model) -> list[dict]:
     return cases
 
 
-def archive_case(name: str, model: models.Model, sources: list[str], settings: Settings) -> dict:
+def archive_case(name: str, model: FieldCoder, sources: list[str], settings: Settings) -> dict:
     file = io.BytesIO()
     with gather(sources) as gathered:
         pack.pack(gathered.sources, file, model, settings)
@@ -134,7 +134,7 @@ def archive_case(name: str, model: models.Model, sources: list[str], settings: S
     return {"name": name, "file": base64.b64encode(data).decode(), "content": content_of(data, model)}
 
 
-def content_of(data: bytes, model: models.Model) -> str:
+def content_of(data: bytes, model: FieldCoder) -> str:
     """SHA-256 of all that an archive decodes to: what its sources were; names, colours and pixels of its images."""
     opened = Opened(io.BytesIO(data))
     lines = [json.dumps([form.manifest() for form in opened.header.forms], sort_keys=True)]

@@ -26,7 +26,7 @@ from PIL import Image
 from test_sources import HOSTILE_NAMES, same_pictures
 
 import vlae_codec
-from vlae_codec import codec
+from vlae_codec import codec, zoo
 from vlae_codec.archive import frame, pack, unpack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.frame import (
@@ -44,10 +44,10 @@ from vlae_codec.archive.opened import Opened
 from vlae_codec.coding.bits import varint
 from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
+from vlae_codec.family import Sampling
 from vlae_codec.field import chain
-from vlae_codec.field import model as models
 from vlae_codec.field.bitsback import Counted
-from vlae_codec.field.texture import Sampling
+from vlae_codec.field.chaining import write_state
 from vlae_codec.picture.drawing import Drawing, Look
 from vlae_codec.picture.fields import to_fields
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
@@ -315,7 +315,7 @@ def test_files_cost_their_fields_and_little_more(tiny, digits):
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_golden_archives_decode_to_their_content(tiny, path):
     golden = json.loads(path.read_text(encoding="utf-8"))
-    model = tiny if path.stem == "tiny" else models.named(path.stem)
+    model = tiny if path.stem == "tiny" else zoo.named(path.stem)
     assert golden["archives"]
     for case in golden["archives"]:
         assert content_of(base64.b64decode(case["file"]), model) == case["content"], case["name"]
@@ -468,7 +468,9 @@ def unchecked_chunk_of(model, drawing, first=0, names=()):
     height, width = drawing.bits.shape
     field, inside = to_fields(drawing.bits)
     pushed = chain.push(model, field, inside)
-    head = Head(first, names, ((Format(width, height, drawing.look), 1),), pushed.counted, len(pushed.data))
+    head = Head(
+        first, names, ((Format(width, height, drawing.look), 1),), write_state(pushed.counted), len(pushed.data)
+    )
     return head.write()[:-4], pushed.data
 
 
@@ -546,7 +548,9 @@ def test_what_does_not_fit_the_header_is_refused(tiny):
     for options in (1, 2):  # a chain with a raw field is neither a lossy archive's nor a set's
         data = forged(tiny, array_form(1), noise, options=options)
         assert any("of a kind" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
-    two = Head(0, (), ((Format(28, 28), 1), (Format(27, 28), 1)), Counted(1), 5).write() + checked(b"hello")
+    two = Head(0, (), ((Format(28, 28), 1), (Format(27, 28), 1)), write_state(Counted(1)), 5).write() + checked(
+        b"hello"
+    )
     data = forged(tiny, files_form(2), two, options=2)
     assert any("several sizes" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
 
@@ -733,7 +737,7 @@ def test_a_payload_beyond_the_file_costs_nothing(tiny):
             self.largest = max(self.largest, count)
             return super().read(count)
 
-    head = Head(0, ("x.png",), ((Format(28, 28), 1),), Counted(0), (1 << 35) - 1)
+    head = Head(0, ("x.png",), ((Format(28, 28), 1),), write_state(Counted(0)), (1 << 35) - 1)
     file = Counting(forged(tiny, files_form(1), head.write()))
     assert "lost x.png" in unpack.verify(Opened(file), model=tiny)[-1]
     assert 0 < file.largest <= len(file.getvalue())
@@ -765,9 +769,9 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
 
 
 def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
-    head = Head(0, (), ((Format(28, 28), 1 << 17),), Counted(0), 1)
+    head = Head(0, (), ((Format(28, 28), 1 << 17),), write_state(Counted(0)), 1)
     data = forged(tiny, array_form(1 << 17), head.write() + checked(b"\0"), options=1)
-    monkeypatch.setattr("vlae_codec.archive.chunks.pixels_inside", None)  # nothing of the size of the claim is made
+    monkeypatch.setattr("vlae_codec.field.chaining.pixels_inside", None)  # nothing of the size of the claim is made
     assert "131072 fields in 1 bytes" in unpack.verify(Opened(io.BytesIO(data)), model=tiny)[-1]
 
 
@@ -1225,4 +1229,4 @@ def test_sources_in_order_say_which_holds_an_image_and_what_it_is_called():
 
 
 def test_a_released_model_is_found_by_its_identity():
-    assert models.find(models.named("mnist").identity).name == "mnist"
+    assert zoo.find(zoo.named("mnist").identity, version=1).name == "mnist"

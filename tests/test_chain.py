@@ -13,12 +13,12 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlae_codec import zoo
 from vlae_codec.coding.bits import PrefixCode
 from vlae_codec.coding.entropy import Stack
 from vlae_codec.errors import FormatError
 from vlae_codec.exact.fixed import NORMAL_LIMIT, code_length_bits, ink_counts, normal_table
 from vlae_codec.field import bitsback, chain, latents, network
-from vlae_codec.field import model as models
 from vlae_codec.field.bitsback import Counted, Kind
 from vlae_codec.field.latents import Lattice, Number
 from vlae_codec.field.posterior import Posterior
@@ -246,9 +246,9 @@ def test_posterior_equals_the_reference(tiny, fields):
         assert found[:, i].tolist() == layers.posterior_counts(field)
 
 
-@pytest.mark.parametrize("name", ["tiny", *(path.name for path in models.released())])
+@pytest.mark.parametrize("name", ["tiny", *(path.name for path in zoo.released())])
 def test_symbols_of_the_start_are_a_complete_code(tiny, name):
-    model = tiny if name == "tiny" else models.named(name)
+    model = tiny if name == "tiny" else zoo.named(name)
     assert sum(TOTAL >> length for length in model.octave_lengths) == TOTAL
 
 
@@ -375,14 +375,14 @@ def test_a_chain_costs_minus_its_elbo(tiny, fields):
     check_rates(check_chain(tiny, fields), 0.06)
 
 
-@pytest.mark.parametrize("name", [path.name for path in models.released()])
+@pytest.mark.parametrize("name", [path.name for path in zoo.released()])
 def test_chains_of_released_models_cost_minus_their_elbo(name, fields):
-    check_rates(check_chain(models.named(name), fields), 0.04)
+    check_rates(check_chain(zoo.named(name), fields), 0.04)
 
 
 def test_a_start_that_is_too_poor_is_lengthened():
     """Pixels of one narrow image are less than a batch pops; the chain finds out with how many to begin."""
-    model, mask = models.named(models.DEFAULT), inside_of(28, 5)[0]
+    model, mask = zoo.named(zoo.DEFAULT), inside_of(28, 5)[0]
     dots = np.zeros((4, 28, 28), np.uint8)
     dots[:, 1, 1] = 1
     assert check_chain(model, dots, np.stack([mask] * 4)).counted.start > 1
@@ -570,7 +570,7 @@ def test_another_model_another_count_and_another_mask_are_found(tiny, fields):
     inside = all_inside(fields[:5])
     pushed = chain.push(tiny, fields[:5], inside)
     with pytest.raises(FormatError, match="check"):
-        chain.pop(models.named(models.DEFAULT), pushed.data, pushed.counted, inside)
+        chain.pop(zoo.named(zoo.DEFAULT), pushed.data, pushed.counted, inside)
     for counted in (Counted(2), Counted(5), Counted(0), Counted(6), Counted(1, 1), Counted(1, 3, 3), Counted(1, 0, 1)):
         with pytest.raises(FormatError):
             chain.pop(tiny, pushed.data, counted, inside)

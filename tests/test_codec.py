@@ -13,12 +13,11 @@ from make_golden import picture_of
 from PIL import Image
 
 import vlae_codec
-from vlae_codec import codec, container
+from vlae_codec import codec, container, zoo
 from vlae_codec.container import Header, Kind
 from vlae_codec.errors import FormatError, ModelError, TruncatedError
-from vlae_codec.field import model as models
+from vlae_codec.family import Sampling
 from vlae_codec.field import search
-from vlae_codec.field.texture import Sampling
 from vlae_codec.picture.drawing import Drawing, Look
 from vlae_codec.picture.fields import WAVEFRONT
 from vlae_codec.picture.images import to_drawing
@@ -38,7 +37,7 @@ def lossless(tiny, digits):
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_golden_files_decode_to_their_pictures(path):
     golden = json.loads(path.read_text())
-    model = models.load(TINY) if path.stem == "tiny" else models.named(path.stem)
+    model = zoo.load(TINY) if path.stem == "tiny" else zoo.named(path.stem)
     assert model.digest.hex() == golden["sha256"], (
         "a released model never changes: give a new one a new name and number"
     )
@@ -60,7 +59,7 @@ def test_lossless_restores_every_pixel(tiny, digits, lossless):
     decoded = codec.decode([encoded.data for encoded in lossless], model=tiny)
     for digit, result in zip(digits, decoded, strict=False):
         assert np.array_equal(result.drawing.bits, digit.bits)
-        assert (result.exact_pixels, result.sampled_pixels) == (784, 0)
+        assert (result.exact_samples, result.sampled_samples) == (784, 0)
 
 
 def test_lossless_costs_its_ideal_and_never_more_than_raw(tiny, digits, lossless):
@@ -80,7 +79,7 @@ def test_lossy_ledger_tells_the_truth(tiny, digits):
     decoded = codec.decode([result.data for result in encoded], model=tiny)
     for digit, result, picture in zip(digits, encoded, decoded, strict=True):
         assert int((picture.drawing.bits != digit.bits).sum()) == result.ledger.differing_pixels
-        assert picture.sampled_pixels == 784
+        assert picture.sampled_samples == 784
     by_effort = [
         sum(r.ledger.coded_bits + r.ledger.distortion_bits for r in encode(digits, tiny, lossless=True, effort=effort))
         for effort in (0, 3)
@@ -133,9 +132,9 @@ def test_several_samplings_at_once_draw_what_each_draws_alone(tiny, digits, loss
         alone = [codec.decode([data], samplings[s], partial=True, model=tiny)[0] for data in files]
         for one, own in zip(alone, together, strict=True):
             assert np.array_equal(one.drawing.bits, own[s].drawing.bits)
-            assert (one.exact_pixels, one.sampled_pixels, one.whole) == (
-                own[s].exact_pixels,
-                own[s].sampled_pixels,
+            assert (one.exact_samples, one.sampled_samples, one.whole) == (
+                own[s].exact_samples,
+                own[s].sampled_samples,
                 own[s].whole,
             )
     assert codec.decode_samples(files, [], partial=True, model=tiny) == [[]] * len(files)
@@ -153,7 +152,7 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
         except FormatError:
             assert not reached, "a longer prefix must decode if a shorter one does"
             continue
-        known = result.exact_pixels
+        known = result.exact_samples
         assert not result.whole
         order = WAVEFRONT[:known]
         assert np.array_equal(result.drawing.bits.flat[order], bits.flat[order])
@@ -169,9 +168,9 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
 def test_a_stream_that_is_cut_lacks_a_pixel_and_a_file_cut_in_its_check_is_not_whole(tiny, lossless):
     blank = encode([Drawing(np.zeros((28, 28), np.uint8))], tiny, lossless=True)[0].data
     cut = codec.decode([blank[:-1]], partial=True, model=tiny)[0]
-    assert (cut.exact_pixels, cut.whole) == (28 * 28, False)
+    assert (cut.exact_samples, cut.whole) == (28 * 28, False)
     for data in (result.data for result in lossless):
-        assert codec.decode([data[:-1]], partial=True, model=tiny)[0].sampled_pixels
+        assert codec.decode([data[:-1]], partial=True, model=tiny)[0].sampled_samples
         assert codec.decode([data], partial=True, model=tiny)[0].whole
 
 
@@ -206,7 +205,7 @@ def test_blank_fields_are_named_not_coded(tiny, digits):
     assert about["blank_fields"] == 199
     assert len(data) < 12 + 4 + 200 * tiny.octave_lengths[-1] / 8 + 6
     decoded = codec.decode([data], model=tiny)[0]
-    assert decoded.exact_pixels == 199 * 784
+    assert decoded.exact_samples == 199 * 784
     assert not decoded.drawing.bits[56:].any()
 
 
@@ -261,7 +260,7 @@ def test_raw_files_have_one_form(data, message):
             codec.decode([data], partial=partial)
     good = file_of(b"\xd7\x1a\x00\x03\x03\x00", b"\xff\x80")
     assert codec.decode([good])[0].drawing.bits.all()
-    assert codec.decode([good[:-1]], partial=True)[0].exact_pixels == 8
+    assert codec.decode([good[:-1]], partial=True)[0].exact_samples == 8
 
 
 def test_a_stream_never_ends_in_zero(tiny, digits):
@@ -358,7 +357,7 @@ def test_python_api(digits):
     assert len(data) <= 9
     picture = vlae_codec.decompress(data)
     assert (picture.mode, picture.size) == ("L", (28, 28))
-    assert vlae_codec.inspect(data)["model"] == models.DEFAULT
+    assert vlae_codec.inspect(data)["model"] == zoo.DEFAULT
     exact = vlae_codec.compress(Image.fromarray(array), effort=0, lossless=True)
     assert np.array_equal(np.asarray(vlae_codec.decompress(exact)), array)
     with pytest.raises(ValueError, match="effort"):

@@ -30,8 +30,8 @@ DECODE = """
 import hashlib, sys
 from pathlib import Path
 import vlae_codec
-from vlae_codec.field import model
-tiny = model.load(Path(sys.argv[1]))
+from vlae_codec import zoo
+tiny = zoo.load(Path(sys.argv[1]))
 for name in ("lossy", "lossless"):
     picture = vlae_codec.decompress(Path(name).read_bytes(), model=tiny)
     print(hashlib.sha256(picture.tobytes()).hexdigest())

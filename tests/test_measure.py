@@ -26,7 +26,8 @@ from vlae_codec.cli.main import main
 from vlae_codec.errors import ImageError, VlaeError
 from vlae_codec.field.posterior import Posterior
 from vlae_codec.field.search import distortion_bits
-from vlae_codec.picture.drawing import Drawing, Look, demo_digits
+from vlae_codec.field.theory import theory_bits
+from vlae_codec.picture.drawing import Drawing, Look, demo_digits, raster_of
 from vlae_codec.report import baselines, measure
 from vlae_codec.report.measure import Sample, Settled
 from vlae_codec.sets import labels
@@ -157,7 +158,7 @@ def test_shares_follow_their_images_through_chunks(tiny, digits):
 
 def test_theory_is_that_of_the_posterior(tiny, fields):
     some = np.concatenate([fields[::25], np.zeros((1, 28, 28), np.uint8)])
-    kl_bits, mean_bits = measure.theory_bits(tiny, some, np.ones(some.shape, bool), samples=2)
+    kl_bits, mean_bits = theory_bits(tiny, some, np.ones(some.shape, bool), samples=2)
     posterior, rng = Posterior.of(tiny, some[:-1]), np.random.default_rng(1)
     every = np.ones(some[:-1].shape, bool)
     draws = [distortion_bits(tiny, some[:-1], every, posterior.sample(rng)) for _ in range(2)]
@@ -205,7 +206,7 @@ def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
         return Drawing(bits, drawing.look)
 
     def wrong_files(*arguments, **options):
-        return [replace(one, drawing=flipped(one.drawing)) for one in decode(*arguments, **options)]
+        return [replace(one, raster=raster_of(flipped(one.drawing))) for one in decode(*arguments, **options)]
 
     def wrong_chunks(*arguments, **options):
         return (replace(piece, drawings=list(map(flipped, piece.drawings))) for piece in unpack(*arguments, **options))

@@ -19,9 +19,9 @@ import torch
 from conftest import HERE
 from filelock import FileLock
 
+from vlae_codec import zoo
 from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS
 from vlae_codec.errors import ConfigError
-from vlae_codec.field import model as released
 from vlae_codec.models import classifier, data, evaluate, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.config import Config, DataConfig, ModelConfig, TrainConfig
@@ -221,7 +221,7 @@ def test_integer_model_agrees_with_the_float_model(model, fields, tmp_path):
     steps = np.full(6, 1500, np.int64)
     arrays = export.export(model, steps, 3, export.huffman_lengths(np.ones(32)))
     export.save(tmp_path, arrays, "small", {})
-    integer = released.load(tmp_path)
+    integer = zoo.load(tmp_path)
     assert integer.prior.latents == 6
     ours, theirs = export.parity(model, integer, fields[:, None].astype(np.float32))
     assert ours == pytest.approx(theirs, rel=6e-4)  # 0.05 nats of the 80 of a trained model
@@ -237,7 +237,7 @@ def test_an_integer_model_turns_back_into_the_float_model_it_was_made_of(model, 
     arrays = export.export(model, np.full(count, 1500, np.int64), 1, export.huffman_lengths(np.ones(32)))
     export.save(tmp_path, arrays, "small", {})
     rounds = schedule(keep_latents=7), schedule(keep_latents=2)
-    restored = to_float(released.load(tmp_path), *rounds)
+    restored = to_float(zoo.load(tmp_path), *rounds)
     for name, array in to_arrays(restored).items():
         assert np.array_equal(array, arrays[name]), name
     x, noise = torch.from_numpy(fields[:, None].astype(np.float32)), torch.randn(100, 7)
@@ -250,7 +250,7 @@ def test_an_integer_model_turns_back_into_the_float_model_it_was_made_of(model, 
 
 def test_a_model_of_another_shape_than_its_configuration_says_is_refused(model, tmp_path):
     export.save(tmp_path, export.export(model, np.full(7, 1500, np.int64), 1, [5] * 32), "small", {})
-    integer = released.load(tmp_path)
+    integer = zoo.load(tmp_path)
     other = (
         {"channels": 8},
         {"prior_hidden": 30},
@@ -303,14 +303,14 @@ def test_a_model_that_says_nonsense_of_itself_is_an_error_of_one_line(run, data_
         assert len(result.output.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [folder.name for folder in released.released()])
+@pytest.mark.parametrize("name", [folder.name for folder in zoo.released()])
 def test_released_models_turn_back_into_float_models_and_into_themselves(name):
-    model, trained = released.named(name), train.load_average(train.locate(f"released:{name}", Path()))
+    model, trained = zoo.named(name), train.load_average(train.locate(f"released:{name}", Path()))
     arrays = to_arrays(trained.model)
     assert len(arrays) > 100
     for key, array in arrays.items():
         assert np.array_equal(array, model.arrays[key]), key
-    card = (released.RELEASED / name / "card.md").read_text(encoding="utf-8")
+    card = (zoo.RELEASED / name / "card.md").read_text(encoding="utf-8")
     assert [one.steps for one in trained.rounds] == [*map(int, re.findall(r"(\d+) steps of", card))]
     assert f"{sum(one.hours for one in trained.rounds):.2f} hours" in card
     assert ("mirrored half of the time" in card) == any(one.config.data.mirrored for one in trained.rounds)
@@ -322,7 +322,7 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
     train.train(schedule(epochs=3), tmp_path / "run", data_folder, report=lambda _: None)
     arguments = ("export", tmp_path / "run", "-o", tmp_path / "small", "--data", data_folder)
     run(*arguments)
-    assert released.load(tmp_path / "small").name == "small"
+    assert zoo.load(tmp_path / "small").name == "small"
 
     def contents():
         return {path.name: path.read_bytes() for path in (tmp_path / "small").iterdir()}
@@ -330,7 +330,7 @@ def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, 
     before = contents()
     assert sorted(before) == ["card.md", "model.json", "weights.npz"]
     with monkeypatch.context() as shipped:
-        shipped.setattr(released, "folder_of", lambda name: tmp_path / name)
+        shipped.setattr(zoo, "folder_of", lambda name: tmp_path / name)
         run("export", "released:small", "-o", tmp_path / "again", "--name", "small", "--data", data_folder)
     assert (tmp_path / "again" / "weights.npz").read_bytes() == before["weights.npz"]
     (tmp_path / "other").mkdir()
@@ -528,7 +528,7 @@ def test_what_was_exported_of_a_run_is_not_trained_again(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "train", lambda config, folder, *_, **__: trained.append(folder.name))
     reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
     assert trained == ["mnist", "mnist-dynamic", "mnist-dynamic-2"]
-    shutil.copytree(released.RELEASED / "mnist-dynamic", tmp_path / "mnist-dynamic")
+    shutil.copytree(zoo.RELEASED / "mnist-dynamic", tmp_path / "mnist-dynamic")
     reproduce.train_to_the_end("mnist-dynamic-2", tmp_path, None)
     assert trained[3:] == ["mnist-dynamic-2"]
     reproduce.train_to_the_end("mnist-dynamic-5", tmp_path, None)  # of what ships

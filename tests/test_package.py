@@ -19,7 +19,7 @@ import pytest
 import vlae_codec
 import vlae_codec.cli
 import vlae_codec.models
-from vlae_codec.field import model as models
+from vlae_codec import registry, zoo
 
 SOURCES = [Path(package.__file__).parent for package in (vlae_codec, vlae_codec.cli, vlae_codec.models)]
 DOORS = {  # report stands apart: nothing that reads or writes our files goes through it
@@ -65,14 +65,14 @@ def test_few_doors_per_library(library, doors):
 
 
 def test_registered_numbers_are_unique_and_permanent():
-    numbers = {models.named(folder.name).number: folder.name for folder in models.released()}
+    numbers = {zoo.named(folder.name).number: folder.name for folder in zoo.released()}
     assert numbers == {5: "mnist-dynamic", 6: "caltech101", 7: "omniglot", 9: "mnist"}
-    assert [*models.REGISTERED] == [1, 2, 3, 4, 5, 6, 7, 8, 9], "a number that was given is never taken back"
-    assert all(models.named(folder.name).name == folder.name for folder in models.released())
+    assert [*registry.REGISTERED] == [1, 2, 3, 4, 5, 6, 7, 8, 9], "a number that was given is never taken back"
+    assert all(zoo.named(folder.name).name == folder.name for folder in zoo.released())
     specification = (Path(__file__).parent.parent / "FORMAT.md").read_text(encoding="utf-8")
-    for number, digest in models.REGISTERED.items():
+    for number, digest in registry.REGISTERED.items():
         assert re.search(rf"\| {number} \| {numbers.get(number, '.*')} \| `{digest}` \|", specification)
-    assert sum((folder / "weights.npz").stat().st_size for folder in models.released()) < 25e6
+    assert sum((folder / "weights.npz").stat().st_size for folder in zoo.released()) < 25e6
 
 
 def deflated(member):
@@ -84,21 +84,21 @@ def deflated(member):
 
 
 def test_a_damaged_model_is_refused(tmp_path):
-    source = models.RELEASED / models.DEFAULT
+    source = zoo.RELEASED / zoo.DEFAULT
     (tmp_path / "model.json").write_text((source / "model.json").read_text())
     data = bytearray((source / "weights.npz").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "weights.npz").write_bytes(data)
     with pytest.raises(vlae_codec.ModelError, match="SHA-256"):
-        models.load(tmp_path)
+        zoo.load(tmp_path)
     header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (\0".ljust(99) + b"\n"
     for member in (b"", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header):
         (tmp_path / "weights.npz").write_bytes(odd := deflated(member))
         (tmp_path / "model.json").write_text(json.dumps({"name": "odd", "sha256": hashlib.sha256(odd).hexdigest()}))
         with pytest.raises(vlae_codec.ModelError, match="damaged"):
-            models.load(tmp_path)
+            zoo.load(tmp_path)
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(vlae_codec.ModelError):
-        models.load(tmp_path)
+        zoo.load(tmp_path)
     with pytest.raises(vlae_codec.ModelError):
-        models.load(tmp_path / "missing")
+        zoo.load(tmp_path / "missing")

@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlae_codec import codec
+from vlae_codec import codec, zoo
 from vlae_codec.archive import pack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.polarity import suited_together
-from vlae_codec.field import model as models
+from vlae_codec.family import Ask
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.field.polarity import suited
-from vlae_codec.picture.drawing import Drawing, Look, inverted, looking
+from vlae_codec.picture.drawing import Drawing, Look, inverted, looking, raster_of
 from vlae_codec.picture.images import to_drawing, to_picture
 from vlae_codec.sets.sources import Memory, gather
 
 
 @pytest.fixture(scope="module")
-def silhouettes() -> models.Model:
+def silhouettes() -> FieldCoder:
     """A model whose training images are mostly ink, on more than half of them."""
-    model = models.named("caltech101")
+    model = zoo.named("caltech101")
     assert 0.5 < model.mostly_ink < 0.8
     return model
 
@@ -83,10 +84,13 @@ def test_the_way_that_costs_less_is_taken_whichever_way_it_came(tiny, digits):
 
 def test_silhouettes_cost_what_the_cheaper_way_does(silhouettes, blobs):
     drawings = [to_drawing(blob) for blob in blobs[:8]]
-    sizes = [
-        [len(one.data) for one in codec.encode(way, silhouettes, lossless=True, effort=0)]
-        for way in (suited(drawings, silhouettes), drawings, [*map(inverted, drawings)])
-    ]
+    ask = Ask(lossless=True, effort=0, fixed=True)
+    ways = [suited(drawings, silhouettes), drawings, [*map(inverted, drawings)]]
+    views = [[silhouettes.view(raster_of(drawing), ask) for drawing in way] for way in ways]
+    files = [[one.data for one in codec.encode_views(way, silhouettes, ask)] for way in views]
+    for way in ways:
+        assert [one.data for one in codec.encode(way, silhouettes, lossless=True, effort=0)] == files[0]
+    sizes = [[*map(len, some)] for some in files]
     chosen, least = sum(sizes[0]), sum(map(min, zip(*sizes[1:], strict=True)))
     assert chosen <= least + len(drawings)
     assert chosen < min(map(sum, sizes[1:]))

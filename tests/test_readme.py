@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import HERE
 
-from vlae_codec.field import model as models
+from vlae_codec import zoo
 from vlae_codec.picture.images import png_bytes, to_picture
 
 ROOT = HERE.parent
@@ -56,7 +56,7 @@ def test_tables_are_those_of_the_results(monkeypatch):
 @pytest.mark.parametrize("name", ["quality", "sizes", "measure", "archives"])
 def test_what_the_readme_shows_was_measured_of_the_default_model(name):
     measured = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    assert measured["sha256"] == models.named(models.DEFAULT).digest.hex(), "docs/releasing.md says how to measure anew"
+    assert measured["sha256"] == zoo.named(zoo.DEFAULT).digest.hex(), "docs/releasing.md says how to measure anew"
 
 
 def test_results_page_is_that_of_the_results(monkeypatch):

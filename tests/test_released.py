@@ -7,15 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from vlae_codec import codec
-from vlae_codec.field import model as models
+from vlae_codec import codec, zoo
 from vlae_codec.field.posterior import Posterior
 from vlae_codec.field.search import distortion_bits
 
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load_default()
+    return zoo.load_default()
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +69,6 @@ def test_lossless_files_cost_minus_the_elbo_and_a_little(model, digits, theory):
 
 def test_the_integer_model_is_as_good_as_its_card_says(model, theory):
     """The demo digits are few, and images differ by 20 nats: this catches a broken export, not a small loss."""
-    figures = json.loads((models.RELEASED / model.name / "model.json").read_text())["figures"]
+    figures = json.loads((zoo.RELEASED / model.name / "model.json").read_text())["figures"]
     assert sum(theory) == pytest.approx(-figures["elbo_bits"], abs=10)
     assert theory[0] == pytest.approx(figures["kl_bits"], abs=2.5)

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from .archive.api import Packed, Unpacked, pack, unpack
     from .archive.chunks import ArchiveLedger
     from .archive.reader import Archive, open_archive
-    from .codec import Decoded, Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
+    from .codec import Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
     from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
-    from .field.model import Model
-    from .field.texture import Sampling
+    from .family import Coder, Decoded, Sampling
     from .many import Compressed, Decompressed, compress_files, decompress_files
     from .picture.drawing import Drawing
     from .picture.images import to_drawing
@@ -34,7 +33,6 @@ _HOMES = {
     "archive.chunks": ("ArchiveLedger",),
     "archive.reader": ("Archive", "open_archive"),
     "codec": (
-        "Decoded",
         "Encoded",
         "Ledger",
         "compress",
@@ -53,8 +51,7 @@ _HOMES = {
         "TruncatedError",
         "VlaeError",
     ),
-    "field.model": ("Model",),
-    "field.texture": ("Sampling",),
+    "family": ("Coder", "Decoded", "Sampling"),
     "many": ("Compressed", "Decompressed", "compress_files", "decompress_files"),
     "picture.drawing": ("Drawing",),
     "picture.images": ("to_drawing",),
@@ -64,6 +61,7 @@ _HOMES = {
 __all__ = [
     "Archive",
     "ArchiveLedger",
+    "Coder",
     "Compressed",
     "ConfigError",
     "Decoded",
@@ -73,7 +71,6 @@ __all__ = [
     "FormatError",
     "ImageError",
     "Ledger",
-    "Model",
     "ModelError",
     "OutputError",
     "Packed",

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 
 from .coding.bits import read_varint, varint
 from .errors import FormatError, TruncatedError
-from .picture.drawing import Look, fits
+from .picture.drawing import Look, fits, format_of
 from .picture.fields import SIDE, field_count
+from .picture.raster import Geometry
 
 MAGIC = 0xD7
 VERSION = 1
@@ -54,6 +55,11 @@ class Header:
     width: int = SIDE
     height: int = SIDE
     look: Look = Look()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Size and colours."""
+        return Geometry(self.width, self.height, format_of(self.look))
 
     @property
     def fields(self) -> int:

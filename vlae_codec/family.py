@@ -14,13 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import Progress
+from .exact.random_words import SEED_LIMIT
 from .picture.raster import Geometry, Raster
+
+if TYPE_CHECKING:
+    from .picture.drawing import Drawing
+    from .picture.images import PillowImage
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 """The arrays of a model's `weights.npz`."""
@@ -29,8 +34,6 @@ Box = tuple[int, int, int, int]
 
 EFFORTS = range(10)
 DEFAULT_EFFORT = 5
-SEED_LIMIT = (1 << 63) - 1
-"""Seeds are below this."""
 HOTTEST = 16.0
 """The highest temperature."""
 
@@ -41,7 +44,8 @@ class Ask:
 
     lossless: every sample is kept. effort: size of the search, 0 to 9. threshold: luminance above it, 0 to 254, is the
     light one of two levels; for families of two-level pictures. Of quality (0 to 100), bpp (bits a pixel) and size_bytes (of
-    the whole file) at most one says how good a lossy file is; a family that cannot choose refuses it in `view`.
+    the whole file) at most one says how good a lossy file is; a family that cannot choose refuses it in `view`. fixed: which
+    of two colours is the background stays as the picture has it, even if the model would like the other better.
 
     Raises:
         ValueError: a value is out of its range, or two of them contradict each other.
@@ -53,6 +57,7 @@ class Ask:
     bpp: float | None = None
     size_bytes: int | None = None
     threshold: int | None = None
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
@@ -101,8 +106,8 @@ class View(Protocol):
     """A picture as its family sees it: made by `Coder.view`, and opaque to all others but for these."""
 
     @property
-    def geometry(self) -> Geometry:
-        """What the file will say of size and pixel format."""
+    def raster(self) -> Raster:
+        """What a lossless file decodes to: the picture itself, or what is left of it, say of its gray levels."""
 
     @property
     def note(self) -> str | None:
@@ -160,6 +165,24 @@ class Decoded:
     whole: bool = True
     note: str | None = None
 
+    @property
+    def drawing(self) -> Drawing:
+        """As a drawing of two levels.
+
+        Raises:
+            ImageError: it has more.
+        """
+        from .picture.drawing import drawing_of
+
+        return drawing_of(self.raster, exact=True)
+
+    @property
+    def picture(self) -> PillowImage:
+        """As a Pillow image."""
+        from .picture.images import picture_of
+
+        return picture_of(self.raster)
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -212,6 +235,13 @@ class Coder(Protocol):
     def digest(self) -> bytes:
         """The SHA-256 of its weights: 32 bytes; none of a family without a model."""
 
+    def check(self) -> None:
+        """Computes a little with each part: a folder may hold anything.
+
+        Raises:
+            ModelError: the parts do not fit each other, or an array has values that it cannot have.
+        """
+
     def view(self, raster: Raster, ask: Ask) -> View:
         """The picture as this model codes it.
 
@@ -247,8 +277,8 @@ class Coder(Protocol):
         """What the views cost in theory."""
 
 
-Done = Callable[[int], None]
-"""Told how many samples, of all views, were coded since it was last told."""
+Done = Callable[[float], None]
+"""Told how many pictures, and fractions of them, were coded since it was last told."""
 
 
 @dataclass(frozen=True)
@@ -269,18 +299,21 @@ class Chaining:
 class Chain:
     """Pictures coded together, and where their bits went.
 
-    state: what the family has to know beside the payload, as bytes that only it reads. bits: by entry of the ledger; they
+    geometries: of the pictures as they were coded, which may have background and foreground exchanged. state: what the
+    family has to know beside the payload, as bytes that only it reads. bits: by entry of the ledger; they
     add up to eight times the payload. picture_bits: what each added, in order; none if their order is lost.
     """
 
     payload: bytes
     state: bytes
+    geometries: Sequence[Geometry]
     bits: Mapping[str, float]
     kl_bits: float
     negative_elbo_bits: float
     picture_bits: Sequence[float]
 
 
+@runtime_checkable
 class Chained(Protocol):
     """Optional: what an archive needs of a coder to code its pictures together."""
 
@@ -306,11 +339,12 @@ class Chained(Protocol):
             FormatError: payload or state are damaged.
         """
 
-    def read_state(self, data: bytes, at: int) -> int:
-        """The index after a state that begins at `at`: version 1 of the archive does not say how long it is."""
-
     def exchanged(self, pictures: Iterable[Raster]) -> bool:
-        """Whether two-level pictures that are turned together cost less with background and foreground exchanged.
+        """Whether pictures in two colours, taken together, cost less with background and foreground exchanged.
 
-        `pictures` speak for all of them; a model to which it makes no difference takes none.
+        A model to which that makes no difference looks at none of them.
         """
+
+
+class ChainedCoder(Coder, Chained, Protocol):
+    """A coder whose pictures can be coded together."""

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from . import codec, container
-from .codec import Decoded, Encoded
-from .errors import FormatError, Progress, VlaeError
+from . import codec, container, zoo
+from .codec import Encoded
+from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
-from .field.model import Model, load_default, named
-from .field.polarity import suited
-from .field.search import DEFAULT_EFFORT, EFFORTS
-from .field.texture import Sampling
-from .picture.drawing import Drawing
+from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling, View
 from .picture.fields import field_count
-from .picture.images import read_drawing
+from .picture.images import read_raster
 
 PathLike = str | os.PathLike[str]
 Read = Callable[[Path], bytes]
@@ -85,7 +81,7 @@ def compress_files(
     *,
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
-    model: Model | str | None = None,
+    model: Coder | str | None = None,
     threshold: int | None = None,
     verify: bool = False,
     jobs: int = 1,
@@ -108,19 +104,21 @@ def compress_files(
         ModelError: the model is unknown or damaged.
         ValueError: effort or threshold is out of range.
     """
-    if effort not in range(len(EFFORTS)):
-        raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {effort}")
-    if threshold is not None and not 0 <= threshold <= 254:
-        raise ValueError(f"a threshold must be 0 to 254, not {threshold}")
-    chosen = named(model) if isinstance(model, str) else model or load_default()
+    ask = Ask(lossless, effort, threshold=threshold)
+    chosen = zoo.named(model) if isinstance(model, str) else model or zoo.load_default()
 
-    def opened(path: Path) -> Drawing:
-        return read_drawing(read(path), str(path), threshold, exact=lossless)
+    def opened(path: Path) -> _Seen:
+        raster, note = read_raster(read(path), str(path), exact=lossless and threshold is None)
+        try:
+            view = chosen.view(raster, ask)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+        return _Seen(view, "; ".join(filter(None, (view.note, note))) or None)
 
-    def weight(one: _Given[Drawing]) -> int:
-        return field_count(*one.content.bits.shape) if one.content else 0
+    def weight(one: _Given[_Seen]) -> int:
+        return field_count(*one.content.view.raster.samples.shape[:2]) if one.content else 0
 
-    shared = chosen, lossless, effort, verify
+    shared = chosen, ask, verify
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)
 
 
@@ -129,7 +127,7 @@ def decompress_files(
     samplings: Sequence[Sampling] = (Sampling(),),
     *,
     partial: bool = False,
-    model: Model | str | None = None,
+    model: Coder | str | None = None,
     jobs: int = 1,
     read: Read = read_file,
     progress: Progress | None = None,
@@ -144,7 +142,7 @@ def decompress_files(
     Raises:
         ModelError: the model is unknown or damaged.
     """
-    chosen = named(model) if isinstance(model, str) else model
+    chosen = zoo.named(model) if isinstance(model, str) else model
 
     def weight(one: _Given[bytes]) -> int:
         try:
@@ -154,6 +152,14 @@ def decompress_files(
 
     shared = chosen, tuple(samplings), partial
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture as the model sees it, and what was lost on the way."""
+
+    view: View
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -224,33 +230,34 @@ def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Pr
     return lambda what, done, of: progress(what, before + inputs * done // of, total)
 
 
-def _compressed(
-    shared: tuple[Model, bool, int, bool], batch: _Batch[Drawing], progress: Progress | None
-) -> list[Compressed]:
-    model, lossless, effort, verify = shared
-    drawings = suited(batch.sound, model)
-    encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=progress)
-    coded, results = iter(zip(encoded, drawings, strict=True)), []
+def _compressed(shared: tuple[Coder, Ask, bool], batch: _Batch[_Seen], progress: Progress | None) -> list[Compressed]:
+    model, ask, verify = shared
+    encoded = codec.encode_views([seen.view for seen in batch.sound], model, ask, progress)
+    coded, results = iter(zip(encoded, batch.sound, strict=True)), []
     for one in batch.given:
         result, error = None, one.error
         if error is None:
-            result, drawing = next(coded)
-            error = _difference(result, drawing, model) if verify else None
+            result, seen = next(coded)
+            result = replace(result, ledger=replace(result.ledger, note=seen.note))
+            error = _difference(result, seen.view, model) if verify else None
         results.append(Compressed(one.path, None if error else result, error))
     return results
 
 
-def _difference(encoded: Encoded, drawing: Drawing, model: Model) -> VlaeError | None:
+def _difference(encoded: Encoded, view: View, model: Coder) -> VlaeError | None:
     """What is wrong if a file does not decode to what its ledger says."""
-    decoded = codec.decode([encoded.data], model=model)[0].drawing
-    differing, promised = int((decoded.bits != drawing.bits).sum()), encoded.ledger.differing_pixels
-    if differing == promised and decoded.look == drawing.look:
+    decoded, original = codec.decode([encoded.data], model=model)[0].raster.as_stored(), view.raster.as_stored()
+    if decoded.geometry != original.geometry:
+        return VlaeError("verification failed: it decodes to a picture of another size or kind; please report this")
+    differing = int((decoded.samples != original.samples).any(axis=2).sum())
+    promised = encoded.ledger.differing_pixels
+    if differing == promised:
         return None
     return VlaeError(f"verification failed: {differing} pixels differ, not {promised}; please report this")
 
 
 def _decompressed(
-    shared: tuple[Model | None, Sequence[Sampling], bool], batch: _Batch[bytes], progress: Progress | None
+    shared: tuple[Coder | None, Sequence[Sampling], bool], batch: _Batch[bytes], progress: Progress | None
 ) -> list[Decompressed]:
     """All files of a batch together; if that fails, one by one, to tell the bad ones from the good."""
     model, samplings, partial = shared
@@ -263,7 +270,7 @@ def _decompressed(
 
 
 def _decompressed_alone(
-    one: _Given[bytes], model: Model | None, samplings: Sequence[Sampling], partial: bool
+    one: _Given[bytes], model: Coder | None, samplings: Sequence[Sampling], partial: bool
 ) -> Decompressed:
     if one.content is None:
         return Decompressed(one.path, [], one.error)

@@ -23,16 +23,18 @@ from vlae_codec import codec
 from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS
 from vlae_codec.errors import ConfigError
 from vlae_codec.exact.fixed import LATENT_BITS, code_length_bits
-from vlae_codec.field import model as released
-from vlae_codec.field import search
+from vlae_codec.family import DEFAULT_EFFORT, Ask
+from vlae_codec.field.coder import FieldCoder
 from vlae_codec.field.latents import SYMBOLS
+from vlae_codec.field.search import distortion_bits
 from vlae_codec.files import write
 from vlae_codec.models import config as configs
 from vlae_codec.models import data
 from vlae_codec.models.config import Round
 from vlae_codec.models.train import load_average
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import Drawing, raster_of
 
+from . import integer as integers
 from .integer import Arrays, check_kind, to_arrays
 from .vlae import VLAE
 
@@ -124,9 +126,9 @@ def export_run(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".vlae-") as temporary:
         made = Path(temporary)
 
-        def tried(lengths: list[int]) -> released.Model:
+        def tried(lengths: list[int]) -> FieldCoder:
             save(made, export(float_model, steps, split, lengths), name, about)
-            return released.load(made)
+            return integers.load(made)
 
         integer = tried(_best_lengths(tried, bits))
         integer_nats, float_nats = parity(float_model, integer, fields)
@@ -158,7 +160,7 @@ def describe(folder: Path, figures: Mapping[str, Any]) -> None:
         key: value for key, value in figures.items() if key in ("data", "part") or isinstance(value, (int, float))
     }
     rounds = [configs.round_from_dict(one) for one in about["rounds"]]
-    active = len(released.load(folder).prior.steps)
+    active = len(integers.load(folder).prior.steps)
     page = card(about["name"], rounds, active, about["step"], figures)
     write(folder / "model.json", (json.dumps({**about, "figures": figures}, indent=2) + "\n").encode(), force=True)
     write(folder / "card.md", page.encode(), force=True)
@@ -244,7 +246,7 @@ def _line(one: Round) -> str:
 
 
 @torch.no_grad()
-def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.float32]) -> tuple[float, float]:
+def parity(float_model: VLAE, integer: FieldCoder, fields: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Mean ELBO of the integer and of the float model on fields (B, 1, 28, 28), for the same lattice latents, nats.
 
     Both rates take q's density at the lattice point, so that only the arithmetic differs.
@@ -264,32 +266,37 @@ def parity(float_model: VLAE, integer: released.Model, fields: npt.NDArray[np.fl
     values = integer.prior.values(k) * 2.0**-LATENT_BITS
     log_q = (-0.5 * ((values - exact_mu) / np.exp(exact_log_sigma)) ** 2 - exact_log_sigma).sum(1).mean()
     log_p = -np.log(2) * code_length_bits(integer.prior.counts(k)).sum(1).mean() - steps_nats
-    likelihood = -np.log(2) * search.distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
+    likelihood = -np.log(2) * distortion_bits(integer, bits, np.ones(bits.shape, bool), k).mean()
     constant = 0.5 * np.log(2 * np.pi) * len(integer.prior.steps)  # of the normal density, left out of log_q above
     return float(likelihood - log_q + log_p + constant), float(float_nats + constant)
 
 
-def _best_lengths(tried: Callable[[list[int]], released.Model], fields: npt.NDArray[np.uint8]) -> list[int]:
+def _best_lengths(tried: Callable[[list[int]], FieldCoder], fields: npt.NDArray[np.uint8]) -> list[int]:
     """The typical code lengths, or if they are cheaper on the other half of the fields those fitted to one half."""
     candidates = TYPICAL_LENGTHS, _fitted_lengths(tried(TYPICAL_LENGTHS), fields[::2])
     return min(candidates, key=lambda lengths: _mean_cost(tried(lengths), fields[1::2]))
 
 
-def _fitted_lengths(model: released.Model, fields: npt.NDArray[np.uint8]) -> list[int]:
+def _fitted_lengths(model: FieldCoder, fields: npt.NDArray[np.uint8]) -> list[int]:
     """Code lengths for the symbols that are wanted: octaves of the numbers chosen at the default effort and the next."""
     counts = np.full(SYMBOLS, 2.0**-9 * len(fields))
     counts[:6] *= 2.0 ** np.arange(-6, 0)  # there are few such numbers
-    for effort in (search.DEFAULT_EFFORT, search.DEFAULT_EFFORT + 1):
-        for encoded in codec.encode([Drawing(bits) for bits in fields], model, lossless=True, effort=effort):
+    for effort in (DEFAULT_EFFORT, DEFAULT_EFFORT + 1):
+        for encoded in _encoded(model, fields, effort):
             for n in codec.inspect(encoded.data, model)["numbers"]:
                 counts[n.bit_length() - 1] += 1
     return huffman_lengths(counts)
 
 
-def _mean_cost(model: released.Model, fields: npt.NDArray[np.uint8]) -> float:
+def _mean_cost(model: FieldCoder, fields: npt.NDArray[np.uint8]) -> float:
     """The mean of what the search minimises, bits of code and pixels, at the default effort."""
-    encoded = codec.encode([Drawing(bits) for bits in fields], model, lossless=True)
-    return float(np.mean([result.ledger.ideal_bits for result in encoded]))
+    return float(np.mean([result.ledger.ideal_bits for result in _encoded(model, fields, DEFAULT_EFFORT)]))
+
+
+def _encoded(model: FieldCoder, fields: npt.NDArray[np.uint8], effort: int) -> list[codec.Encoded]:
+    """Lossless files of fields, with their ink as it is."""
+    ask = Ask(lossless=True, effort=effort, fixed=True)
+    return codec.encode_views([model.view(raster_of(Drawing(bits)), ask) for bits in fields], model, ask)
 
 
 def huffman_lengths(weights: npt.NDArray[np.float64]) -> list[int]:

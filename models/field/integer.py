@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from vlae_codec import zoo
 from vlae_codec.errors import ConfigError
 from vlae_codec.exact.fixed import ACTIVATION_BITS, LATENT_BITS
+from vlae_codec.field.coder import FAMILY, FieldCoder
 from vlae_codec.field.model import Model
 from vlae_codec.models.config import Config, ModelConfig
 from vlae_codec.models.layers import CausalConv, Conv, Linear, blocks_of
@@ -82,6 +85,19 @@ def _unarranged(stored: npt.NDArray[Any], bits: int, like: Tensor, arrange: Arra
     flat = torch.zeros(like.numel())
     flat[places.flatten()] = torch.from_numpy(stored.astype(np.float64) * 2.0**-bits).float().flatten()
     return flat.view(like.shape)
+
+
+def load(folder: Path) -> FieldCoder:
+    """The integer model in a folder.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+        ConfigError: it is of another family.
+    """
+    model = zoo.load(folder)
+    if not isinstance(model, FieldCoder):
+        raise ConfigError(f"{folder} holds a model of the family {model.family}, not of {FAMILY.name}")
+    return model
 
 
 @torch.no_grad()

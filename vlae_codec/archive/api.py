@@ -13,10 +13,11 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec import zoo
+from vlae_codec.container import VERSION
 from vlae_codec.errors import OutputError, Progress
 from vlae_codec.exact.threads import at_most, cores
-from vlae_codec.field.model import Model, find, load_default, named
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import Coder, Sampling
 from vlae_codec.files import check_free, whole
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Gathered, gather
@@ -55,7 +56,7 @@ def pack(
     effort: int | None = None,
     chunk: int | None = None,
     threshold: int | None = None,
-    model: Model | str | None = None,
+    model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -85,7 +86,7 @@ def pack(
         ValueError: an option is out of its range, or a set without order is to be lossy.
     """
     settings = Settings(lossless, ordered, effort, chunk)
-    chosen = named(model) if isinstance(model, str) else model or load_default()
+    chosen = zoo.named(model) if isinstance(model, str) else model or zoo.load_default()
     path = Path(out) if isinstance(out, str | os.PathLike) else None
     if path:
         check_free(path, force)
@@ -104,7 +105,7 @@ def unpack(
     only: Sequence[str] = (),
     seed: int = 0,
     temperature: float = 1.0,
-    model: Model | str | None = None,
+    model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -131,10 +132,10 @@ def unpack(
         OutputError: a file exists and `force` is not set, or it cannot be written.
         ValueError: seed or temperature is out of range.
     """
-    sampling, given = Sampling(seed, temperature), named(model) if isinstance(model, str) else model
+    sampling, given = Sampling(seed, temperature), zoo.named(model) if isinstance(model, str) else model
     with _reading(archive) as file, at_most(jobs and min(jobs, cores())):
         opened = Opened(file)
-        given = find(opened.header.model, given)  # before there is a folder
+        given = zoo.find(opened.header.model, given, version=VERSION)  # before there is a folder
         if only:
             restored = unpacking.restore_some(
                 opened, only, Path(folder), force, sampling, model=given, jobs=jobs or 1, progress=progress

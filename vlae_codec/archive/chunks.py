@@ -1,4 +1,4 @@
-"""One chunk of an archive, the two directions: images -> fields -> chain or codes -> payload and head, and back.
+"""One chunk of an archive, the two directions: images -> views -> payload and head, and back.
 
 A chunk knows nothing of its neighbours, so `pack` makes and opens several at once, each in a process of its own.
 """
@@ -8,28 +8,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from dataclasses import fields as entries
+from typing import cast
 
-import numpy as np
-import numpy.typing as npt
-
-from vlae_codec.coding.bits import PrefixCode
-from vlae_codec.errors import FormatError, ImageError, VlaeError
-from vlae_codec.field import chain, latents
-from vlae_codec.field.bitsback import Counted, Inside, Tally
-from vlae_codec.field.model import Model
-from vlae_codec.field.polarity import suited
-from vlae_codec.field.search import DEFAULT_EFFORT, EFFORTS, Search
-from vlae_codec.field.texture import Sampling, decode_fields
-from vlae_codec.picture.drawing import Drawing
-from vlae_codec.picture.fields import Bits, cut_fields, from_fields, pixels_inside
+from vlae_codec.errors import FormatError, ModelError, VlaeError
+from vlae_codec.family import DEFAULT_EFFORT, EFFORTS, Ask, Chained, ChainedCoder, Chaining, Coder, Done, Sampling
+from vlae_codec.picture.drawing import Drawing, look_of, raster_of
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.manifest import ArrayForm, FilesForm
 
 from . import frame
 from .frame import LARGEST_CHUNK, MOST_SAMPLES, Format, Head, Header, Place
-from .jobs import Done
 
 CHUNK = 1000
 """Images of a chunk, unless asked otherwise."""
@@ -107,15 +97,16 @@ class Settings:
         return min(1 << (self.effort or 0), MOST_SAMPLES) if self.lossless else 1
 
     @property
-    def search_effort(self) -> int:
-        """The size of the search for a lossy archive."""
-        return DEFAULT_EFFORT if self.effort is None else self.effort
+    def chaining(self) -> Chaining:
+        """What the model is told of it."""
+        effort = DEFAULT_EFFORT if self.effort is None or self.lossless else self.effort
+        return Chaining(self.lossless, self.ordered, effort, self.samples)
 
     def __post_init__(self) -> None:
         if not (self.lossless or self.ordered):
             raise ValueError("a set without order must be lossless")
-        if self.effort is not None and self.effort not in range(len(EFFORTS)):
-            raise ValueError(f"effort must be 0 to {len(EFFORTS) - 1}, not {self.effort}")
+        if self.effort is not None and self.effort not in EFFORTS:
+            raise ValueError(f"effort must be 0 to {EFFORTS[-1]}, not {self.effort}")
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"a chunk must hold 1 image or more, not {self.chunk}")
 
@@ -172,29 +163,39 @@ class Stored:
         return self.place.images
 
 
-def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
+def chained(model: Coder) -> ChainedCoder:
+    """The model itself, if its pictures can be coded together.
+
+    Raises:
+        ModelError: they cannot.
+    """
+    if not isinstance(model, Chained):
+        raise ModelError(f"the model {model.name} codes pictures one by one, so it cannot make or read archives")
+    return cast(ChainedCoder, model)
+
+
+def make(shared: tuple[ChainedCoder, Settings], images: Images, done: Done) -> Chunk:
     """The chunk of some images.
 
     Raises:
         ImageError: a set without order has images of several sizes.
     """
     model, settings = shared
-    drawings = _each_suited(images, model) if settings.ordered else images.drawings
-    fields, inside, index = cut_fields([drawing.bits for drawing in drawings])
-    told = _per_image(done, images.images, len(fields))
+    views = [
+        model.view(raster_of(drawing), Ask(settings.lossless, fixed=name is None or not settings.ordered))
+        for name, drawing in zip(images.names, images.drawings, strict=True)
+    ]
+    made = model.push(views, settings.chaining, done)
+    payload, drawings = made.payload, images.drawings
+    ledger = ArchiveLedger(
+        kl_bits=made.kl_bits, negative_elbo_bits=made.negative_elbo_bits, image_bits=[*made.picture_bits]
+    )
+    ledger.book(**made.bits)
     if not settings.ordered:
-        _check_set(drawings)
-        payload, counted, ledger = _booked(chain.push_set(model, fields, inside[0], told, settings.samples))
         ledger.order_bits = math.lgamma(images.images + 1) / math.log(2)
-    elif settings.lossless:
-        pushed = chain.push(model, fields, inside, told, settings.samples)
-        payload, counted, ledger = _booked(pushed)
-        ledger.image_bits = _by_image(pushed.field_bits(inside), index)
-    else:
-        payload, counted, ledger = _push_codes(model, fields, inside, index, settings.search_effort, told)
-    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(format_of, drawings)))
+    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(_format_of, made.geometries)))
     names = tuple(name for name in images.names if name is not None)
-    head = Head(images.first, names if settings.ordered else (), runs, counted, len(payload))
+    head = Head(images.first, names if settings.ordered else (), runs, made.state, len(payload))
     data = head.write() + frame.checked(payload)
     ledger.merge(ArchiveLedger(images.images, sum(drawing.bits.size for drawing in drawings), len(data)))
     name_bits = 8 * len(head.packed_names())
@@ -203,110 +204,21 @@ def make(shared: tuple[Model, Settings], images: Images, done: Done) -> Chunk:
     return Chunk(data, images.images, ledger)
 
 
-def unmake(shared: tuple[Model, Header, Sampling], stored: Stored, done: Done) -> Piece:
+def unmake(shared: tuple[ChainedCoder, Header, Sampling], stored: Stored, done: Done) -> Piece:
     """The inverse of `make`; what cannot be restored is a piece with an error."""
     (model, header, sampling), head, place = shared, stored.head, stored.place
     if head is None or stored.error:
         return Piece(place.first, place.images, head.names if head else (), [], stored.error)
     forms = [form for form, count in head.runs for _ in range(count)]
-    told = _per_image(done, head.images, head.fields)
+    chaining = Chaining(not header.lossy, header.ordered, samples=header.samples)
     try:
         _check_fits(header, head, forms)
-        if header.lossy and head.fields > 8 * len(stored.payload):  # no code is shorter than a bit
-            raise FormatError(
-                f"a chunk claims {head.fields} fields in {len(stored.payload)} bytes: the file is damaged"
-            )
-        inside = np.concatenate([pixels_inside(form.height, form.width) for form in forms])
-        if not header.ordered:
-            fields = chain.pop_set(
-                model, stored.payload, head.images, head.counted.start, _only_field(head, inside), told, header.samples
-            )
-        elif header.lossy:
-            fields = _pop_codes(model, sampling, head, forms, stored.payload, inside)
-        else:
-            fields = chain.pop(model, stored.payload, head.counted, inside, told, header.samples)
+        geometries = [form.geometry for form in forms]
+        rasters = model.pop(stored.payload, head.state, geometries, chaining, sampling, done)
     except VlaeError as error:
         return Piece(place.first, place.images, head.names, [], str(error))
-    return Piece(place.first, place.images, head.names, _joined(fields, forms))
-
-
-def _joined(fields: Bits, forms: list[Format]) -> list[Drawing]:
-    """The inverse of `cut_fields`."""
-    drawings, at = [], 0
-    for form in forms:
-        own = fields[at : at + form.fields]
-        drawings.append(Drawing(from_fields(own, form.height, form.width), form.look))
-        at += form.fields
-    return drawings
-
-
-def _push_codes(
-    model: Model, fields: Bits, inside: Inside, index: npt.NDArray[np.int64], effort: int, told: chain.Done
-) -> tuple[bytes, Counted, ArchiveLedger]:
-    """The payload of a chunk of a lossy archive: the latent section of a single file."""
-    search, last = Search(model, effort, lossy=True), 0
-
-    def progress(_what: str, now: int, _total: int) -> None:
-        nonlocal last
-        told(max(0, now - last))
-        last = now
-
-    choices = search.choices(fields, inside, index, progress)
-    payload = latents.write([choice.code for choice in choices], search.prefix, model.prior)
-    code_bits = sum(choice.code_bits for choice in choices)
-    by_image = _by_image(np.array([choice.code_bits for choice in choices]), index)
-    ledger = ArchiveLedger(kl_bits=sum(choice.kl_bits for choice in choices), image_bits=by_image)
-    ledger.book(code_bits=code_bits, rounding_bits=8 * len(payload) - code_bits)
-    return payload, Counted(0), ledger
-
-
-def _pop_codes(
-    model: Model, sampling: Sampling, head: Head, forms: list[Format], payload: bytes, inside: Inside
-) -> Bits:
-    """The inverse of `_push_codes`, with pixels drawn as a single file's are."""
-    section = latents.read(payload, 0, head.fields, PrefixCode(model.octave_lengths))
-    section.check_padding()
-    if section.end != len(payload):
-        raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
-    index = np.concatenate([np.arange(form.fields) for form in forms])
-    fields: Bits = decode_fields(model, [sampling], section.codes(model.prior), index, inside)[:, 0]
-    return fields
-
-
-def _booked(pushed: chain.Pushed) -> tuple[bytes, Counted, ArchiveLedger]:
-    kl_bits = float(pushed.costs.kl_bits.sum())
-    ledger = ArchiveLedger(kl_bits=kl_bits, negative_elbo_bits=kl_bits + float(pushed.costs.distortion_bits.sum()))
-    ledger.book(**{entry.name: getattr(pushed.tally, entry.name) for entry in entries(Tally)})
-    return pushed.data, pushed.counted, ledger
-
-
-def _by_image(field_bits: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[float]:
-    """Sums over the fields of each image, (n,) bits; `index` is each field's place in its image."""
-    sums: list[float] = np.add.reduceat(field_bits, np.flatnonzero(index == 0)).tolist()
-    return sums
-
-
-def _each_suited(images: Images, model: Model) -> list[Drawing]:
-    """The loose pictures each with the ink that suits the model; those of arrays as they are."""
-    drawings = images.drawings[:]
-    loose = [index for index, name in enumerate(images.names) if name is not None]
-    for index, drawing in zip(loose, suited([drawings[index] for index in loose], model), strict=True):
-        drawings[index] = drawing
-    return drawings
-
-
-def _check_set(drawings: Sequence[Drawing]) -> None:
-    form = format_of(drawings[0])
-    for drawing in drawings:
-        height, width = drawing.bits.shape
-        if form.fields > 1 or (height, width) != (form.height, form.width):
-            raise ImageError(
-                f"a set without order needs images of one size, 28x28 at most, and one is {width}x{height}"
-            )
-        if drawing.look != form.look:
-            raise ImageError(
-                "a set without order needs images of the same paper and ink, and these have others: pack them in order"
-            )
+    drawings = [Drawing(raster.two_levels(), form.look) for raster, form in zip(rasters, forms, strict=True)]
+    return Piece(place.first, place.images, head.names, drawings)
 
 
 def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
@@ -320,16 +232,6 @@ def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
         at += len(own)
     if len(head.names) != loose * header.ordered:
         raise FormatError(f"a chunk has {len(head.names)} names for {loose} loose pictures: the file is damaged")
-    start, blank, raw = astuple(head.counted)
-    if (header.lossy and start) or ((header.lossy or not header.ordered) and (blank or raw)):
-        raise FormatError("a chunk counts fields of a kind that archives like this do not have: the file is damaged")
-
-
-def _only_field(head: Head, inside: Inside) -> Inside:
-    if len(head.runs) != 1 or head.fields != head.images:
-        raise FormatError("a set without order claims images of several sizes: the file is damaged")
-    only: Inside = inside[0]
-    return only
 
 
 def format_of(drawing: Drawing) -> Format:
@@ -338,5 +240,7 @@ def format_of(drawing: Drawing) -> Format:
     return Format(width, height, drawing.look)
 
 
-def _per_image(done: Done, images: int, fields: int) -> chain.Done:
-    return lambda count: done(count * images / fields)
+def _format_of(geometry: Geometry) -> Format:
+    look = look_of(geometry.format)
+    assert look is not None  # only pictures in two colours are chained
+    return Format(geometry.width, geometry.height, look)

@@ -19,9 +19,9 @@ from typing import BinaryIO
 from vlae_codec.coding.bits import read_varint, varint
 from vlae_codec.container import Kind, read_look, read_start, write_look, write_start
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
-from vlae_codec.field.bitsback import Counted
-from vlae_codec.picture.drawing import Look, fits
+from vlae_codec.picture.drawing import Look, fits, format_of
 from vlae_codec.picture.fields import field_count
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets import manifest
 from vlae_codec.sets.manifest import Forms
 
@@ -41,6 +41,7 @@ _LARGEST_TEXT, LARGEST_MANIFEST = 1 << 26, 1 << 22  # inflated: of names, and as
 _LARGEST_HEADER, _SHORT_HEAD, _SHORTEST_HEAD = 1 << 24, 1 << 14, 1 << 8
 _LEAST_WORK, _NUMBER_WORK = 1 << 26, 1 << 10  # bytes read in vain in any file; a number counts as so many of them
 _CHECK_BYTES = 4
+_STATE_NUMBERS = 3  # of a chunk's state: so many varints
 _SMALLEST_CHUNK = len(CHUNK_MARKER) + 2 * _CHECK_BYTES  # all that every chunk has, whatever is in it
 
 
@@ -77,6 +78,11 @@ class Format:
     look: Look = Look()
 
     @property
+    def geometry(self) -> Geometry:
+        """The same as families know it."""
+        return Geometry(self.width, self.height, format_of(self.look))
+
+    @property
     def fields(self) -> int:
         """How many 28x28 fields cover such an image."""
         return field_count(self.height, self.width)
@@ -84,12 +90,15 @@ class Format:
 
 @dataclass(frozen=True)
 class Head:
-    """What a chunk says of itself. `names`: of its images that are loose files; `runs`: (format, how many images)."""
+    """What a chunk says of itself. `names`: of its images that are loose files; `runs`: (format, how many images).
+
+    `state` is what the model's family has to know beside the payload: three numbers in version 1.
+    """
 
     first: int
     names: tuple[str, ...]
     runs: tuple[tuple[Format, int], ...]
-    counted: Counted
+    state: bytes
     payload_bytes: int
 
     @property
@@ -109,8 +118,7 @@ class Head:
             ImageError: the names are too long for one head.
         """
         forms = list(dict.fromkeys(form for form, _ in self.runs))
-        out = [varint(self.first), varint(self.counted.start), varint(self.counted.blank), varint(self.counted.raw)]
-        out.append(varint(len(forms)))
+        out = [varint(self.first), self.state, varint(len(forms))]
         out += [varint(form.width) + varint(form.height) + write_look(form.look) for form in forms]
         out.append(varint(len(self.runs)))
         out += [varint(forms.index(form)) + varint(count) for form, count in self.runs]
@@ -422,7 +430,10 @@ def _parse_head(numbers: _Numbers) -> Head:
     if not numbers.data.startswith(CHUNK_MARKER):
         raise FormatError("a chunk of the archive does not begin with its marker: it is damaged")
     numbers.at = len(CHUNK_MARKER)
-    first, *counted = (numbers.next() for _ in range(4))
+    first, start = numbers.next(), numbers.at
+    for _ in range(_STATE_NUMBERS):
+        numbers.next()
+    state = numbers.data[start : numbers.at]
     forms = [_read_format(numbers) for _ in range(_bounded(numbers.next()))]
     runs = []
     for _ in range(_bounded(numbers.next())):
@@ -436,7 +447,7 @@ def _parse_head(numbers: _Numbers) -> Head:
     payload_bytes = numbers.next()
     read_checked(numbers.data, numbers.at, "chunk")
     numbers.at += _CHECK_BYTES
-    head = Head(first, _read_names(text), tuple(runs), Counted(*counted), payload_bytes)
+    head = Head(first, _read_names(text), tuple(runs), state, payload_bytes)
     if not 0 < head.images <= LARGEST_CHUNK or head.fields > LARGEST_CHUNK:
         raise FormatError(f"a chunk of the archive claims {head.images} images of {head.fields} fields: it is damaged")
     return head

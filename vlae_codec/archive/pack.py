@@ -12,8 +12,9 @@ from typing import IO
 
 from vlae_codec.errors import Progress
 from vlae_codec.exact.threads import batches
-from vlae_codec.field.model import Model
+from vlae_codec.family import Chained, Coder
 from vlae_codec.picture.drawing import Drawing
+from vlae_codec.registry import identity_of
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.sources import Source
 
@@ -29,7 +30,7 @@ _CHUNK_FIELDS = 1 << 13  # a chunk of several large images ends here
 def pack(
     sources: Sequence[Source],
     out: IO[bytes],
-    model: Model,
+    model: Coder,
     settings: Settings = Settings(),
     *,
     jobs: int = 1,
@@ -40,15 +41,16 @@ def pack(
     Raises:
         ImageError: an image cannot be coded as asked.
     """
-    sources = _turned(sources, model, settings)
+    chained = chunks.chained(model)
+    sources = _turned(sources, chained, settings)
     forms = _forms(sources, settings)
-    header = Header(model.identity, not settings.lossless, settings.ordered, forms, settings.samples).write()
+    header = Header(identity_of(model.digest), not settings.lossless, settings.ordered, forms, settings.samples).write()
     out.write(header)
     ledger, rows = ArchiveLedger(total_bytes=len(header)), []
     ledger.book(header_bits=8 * len(header))
     total = sum(source.count for source in sources)
     report = Report("packing", total, progress)
-    for made in spread(chunks.make, _cut(sources, settings), (model, settings), jobs, report):
+    for made in spread(chunks.make, _cut(sources, settings), (chained, settings), jobs, report):
         out.write(made.data)
         rows.append((len(made.data), made.images))
         ledger.merge(made.ledger)
@@ -70,7 +72,7 @@ def _is_array(sources: Sequence[Source]) -> bool:
     return len(sources) == 1 and isinstance(sources[0].form, ArrayForm)
 
 
-def _turned(sources: Sequence[Source], model: Model, settings: Settings) -> list[Source]:
+def _turned(sources: Sequence[Source], model: Chained, settings: Settings) -> list[Source]:
     """The sources with the ink that suits the model: of an array one for all, of a set without order one for everything.
 
     Loose pictures are turned each by `chunks.make`.

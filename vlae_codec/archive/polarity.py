@@ -1,6 +1,6 @@
 """Which of two levels is ink, for images that are turned together: those of one array, or of a set without order.
 
-A loose picture is turned on its own: see `field.polarity`.
+A loose picture is turned on its own, by the model that codes it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vlae_codec.field.model import Model
-from vlae_codec.field.polarity import gain_bits, takes_both
-from vlae_codec.picture.drawing import Drawing, inverted
+from vlae_codec.family import Chained
+from vlae_codec.picture.drawing import Drawing, inverted, raster_of
 from vlae_codec.picture.fields import field_count
 from vlae_codec.sets.manifest import ArrayForm, Form
 from vlae_codec.sets.sources import Source, pick
@@ -22,12 +21,10 @@ _SPEAKERS = 64  # images that speak for all that are turned together
 _LARGEST_FIELDS = 1 << 12  # of all speakers together
 
 
-def suited_together(sources: Sequence[Source], model: Model) -> list[Source]:
+def suited_together(sources: Sequence[Source], model: Chained) -> list[Source]:
     """The same images, all of them the way that costs the model less for some of them, which are spread over all."""
-    if not takes_both(model):
-        return [*sources]
-    speakers = [*_speakers(sources)]
-    return [_Turned(source) for source in sources] if gain_bits(speakers, model).sum() > 0 else [*sources]
+    exchanged = model.exchanged(map(raster_of, _speakers(sources)))
+    return [_Turned(source) for source in sources] if exchanged else [*sources]
 
 
 @dataclass(frozen=True)

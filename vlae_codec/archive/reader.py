@@ -26,9 +26,10 @@ from typing import Any, BinaryIO, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec import zoo
+from vlae_codec.container import VERSION
 from vlae_codec.errors import FormatError, ImageError
-from vlae_codec.field.model import Model, find, named
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import ChainedCoder, Coder, Sampling
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import PillowImage, to_picture
 from vlae_codec.sets.manifest import ArrayForm
@@ -48,7 +49,7 @@ Image = npt.NDArray[Any]
 def open_archive(
     path: str | os.PathLike[str],
     *,
-    model: Model | str | None = None,
+    model: Coder | str | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     cache_bytes: int = CACHE_BYTES,
@@ -75,7 +76,7 @@ class Archive:
     here, and ValueError once the archive is closed.
     """
 
-    def __init__(self, path: Path, model: Model | str | None, sampling: Sampling, cache_bytes: int) -> None:
+    def __init__(self, path: Path, model: Coder | str | None, sampling: Sampling, cache_bytes: int) -> None:
         self._path, self._model, self._sampling, self._cache_bytes = path.absolute(), model, sampling, cache_bytes
         self._own: _Own | None = None
         self._own = self._mine(opening=True)
@@ -207,8 +208,8 @@ class Archive:
                     return found
                 stored = own.opened.stored(place)
                 if own.model is None:
-                    given = named(self._model) if isinstance(self._model, str) else self._model
-                    own.model = find(own.opened.header.model, given)
+                    given = zoo.named(self._model) if isinstance(self._model, str) else self._model
+                    own.model = chunks.chained(zoo.find(own.opened.header.model, given, version=VERSION))
             piece = chunks.unmake((own.model, own.opened.header, self._sampling), stored, lambda _images: None)
             with own.lock:
                 own.keep(piece, self._cache_bytes)
@@ -228,7 +229,7 @@ class _Own:
             raise
         self.lock = threading.Lock()
         self.decoding = dict[int, threading.Lock]()
-        self.model: Model | None = None
+        self.model: ChainedCoder | None = None
         self._pieces = OrderedDict[int, tuple[Piece, int]]()
         self._held_bytes = 0
         self._numbers: dict[str, int] | None = None

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vlae_codec import zoo
 from vlae_codec.container import VERSION
 from vlae_codec.errors import FormatError, ModelError, Progress
-from vlae_codec.field.model import Model, find
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import Coder, Sampling
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Form, Forms
 from vlae_codec.sets.restore import Restorer
@@ -54,7 +54,7 @@ def unpack(
     places: Sequence[Place] | None = None,
     sampling: Sampling = Sampling(),
     *,
-    model: Model | None = None,
+    model: Coder | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Piece]:
@@ -64,7 +64,8 @@ def unpack(
         ModelError: the archive needs a model that is not known here.
     """
     places = opened.places if places is None else places
-    shared = find(opened.header.model, model), opened.header, sampling
+    coder = zoo.find(opened.header.model, model, version=VERSION)
+    shared = chunks.chained(coder), opened.header, sampling
     report = Report("unpacking", sum(place.images for place in places), progress)
     yield from spread(chunks.unmake, map(opened.stored, places), shared, jobs, report)
 
@@ -74,7 +75,7 @@ def restore(
     restorer: Restorer,
     sampling: Sampling = Sampling(),
     *,
-    model: Model | None = None,
+    model: Coder | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Restored:
@@ -117,7 +118,7 @@ def restore_some(
     force: bool,
     sampling: Sampling = Sampling(),
     *,
-    model: Model | None = None,
+    model: Coder | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Restored:
@@ -146,7 +147,7 @@ def take(
     patterns: Sequence[str],
     sampling: Sampling = Sampling(),
     *,
-    model: Model | None = None,
+    model: Coder | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Taken]:
@@ -218,7 +219,7 @@ class _Wanted:
         return self._opened.names(piece)
 
 
-def verify(opened: Opened, *, model: Model | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
+def verify(opened: Opened, *, model: Coder | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
     """Decodes a whole archive, writing nothing: all that is damaged or lost, a line each.
 
     Raises:
@@ -274,7 +275,7 @@ def described(opened: Opened, piece: Piece) -> str:
 
 def _model_name(identity: int | bytes) -> str:
     try:
-        return find(identity).name
+        return zoo.find(identity, version=VERSION).name
     except ModelError:
         return f"of digest {identity.hex()}..." if isinstance(identity, bytes) else f"number {identity}"
 

@@ -1,21 +1,12 @@
-"""A released model: a folder with `weights.npz` (integers, no pickle), `model.json` and `card.md`.
-
-`weights.npz` holds all that a decoder computes with; its SHA-256 is the model's identity. `model.json` holds the name,
-what an encoder does well to know, and the configuration of the training run, for people.
+"""An integer VLAE: the arrays of a `weights.npz` as encoder, prior, decoder and PixelCNN.
 
 Parts are built when they are first used: a decoder never unpacks the encoder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,32 +16,15 @@ from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS
 from vlae_codec.errors import ModelError
 from vlae_codec.exact.fixed import ACTIVATION_LIMIT, Affine, approximate
 from vlae_codec.exact.layers import ResidualBlock
+from vlae_codec.family import Arrays
 from vlae_codec.picture.fields import SIDE
+from vlae_codec.registry import identity_of, number_of
 
 from .latents import SYMBOLS
 from .network import Decoder, Encoder, PixelCNN
 from .prior import HIDDEN_LIMIT, Prior
 
-RELEASED = Path(__file__).parent.parent / "released"
-"""The models that ship with the package, a folder each."""
-DEFAULT = "mnist-dynamic"
-
-REGISTERED = {
-    1: "0ea23294f7aea5bff1b6a6366362e94f9af96e38740300bcca05b14d1931f0c7",  # before any release; no longer distributed
-    2: "6432ac5998d8732ed3c2fbdbd437acb753ca6b893ee97ab16080f880bace2a72",  # before any release; no longer distributed
-    3: "996ab45b11be1f774f5c9a2ec4027bfcbe3fe1d1a460de99a814b9dfad8483e3",  # before any release; no longer distributed
-    4: "651458b8570304c8866ea9fc90149eb36ad6211f0117a180492905dc8190191d",  # before any release; no longer distributed
-    5: "34a4ca66dd01a35d4ebb98e19fba311ca36b16b176594ce8602edbb5aebc6397",
-    6: "b1e2f6aec8f90870cc15eda8ecb2ce2aa7c7ee9a4f0d8fc28d3ae905b54a7661",
-    7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
-    8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
-    9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
-}
-"""Permanent: the SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
-
-_LARGEST_BYTES, _LARGEST_INFLATED_BYTES = 64 << 20, 256 << 20
 _MOST_CELLS = 1 << 16
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -67,17 +41,17 @@ class Model:
 
     def __reduce__(self) -> tuple[type[Model], tuple[str, bytes, Arrays, float]]:
         """Sent to another process, a model goes without the parts that were built from it."""
-        return Model, (self.name, self.digest, self.arrays, self.mostly_ink)
+        return type(self), (self.name, self.digest, self.arrays, self.mostly_ink)
 
     @property
     def number(self) -> int | None:
         """The registered number, 1..255, or None."""
-        return number_of(self.digest.hex())
+        return number_of(self.digest)
 
     @property
     def identity(self) -> int | bytes:
         """What files name the model by: its number, else the first 8 bytes of its digest."""
-        return self.digest[:8] if self.number is None else self.number
+        return identity_of(self.digest)
 
     @cached_property
     def rough(self) -> Model:
@@ -178,149 +152,24 @@ class Model:
             ResidualBlock(self._affine(f"{name}.{i}.first"), self._affine(f"{name}.{i}.second")) for i in range(count)
         )
 
+    def check(self) -> None:
+        """Computes something with each part: a folder may hold anything.
 
-def load(folder: Path) -> Model:
-    """Reads a model folder.
-
-    Raises:
-        ModelError: the folder or a file in it is missing, damaged, or not a model.
-    """
-    try:
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        weights = folder / "weights.npz"
-        if weights.stat().st_size > _LARGEST_BYTES:
-            raise ModelError(f"{weights} is larger than any model ({_LARGEST_BYTES} bytes)")
-        data = weights.read_bytes()
-        digest = hashlib.sha256(data).digest()
-        if about["sha256"] != digest.hex():
-            raise ModelError(f"{weights} is damaged: its SHA-256 is not the one in model.json")
-        return Model(_name(about["name"]), digest, _integers(data), _share(about.get("mostly_ink", 0.0)))
-    except FileNotFoundError as error:
-        raise ModelError(f"no model in {folder}: it has no {Path(error.filename).name}") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"no model in {folder}: {error}") from error
-
-
-def _integers(data: bytes) -> Arrays:
-    """The arrays of a weights file, if they are integers that are not too many."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as members:
-            inflated_bytes = sum(member.file_size for member in members.infolist())
-        if inflated_bytes > _LARGEST_INFLATED_BYTES:
-            raise ValueError(f"its arrays are larger than those of any model ({_LARGEST_INFLATED_BYTES} bytes)")
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = dict(stored)
-    except (MemoryError, ValueError):
-        raise
-    except Exception as error:  # zipfile and numpy fail in many ways on what is damaged
-        raise ValueError("its weights are damaged") from error
-    odd = [name for name, array in arrays.items() if array.dtype.kind not in "iu"]
-    if odd:
-        raise ValueError(f"{odd[0]!a} is no array of integers")
-    return arrays
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError("its name is no line of text")
-    return value
-
-
-def _share(value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]
-        raise ValueError(f"a share is a number from 0 to 1, not {str(value)[:20]}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def load_default() -> Model:
-    """The default released model."""
-    return named(DEFAULT)
-
-
-def released() -> list[Path]:
-    """The folders of the models that ship with the package."""
-    return sorted(path.parent for path in RELEASED.glob("*/model.json"))
-
-
-def named(name: str) -> Model:
-    """A released model by name, or the model in the folder `name`.
-
-    Raises:
-        ModelError: there is none, or it is none that can code.
-    """
-    if Path(name).is_dir() and name not in _released_names():
-        return _tried(load(Path(name)))
-    return _load_released(folder_of(name))
-
-
-def _tried(model: Model) -> Model:
-    """The model itself, after each part has computed something: a folder may hold anything.
-
-    Raises:
-        ModelError: the parts do not fit each other, or an array has not the values that it may have.
-    """
-    blank = np.zeros((1, SIDE, SIDE), np.uint8)
-    try:
-        lengths, prior = model.octave_lengths, model.prior
-        if len(lengths) != SYMBOLS or not all(0 < length <= LONGEST_SYMBOL_BITS for length in lengths):
-            raise ValueError(f"there are {SYMBOLS} octave lengths of 1 to {LONGEST_SYMBOL_BITS} bits")
-        if sum(2.0**-length for length in lengths) > 1.0:
-            raise ValueError("no prefix code has these octave lengths")
-        if not (0 < prior.cells <= _MOST_CELLS and 0 <= prior.split <= prior.latents and (prior.steps > 0).all()):
-            raise ValueError("the lattice of the prior is none")
-        k = prior.sample(np.zeros((1, prior.latents), np.int64))
-        logits = model.pixels.logits(blank, model.decoder(prior.values(k)))
-        if model.encoder(blank)[0].shape != k.shape or logits.shape != (1, SIDE * SIDE):
-            raise ValueError("there are not as many latents, or pixels, on one side as on the other")
-    except (ValueError, IndexError, TypeError, OverflowError) as error:
-        raise ModelError(f"the parts of the model {model.name!a} do not fit each other: {error}") from error
-    return model
-
-
-def folder_of(name: str) -> Path:
-    """The folder of a released model.
-
-    Raises:
-        ModelError: there is none of that name.
-    """
-    if name in _released_names():
-        return RELEASED / name
-    raise ModelError(f"no model {name!r}: give one of {', '.join(_released_names())}, or the folder of a model")
-
-
-def _released_names() -> list[str]:
-    return [folder.name for folder in released()]
-
-
-def find(identity: int | bytes, given: Model | None = None) -> Model:
-    """The model that a file names, by its number or the first bytes of its digest; `given` is looked at first.
-
-    Raises:
-        ModelError: it is not known here.
-    """
-    wanted = REGISTERED.get(identity, "none") if isinstance(identity, int) else identity.hex()
-    if given is not None and given.digest.hex().startswith(wanted):
-        return given
-    for folder, sha256 in _released_digests().items():
-        if sha256.startswith(wanted):
-            return _load_released(folder)
-    what = f"number {identity}" if isinstance(identity, int) else f"digest {identity.hex()}..."
-    raise ModelError(
-        f"the file needs the model with {what}, which is not among the released ones; give it with --model DIR"
-    )
-
-
-def number_of(sha256: str) -> int | None:
-    """The registered number of a digest in hexadecimal, if it has one."""
-    return next((number for number, registered in REGISTERED.items() if registered == sha256), None)
-
-
-@cache
-def _released_digests() -> dict[Path, str]:
-    """The digest of each released model, in hexadecimal: read once, not once a file."""
-    return {folder: json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"] for folder in released()}
-
-
-@cache
-def _load_released(folder: Path) -> Model:
-    return load(folder)
+        Raises:
+            ModelError: the parts do not fit each other, or an array has values that it cannot have.
+        """
+        blank = np.zeros((1, SIDE, SIDE), np.uint8)
+        try:
+            lengths, prior = self.octave_lengths, self.prior
+            if len(lengths) != SYMBOLS or not all(0 < length <= LONGEST_SYMBOL_BITS for length in lengths):
+                raise ValueError(f"there are {SYMBOLS} octave lengths of 1 to {LONGEST_SYMBOL_BITS} bits")
+            if sum(2.0**-length for length in lengths) > 1.0:
+                raise ValueError("no prefix code has these octave lengths")
+            if not (0 < prior.cells <= _MOST_CELLS and 0 <= prior.split <= prior.latents and (prior.steps > 0).all()):
+                raise ValueError("the prior's lattice is invalid")
+            k = prior.sample(np.zeros((1, prior.latents), np.int64))
+            logits = self.pixels.logits(blank, self.decoder(prior.values(k)))
+            if self.encoder(blank)[0].shape != k.shape or logits.shape != (1, SIDE * SIDE):
+                raise ValueError("encoder and decoder disagree in the number of latents or pixels")
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
+            raise ModelError(f"the parts of the model {self.name!a} do not fit each other: {error}") from error

@@ -24,6 +24,7 @@ from vlae_codec.exact.bins import Latents as Coordinates
 from vlae_codec.exact.fixed import Integers, code_length_bits, ink_counts
 from vlae_codec.exact.random_words import codeword_words
 from vlae_codec.exact.threads import in_pieces
+from vlae_codec.family import Sampling
 from vlae_codec.picture.fields import Bits
 
 from . import latents
@@ -31,7 +32,7 @@ from .codebook import Size, rank
 from .latents import Blank, Code, Lattice, Number
 from .model import Model
 from .posterior import Posterior
-from .texture import DRAW_PIECE, GROUP, PIECE, Sampling, field_words, pixel_bits, sample_fields
+from .texture import DRAW_PIECE, GROUP, PIECE, divisor, field_words, pixel_bits, sample_fields
 
 _LATTICE_OVERHEAD_BITS = 16.0  # its length and the end of its stream
 _RUNNERS_UP_BITS = 8.0  # of J, more than the least
@@ -62,7 +63,6 @@ EFFORTS = (
     Effort(Size(17, 30000), 128, 1.0),
 )
 """By effort 0..9."""
-DEFAULT_EFFORT = 5
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _closest(
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
     ]
     z = model.prior.values(k[rows, columns])
-    divisors = np.full(len(z), first.divisor)
+    divisors = np.full(len(z), divisor(first))
 
     def draw(z: Integers, *given: npt.NDArray[Any]) -> Bits:
         return sample_fields(model, model.decoder(z), *given)

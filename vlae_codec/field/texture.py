@@ -15,8 +15,9 @@ import numpy.typing as npt
 from vlae_codec.coding.bits import Stream
 from vlae_codec.coding.entropy import Decoder, Encoder, PrefixDecoder
 from vlae_codec.exact.fixed import COUNT_BITS, Integers, code_length_bits, ink_counts
-from vlae_codec.exact.random_words import SEED_LIMIT, pixel_words
+from vlae_codec.exact.random_words import pixel_words
 from vlae_codec.exact.threads import in_pieces
+from vlae_codec.family import Sampling
 from vlae_codec.picture.fields import SIDE, Bits, in_coding_order
 
 from . import latents
@@ -27,32 +28,13 @@ GROUP = 64
 """Fields that are coded together; part of the format."""
 PIECE, DRAW_PIECE = 8, 64
 """Fields that a thread scores, and draws, at a time."""
-_HOTTEST = 16.0
 _UNIT = 256.0  # of divisors: a temperature of 1
 _FARTHEST = 2.0**20  # logits beyond this are certain at any temperature
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How pixels that a file does not hold are drawn: texture seed and temperature (0: the likelier value).
-
-    Raises:
-        ValueError: the seed is not in 0 .. 2^63 - 2, or the temperature not in 0 .. 16.
-    """
-
-    seed: int = 0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < SEED_LIMIT:
-            raise ValueError(f"a seed must be 0 to 2^63 - 2, not {self.seed}")
-        if not 0.0 <= self.temperature <= _HOTTEST:
-            raise ValueError(f"a temperature must be 0 to {_HOTTEST:.0f}, not {self.temperature}")
-
-    @property
-    def divisor(self) -> int:
-        """The temperature in 1/256, as logits are divided by it."""
-        return round(self.temperature * _UNIT)
+def divisor(sampling: Sampling) -> int:
+    """The temperature in 1/256, as logits are divided by it; 1 unless one is asked for."""
+    return round((1.0 if sampling.temperature is None else sampling.temperature) * _UNIT)
 
 
 def drawn_counts(logits: Integers, divisors: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -138,7 +120,7 @@ def decode_fields(
         return fields
     coded, inside = [code for code in codes if not isinstance(code, Blank)], inside[inked]
     places, z = index[inked].tolist(), _values(model, coded)
-    divisors = np.array([sampling.divisor for sampling in samplings])
+    divisors = np.array([divisor(sampling) for sampling in samplings])
 
     def draw(some: npt.NDArray[np.int64]) -> Bits:
         own, by = np.divmod(some, many)

@@ -17,8 +17,9 @@ from PIL import Image
 
 from vlae_codec.errors import ImageError
 
-from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, luminance, middle_level, two_colours, with_rarer_ink
+from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, drawing_of
 from .opening import DRAWN, KEPT, LOSING, Sizes, check_kept, check_transparent_gray, opened
+from .raster import Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
@@ -60,6 +61,21 @@ def read_drawing(
     return replace(drawing, note="; ".join(filter(None, (drawing.note, found.note))) or None)
 
 
+def read_raster(
+    data: bytes, name: str = "the input", exact: bool = False, page: int | None = None
+) -> tuple[Raster, str | None]:
+    """The samples of an image file's bytes, and what is to be known of them; all else is as of `to_raster`.
+
+    Raises:
+        ImageError: see `open_picture` and `to_raster`; it calls the file `name`.
+    """
+    found = opened(data, name, exact, page, _SIZES)
+    try:
+        return to_raster(found.upright(), exact), found.note
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
 def open_picture(data: bytes, name: str = "the input", exact: bool = False, page: int | None = None) -> Image.Image:
     """The picture in an image file's bytes; `name` is what errors call it, `page` counts its frames from 1.
 
@@ -84,32 +100,33 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
         raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
     exact = exact and threshold is None  # what a threshold binarises need not be
+    return drawing_of(to_raster(picture, exact), threshold, exact)
+
+
+def to_raster(picture: Picture, exact: bool = False) -> Raster:
+    """The samples of a Pillow image or of an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Of a Pillow image, colours that are all gray become gray, and an alpha channel that is opaque everywhere goes.
+
+    Raises:
+        ImageError: the image is empty or too large, or of a kind that is not supported; with `exact`, if its samples cannot
+            be kept.
+    """
     if isinstance(picture, Image.Image):
         check_transparent_gray(picture, "the picture")
         if exact:
             check_kept(picture, "the picture")
     samples = _samples(picture)
-    height, width = samples.shape[:2]
-    check_size(width, height)
-    two_level = None if threshold is not None else two_colours(samples)
-    if two_level is not None:
-        return two_level
-    if exact:
-        raise ImageError(
-            "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
-        )
-    light = luminance(samples)
-    level = middle_level(light) if threshold is None else float(threshold)
-    note = f"binarised at gray level {level:.4g}{_gone(samples)}"
-    return with_rarer_ink(light > level, (0,), (255,), deep=False, note=note)
+    kind, depth = Kind.GRAY if samples.shape[2] == 1 else Kind.RGB, 8 * samples.dtype.itemsize
+    return Raster(samples, PixelFormat(kind, depth, alpha=samples.shape[2] == 4))
 
 
-def _gone(samples: npt.NDArray[np.generic]) -> str:
-    """What black and white does not show of a picture beside its grays."""
-    channels = samples.shape[2]
-    coloured = channels >= 3 and bool((samples[..., :3] != samples[..., :1]).any())
-    lost = ["its colours"] * coloured + ["its transparency"] * (channels == 4)
-    return f", without {' and '.join(lost)}" if lost else ""
+def picture_of(raster: Raster) -> Image.Image:
+    """The image: mode L or LA for grays, I;16 for deep ones, RGB or RGBA for colours, of which it keeps 8 bits a sample."""
+    samples = raster.colours()
+    if samples.dtype == np.uint16 and samples.shape[2] > 1:
+        samples = (samples >> 8).astype(np.uint8)
+    return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
 
 
 def to_picture(drawing: Drawing) -> Image.Image:

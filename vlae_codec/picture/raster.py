@@ -156,6 +156,11 @@ class Raster:
             return self
         return _in_two(self)
 
+    def two_levels(self) -> npt.NDArray[np.uint8]:
+        """Of a picture in two colours, which of its pixels are foreground: (H, W) of 0 and 1."""
+        assert self.format.pair is not None
+        return self.samples[..., 0].astype(np.uint8, copy=False)
+
     def colours(self) -> Samples:
         """The colours of all pixels, palettes resolved: (H, W, C) with C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
         stored = self.as_stored()

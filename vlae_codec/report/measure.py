@@ -27,15 +27,12 @@ from vlae_codec.archive import pack as packing
 from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, Settings
 from vlae_codec.archive.opened import Opened
-from vlae_codec.codec import Decoded, Encoded
+from vlae_codec.codec import Encoded
 from vlae_codec.errors import Progress, VlaeError
 from vlae_codec.exact.threads import cores
-from vlae_codec.field.model import Model
-from vlae_codec.field.polarity import suited
-from vlae_codec.field.posterior import Posterior
-from vlae_codec.field.search import DEFAULT_EFFORT, distortion_bits
-from vlae_codec.picture.drawing import Drawing, looking
-from vlae_codec.picture.fields import SIDE, Bits, cut_fields
+from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder, Decoded
+from vlae_codec.picture.drawing import Drawing, looking, raster_of
+from vlae_codec.picture.fields import SIDE, Bits
 from vlae_codec.sets import labels
 from vlae_codec.sets.labels import Labels
 from vlae_codec.sets.sources import Memory, gather, pick
@@ -49,8 +46,6 @@ CLASSIFIER = Path("runs/classifier.pt")
 _CHUNKS = (100, 1000, 10_000)
 _MORE_EFFORT = 3  # of lossless archives that take several samples
 _SEED = 0
-_SAMPLES = 8  # of E_q D
-_KL_SAMPLES = 8
 _PIECE = 50  # images between two reports of progress
 Judge = Callable[[Bits], npt.NDArray[np.int64]]
 """Fields (n, 28, 28) -> the classes read in them, (n,)."""
@@ -118,17 +113,17 @@ def sample(
 
 
 def measure(
-    images: Sample, model: Model, settled: Settled = Settled(), *, progress: Progress | None = None
+    images: Sample, model: Coder, settled: Settled = Settled(), *, progress: Progress | None = None
 ) -> Measured:
     """All that there is to measure.
 
     Raises:
         VlaeError: what was coded does not decode to what it was, or the classifier cannot be read.
     """
-    drawings, single, notes = images.drawings, suited(images.drawings, model), list(images.notes)
+    drawings, notes = images.drawings, list(images.notes)
     judge = _judge(images, settled.classifier, notes)
-    columns = _theory(model, single, _staged(progress, "theory"))
-    files, decoded = _single_files(model, single, settled.effort, columns, progress)
+    columns = _theory(model, drawings, _staged(progress, "theory"))
+    files, decoded = _single_files(model, drawings, settled.effort, columns, progress)
     archives = _archives(model, drawings, settled, columns, notes, progress)
     if settled.baselines:
         columns |= _baseline_columns(drawings, progress)
@@ -150,27 +145,6 @@ def measure(
     return Measured(measurement, shown)
 
 
-def theory_bits(
-    model: Model, fields: Bits, inside: npt.NDArray[np.bool_], samples: int = _SAMPLES, progress: Progress | None = None
-) -> tuple[Column, Column]:
-    """KL(q || p) and E_q[-log2 p(x|z)] of fields (n, 28, 28), by the integer model with its lattice latents: (n,) bits each.
-
-    The latter is a mean of `samples` draws over the pixels inside. A field without ink costs nothing of either.
-    """
-    kl_bits, mean_bits = np.zeros((2, len(fields)))
-    inked = np.flatnonzero(fields.any(axis=(1, 2)))
-    if not len(inked):
-        return kl_bits, mean_bits
-    fields, inside = fields[inked], inside[inked]
-    posterior, rng = Posterior.of(model, fields), np.random.default_rng(1)
-    for done in range(samples):
-        mean_bits[inked] += distortion_bits(model, fields, inside, posterior.sample(rng)) / samples
-        if progress:
-            progress("distortion", done + 1, samples)
-    kl_bits[inked] = posterior.rate_bits(_KL_SAMPLES)
-    return kl_bits, mean_bits
-
-
 def _shown(paths: Sequence[str]) -> str:
     names = [Path(path).name or path for path in paths]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -184,22 +158,24 @@ def _staged(progress: Progress | None, stage: str) -> Progress | None:
 # Theory and single files
 
 
-def _theory(model: Model, drawings: Sequence[Drawing], progress: Progress | None) -> dict[str, Column]:
-    fields, inside, index = cut_fields([drawing.bits for drawing in drawings])
-    firsts = np.flatnonzero(index == 0)
-    kl_bits, mean_bits = (np.add.reduceat(b, firsts) for b in theory_bits(model, fields, inside, progress=progress))
+def _theory(model: Coder, drawings: Sequence[Drawing], progress: Progress | None) -> dict[str, Column]:
+    terms = model.theory([model.view(raster_of(drawing), Ask()) for drawing in drawings], progress)
+    kl_bits, mean_bits = terms.kl_bits, terms.distortion_bits
     return {"kl_bits": kl_bits, "distortion_bits": mean_bits, "negative_elbo_bits": kl_bits + mean_bits}
 
 
 def _single_files(
-    model: Model, drawings: list[Drawing], effort: int, columns: dict[str, Column], progress: Progress | None
+    model: Coder, drawings: list[Drawing], effort: int, columns: dict[str, Column], progress: Progress | None
 ) -> tuple[list[bytes], list[Drawing]]:
     """Fills in the columns of single files; the lossy files, and what they decode to."""
     lossy, resampled = _there_and_back(model, drawings, effort, False, _staged(progress, "lossy files"))
     lossless, exact = _there_and_back(model, drawings, effort, True, _staged(progress, "lossless files"))
-    differing = [_differing(one.drawing, drawing) for one, drawing in zip(resampled, drawings, strict=True)]
+    differing = [
+        _differing(looking(one.drawing, drawing.look), drawing)
+        for one, drawing in zip(resampled, drawings, strict=True)
+    ]
     for index, (a, b) in enumerate(zip(exact, drawings, strict=True)):
-        _check(_same(a.drawing, b), f"the lossless file of image {index}")
+        _check(_same(looking(a.drawing, b.look), b), f"the lossless file of image {index}")
     for index, (one, pixels_differ) in enumerate(zip(lossy, differing, strict=True)):
         _check(one.ledger.differing_pixels == pixels_differ, f"the lossy file of image {index}")
     coded_bits, pixel_bits = (
@@ -214,7 +190,7 @@ def _single_files(
 
 
 def _there_and_back(
-    model: Model, drawings: list[Drawing], effort: int, lossless: bool, progress: Progress | None
+    model: Coder, drawings: list[Drawing], effort: int, lossless: bool, progress: Progress | None
 ) -> tuple[list[Encoded], list[Decoded]]:
     encoded = codec.encode(drawings, model, lossless=lossless, effort=effort, progress=progress)
     return encoded, codec.decode([one.data for one in encoded], model=model, progress=progress)
@@ -237,7 +213,7 @@ def _check(holds: bool, what: str) -> None:
 
 
 def _archives(
-    model: Model,
+    model: Coder,
     drawings: list[Drawing],
     settled: Settled,
     columns: dict[str, Column],
@@ -269,7 +245,7 @@ def _archives(
 
 
 def _archive(
-    model: Model, drawings: list[Drawing], settings: Settings, jobs: int, progress: Progress | None
+    model: Coder, drawings: list[Drawing], settings: Settings, jobs: int, progress: Progress | None
 ) -> tuple[Archive, Column]:
     """One archive: its entry in a measurement, and what each image costs in it (nothing of use if order is lost)."""
     kind, order = "lossless" if settings.lossless else "lossy", "kept" if settings.ordered else "given up"
@@ -300,7 +276,7 @@ def _archive(
     return entry, image_bits
 
 
-def _unpacked(model: Model, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:
+def _unpacked(model: Coder, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:
     pieces = unpacking.unpack(Opened(out), model=model, jobs=jobs, progress=progress)
     return [drawing for piece in pieces for drawing in piece.drawings]
 

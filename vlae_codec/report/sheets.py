@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlae_codec import codec
-from vlae_codec.field.model import Model
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import Coder, Sampling
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import png_bytes
 from vlae_codec.picture.sheets import contact_sheet
@@ -28,7 +27,7 @@ _ROWS, _GROUPS = 6, 5
 _SEEDS = 3
 
 
-def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Model) -> list[Sheet]:
+def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Coder) -> list[Sheet]:
     """Images from all over the set, each with what its lossy file decodes to with three seeds."""
     alike = _alike(drawings)
     if not len(alike):

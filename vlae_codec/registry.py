@@ -1,0 +1,51 @@
+"""Permanent: the numbers by which files name models, and what is said about those that have one.
+
+What encoders do well to know about a model, and no weights say, is keyed by the digest here, so that a `model.json` cannot
+say something else about a registered model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+REGISTERED = {
+    1: "0ea23294f7aea5bff1b6a6366362e94f9af96e38740300bcca05b14d1931f0c7",  # before any release; no longer distributed
+    2: "6432ac5998d8732ed3c2fbdbd437acb753ca6b893ee97ab16080f880bace2a72",  # before any release; no longer distributed
+    3: "996ab45b11be1f774f5c9a2ec4027bfcbe3fe1d1a460de99a814b9dfad8483e3",  # before any release; no longer distributed
+    4: "651458b8570304c8866ea9fc90149eb36ad6211f0117a180492905dc8190191d",  # before any release; no longer distributed
+    5: "34a4ca66dd01a35d4ebb98e19fba311ca36b16b176594ce8602edbb5aebc6397",
+    6: "b1e2f6aec8f90870cc15eda8ecb2ce2aa7c7ee9a4f0d8fc28d3ae905b54a7661",
+    7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
+    8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
+    9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
+}
+"""The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
+
+NO_MODEL = 0
+"""What a file names that needs no model."""
+
+_ABOUT: dict[str, dict[str, Any]] = {
+    REGISTERED[5]: {"knows": "handwritten digits", "mostly_ink": 0.0},
+    REGISTERED[6]: {"knows": "silhouettes of a hundred kinds of things", "mostly_ink": 0.665},
+    REGISTERED[7]: {"knows": "handwritten characters of fifty alphabets", "mostly_ink": 0.0},
+    REGISTERED[9]: {"knows": "handwritten digits, as the paper's model", "mostly_ink": 0.0},
+}
+
+
+def about(digest: bytes) -> Mapping[str, Any]:
+    """What is said about a registered model: `knows`, a few words, and thresholds of its family; nothing about others."""
+    return _ABOUT.get(digest.hex(), {})
+
+
+def number_of(digest: bytes) -> int | None:
+    """The registered number of a model, 1 to 255, if it has one."""
+    return next((number for number, registered in REGISTERED.items() if registered == digest.hex()), None)
+
+
+def identity_of(digest: bytes) -> int | bytes:
+    """What files name a model by: its number, else the first 8 bytes of its digest; `NO_MODEL` if there is no digest."""
+    if not digest:
+        return NO_MODEL
+    number = number_of(digest)
+    return digest[:8] if number is None else number
