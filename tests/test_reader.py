@@ -162,7 +162,8 @@ def test_a_pickled_archive_is_its_path_and_options(packed, monkeypatch, tmp_path
         data = pickle.dumps(archive)
         assert len(data) < 1000
     monkeypatch.chdir(tmp_path.parent)
-    monkeypatch.setattr(vlae_codec.archive.reader, "named", lambda name: vlae_codec.field.model.named(tmp_path / name))
+    named = vlae_codec.zoo.named
+    monkeypatch.setattr(vlae_codec.zoo, "named", lambda name: named(tmp_path / name))
     with pickle.loads(data) as again:
         assert again.path == tmp_path / "set.vlz"
         assert (again._sampling.seed, again._sampling.temperature, again._cache_bytes) == (3, 0.5, 99)
