@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vlae_codec import zoo
 from vlae_codec.errors import FormatError
 from vlae_codec.field import chain, network
-from vlae_codec.field import model as models
 from vlae_codec.field.bitsback import Counted
 
 GROWS = bytes.fromhex(
@@ -28,5 +28,5 @@ def test_a_chain_that_feeds_on_samples_popped_of_nothing_is_refused_at_once(monk
     monkeypatch.setattr(network.PixelCNN, "draw", counting)
     inside = np.broadcast_to(np.True_, (131055, 28, 28))
     with pytest.raises(FormatError, match="ends before"):
-        chain.pop(models.load_default(), GROWS, Counted(1), inside, samples=32)
+        chain.pop(zoo.load_default(), GROWS, Counted(1), inside, samples=32)
     assert sum(drawn) <= 256
