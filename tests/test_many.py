@@ -11,8 +11,7 @@ from conftest import TINY
 import vlae_codec
 from vlae_codec import codec, many
 from vlae_codec.errors import FormatError, ImageError, VlaeError
-from vlae_codec.field.polarity import suited
-from vlae_codec.field.texture import Sampling
+from vlae_codec.family import Sampling
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import picture_bytes
 
@@ -34,7 +33,7 @@ def pictures(tmp_path, monkeypatch, digits):
 
 def alone(path, tiny, **options):
     drawing = vlae_codec.to_drawing(vlae_codec.picture.images.open_picture(path.read_bytes()))
-    return codec.encode(suited([drawing], tiny), tiny, effort=0, **options)[0].data
+    return codec.encode([drawing], tiny, effort=0, **options)[0].data
 
 
 @pytest.mark.parametrize(("lossless", "jobs"), [(False, 1), (True, 1), (True, 2)])
