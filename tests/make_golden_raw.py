@@ -1,4 +1,4 @@
-"""Writes golden/version2/raw.json: files of the family raw, one for each way and form, with the pixels they must decode to, for ever.
+"""Writes golden/version2/raw.json: files of raw, one for each way and form, with the pixels they decode to for ever.
 
     python tests/make_golden_raw.py > tests/golden/version2/raw.json
 

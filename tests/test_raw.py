@@ -377,3 +377,12 @@ def test_an_empty_payload_is_called_cut():
     for size in range(5):
         with pytest.raises(TruncatedError):
             raw.decode(Geometry(3, 3, PixelFormat()), bytes(size))
+
+
+@pytest.mark.parametrize("form", ["two of gray 1", "rgb 8"])
+def test_what_pillow_finds_too_large_is_decoded(form, monkeypatch):
+    picture = raster(FORMATS[form], 40, 50)
+    data = raw.encode(picture)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert same(raw.decode(picture.geometry, data), picture)
+    assert Image.MAX_IMAGE_PIXELS == 100

@@ -17,8 +17,8 @@ from PIL import Image
 
 from vlae_codec.errors import ImageError
 
-from .drawing import LARGEST_THRESHOLD, SIZES, Drawing, check_size, drawing_of
-from .opening import DRAWN, KEPT, LOSING, Sizes, check_kept, check_transparent_gray, opened
+from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
+from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, opened
 from .raster import Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -34,8 +34,6 @@ EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".pnm": ("PPM", None, {}),
 }
 """Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
-
-_SIZES = Sizes(check_size, SIZES)
 
 PillowImage = Image.Image
 Picture = PillowImage | npt.NDArray[np.generic]
@@ -53,7 +51,7 @@ def read_drawing(
     Raises:
         ImageError: see `open_picture` and `to_drawing`.
     """
-    found = opened(data, name, exact and threshold is None, page, _SIZES)
+    found = opened(data, name, exact and threshold is None, page, check_size)
     try:
         drawing = to_drawing(found.upright(), threshold, exact)
     except ImageError as error:
@@ -83,7 +81,7 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False, page
         ImageError: it is too large, damaged, animated though no page is given, or no image that Pillow reads; with `exact`,
             its colours cannot be kept.
     """
-    return opened(data, name, exact, page, _SIZES).upright()
+    return opened(data, name, exact, page, check_size).upright()
 
 
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:

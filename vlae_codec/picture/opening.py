@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-import struct
-import warnings
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from vlae_codec.errors import ImageError
 
 from . import checks
+from .raster import MOST_PIXELS
 
 KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 """Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
@@ -48,15 +48,9 @@ _TURNS = dict(
 """What turns a picture of EXIF's orientation upright."""
 DRAWN = frozenset({"EPS", "WMF"})
 """Formats that Pillow has another program draw: they are programs themselves, which may never end."""
+CheckSize = Callable[[int, int], None]
+"""Raises ImageError for a width and height that are not taken."""
 _HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Which sizes are taken: `check` raises ImageError for a width and height that is not, and `text` says which are."""
-
-    check: Callable[[int, int], None]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -81,20 +75,22 @@ class Opened:
         return self.picture if turn is None else self.picture.transpose(turn)
 
 
-def opened(data: bytes, name: str, exact: bool, page: int | None, sizes: Sizes) -> Opened:
+def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: CheckSize) -> Opened:
     """The picture in an image file's bytes; `name` is what errors call it, `page` counts its frames from 1.
 
     Raises:
-        ImageError: it is too large, damaged, animated though no page is given, or no image that Pillow reads; with `exact`,
-            its colours cannot be kept.
+        ImageError: `check_size` refuses its width and height; it is damaged, animated though no page is given, or no image
+            that Pillow reads; with `exact`, its colours cannot be kept.
     """
-    with clear_errors(name, sizes.text):
+    with clear_errors(name), our_sizes():
         given, data = data, checks.mended(data, name)
-        picture = _identified(data, name)
+        if _HEIC.match(data):
+            _register_heic(name)
+        picture = Image.open(io.BytesIO(data))
         if picture.format in DRAWN:
             raise ImageError(f"vector format {picture.format} is not supported: convert {name} to PNG")
         note = _turn_to(picture, page, name)
-        sizes.check(*picture.size)
+        check_size(*picture.size)
         checks.check_size_of(len(data), picture, name)
         checks.check_stored(picture, data, name, exact)
         if exact:
@@ -102,18 +98,38 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, sizes: Sizes) 
         check_transparent_gray(picture, name)
         ends_only = exact and checks.levels_that_must_be_at_their_ends(picture, data)
         stored, deep = _stored_as(picture), loses_bits(picture)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture.load()
+        picture.load()
         read = checks.corrected(picture, given)
         if ends_only and not _at_ends(read):
             raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
         return Opened(read, picture.format or "", stored, deep, checks.orientation(picture), note)
 
 
+_lock = threading.Lock()
+_users = 0
+_most_pixels: int | None = None
+
+
 @contextmanager
-def clear_errors(name: str, sizes: str) -> Iterator[None]:
-    """Says in one line what Pillow found wrong with `name`; `sizes` are those that a picture may have.
+def our_sizes() -> Iterator[None]:
+    """Within the context Pillow refuses only what is beyond our sizes; its setting is the process's, and calls overlap."""
+    global _users, _most_pixels  # noqa: PLW0603
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _most_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                Image.MAX_IMAGE_PIXELS = _most_pixels
+
+
+@contextmanager
+def clear_errors(name: str) -> Iterator[None]:
+    """Says in one line what Pillow found wrong with `name`.
 
     Raises:
         ImageError: it found something wrong.
@@ -125,21 +141,10 @@ def clear_errors(name: str, sizes: str) -> Iterator[None]:
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ImageError(f"{name} is not an image, or a damaged one") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name} has too many pixels to be coded: {sizes}") from error
+        raise ImageError(f"{name} has too many pixels to be coded") from error
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImageError(f"{name} is a damaged image: {reason}") from error
-
-
-def _identified(data: bytes, name: str) -> ImageFile.ImageFile:
-    if _HEIC.match(data):
-        _register_heic(name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError:
-        return _identified_large(data)
 
 
 def _register_heic(name: str) -> None:
@@ -147,19 +152,6 @@ def _register_heic(name: str) -> None:
         import_module("pillow_heif").register_heif_opener()
     except ImportError as error:
         raise ImageError(f"{name} is HEIC: install pillow-heif to read it, or save it as PNG or JPEG") from error
-
-
-def _identified_large(data: bytes) -> ImageFile.ImageFile:
-    """As `Image.open`, which refuses more pixels than it thinks wise: how many there may be is for `Sizes` to say."""
-    for kind in Image.ID:
-        factory, accept = Image.OPEN[kind]
-        try:
-            if accept is None or accept(data[:16]) is True:
-                picture: ImageFile.ImageFile = factory(io.BytesIO(data), "")
-                return picture
-        except (SyntaxError, IndexError, TypeError, KeyError, EOFError, struct.error):
-            continue  # it is of another kind
-    raise UnidentifiedImageError
 
 
 def _stored_as(picture: ImageFile.ImageFile) -> str:

@@ -21,11 +21,10 @@ from vlae_codec.errors import FormatError, ImageError
 from . import checks
 from .images import Picture
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
-from .opening import LOSING, Sizes, check_kept, check_transparent_gray, clear_errors, opened
+from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
 from .png import png_metadata, read_deep_png
-from .raster import SIZES, Kind, Pixel, PixelFormat, Raster, check_size
+from .raster import Kind, Pixel, PixelFormat, Raster, check_size
 
-_SIZES = Sizes(check_size, SIZES)
 _AS_THEY_ARE = {
     "L": PixelFormat(),
     "LA": PixelFormat(alpha=True),
@@ -69,8 +68,8 @@ def read_picture(
     if deep is not None:
         metadata = png_metadata(data)
         return _finished(deep, metadata, [], "PNG", orientation(metadata) if upright else 1)
-    found = opened(data, name, exact, page, _SIZES)
-    with clear_errors(name, SIZES):
+    found = opened(data, name, exact, page, check_size)
+    with clear_errors(name):
         raster, notes = _from_pillow(found.picture, found.stored or found.kind, name)
     metadata = png_metadata(data) if found.kind == "PNG" else _metadata(found.picture, found.kind)
     notes += [found.note] if found.note else []
@@ -100,7 +99,7 @@ def read_given(picture: Picture, *, exact: bool = False, upright: bool = True) -
     check_transparent_gray(picture, name)
     if exact:
         check_kept(picture, name)
-    with clear_errors(name, SIZES):
+    with clear_errors(name), our_sizes():
         picture.load()
         raster, notes = _from_pillow(picture, "", name)
     kind = picture.format or ""

@@ -21,6 +21,7 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from vlae_codec.coding.deflate import deflate, inflate
 from vlae_codec.errors import FormatError
 from vlae_codec.picture import rows
+from vlae_codec.picture.opening import our_sizes
 from vlae_codec.picture.rows import Rows, Values
 
 DEFAULT_EFFORT, MOST_EFFORT = 5, 9
@@ -249,7 +250,7 @@ def _without_marker(strip: bytes) -> bytes:
 def _opened(plugin: Any, file: bytes) -> npt.NDArray[Any]:
     """What a Pillow plug-in reads from a file of our own making: its size is known, so nothing else has to be checked."""
     try:
-        with plugin(io.BytesIO(file)) as picture:
+        with our_sizes(), plugin(io.BytesIO(file)) as picture:
             picture.load()
             return np.asarray(picture)
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged data
