@@ -67,7 +67,7 @@ def read_raster(
     Raises:
         ImageError: see `open_picture` and `to_raster`; it calls the file `name`.
     """
-    found = opened(data, name, exact, page, _SIZES)
+    found = opened(data, name, exact, page, check_size)
     try:
         return to_raster(found.upright(), exact), found.note
     except ImageError as error:
