@@ -1,0 +1,109 @@
+"""Training pictures: folders that need not fit into memory, crops scaled anew at each look.
+
+A source is a folder with how its pictures are looked at: `scaled` ones (photographs that went through lossy codecs) at a
+random scale, which washes out what the codecs left; others, lossless ones, at their own size. A thread decodes and crops
+while the model trains; decoded pictures are kept up to a limit of bytes, and replaced at random.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Crops = npt.NDArray[np.uint8]
+"""Training crops: (B, S, S, 3) RGB."""
+_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm"}
+_SCALES = 0.4, 0.75
+_GRAY = 0.06
+"""Share of crops that are shown without their colours."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of training pictures. weight: the share of looks; scaled: at a random scale, or as they are."""
+
+    files: tuple[Path, ...]
+    weight: float
+    scaled: bool
+
+
+def source(folder: Path, weight: float, scaled: bool, leave_out: int = 0) -> Source:
+    """The pictures of a folder, in order of their names; with `leave_out` n, those whose number n divides are left out."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    if leave_out:
+        files = [path for path in files if _number(path) % leave_out]
+    return Source(tuple(files), weight, scaled)
+
+
+def _number(path: Path) -> int:
+    digits = "".join(character for character in path.stem if character.isdigit())
+    return int(digits or 0)
+
+
+class Pictures:
+    """An endless stream of batches of crops, made by one thread from a seed."""
+
+    def __init__(self, sources: Sequence[Source], size: int, batch: int, seed: int, memory_bytes: int = 3 << 30) -> None:
+        self.sources, self.size, self.batch, self.memory_bytes = sources, size, batch, memory_bytes
+        self._rng = np.random.default_rng(seed)
+        self._kept: dict[Path, npt.NDArray[np.uint8]] = {}
+        self._bytes = 0
+        self._ready: queue.Queue[Crops] = queue.Queue(4)
+        self._stop = threading.Event()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def __iter__(self) -> Iterator[Crops]:
+        while True:
+            yield self._ready.get()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            made = np.stack([self._crop() for _ in range(self.batch)])
+            while not self._stop.is_set():
+                try:
+                    self._ready.put(made, timeout=1.0)
+                    break
+                except queue.Full:
+                    continue
+
+    def _crop(self) -> npt.NDArray[np.uint8]:
+        rng = self._rng
+        weights = np.array([one.weight for one in self.sources])
+        chosen = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
+        picture = self._picture(chosen.files[rng.integers(len(chosen.files))])
+        scale = rng.uniform(*_SCALES) if chosen.scaled else 1.0
+        side = min(round(self.size / scale), *picture.shape[:2])
+        row, column = (rng.integers(length - side + 1) for length in picture.shape[:2])
+        crop = picture[row : row + side, column : column + side]
+        if side != self.size:
+            filtered = Image.Resampling.LANCZOS if rng.random() < 0.5 else Image.Resampling.BOX
+            crop = np.asarray(Image.fromarray(crop).resize((self.size, self.size), filtered))
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if rng.random() < 0.25:
+            crop = crop.transpose(1, 0, 2)
+        if rng.random() < _GRAY:
+            crop = np.asarray(Image.fromarray(np.ascontiguousarray(crop)).convert("L").convert("RGB"))
+        return crop
+
+    def _picture(self, path: Path) -> npt.NDArray[np.uint8]:
+        if path not in self._kept:
+            with Image.open(path) as opened:
+                decoded = np.asarray(opened.convert("RGB"))
+            while self._kept and self._bytes + decoded.nbytes > self.memory_bytes:
+                dropped = list(self._kept)[self._rng.integers(len(self._kept))]
+                self._bytes -= self._kept.pop(dropped).nbytes
+            self._kept[path] = decoded
+            self._bytes += decoded.nbytes
+        return self._kept[path]
