@@ -40,9 +40,9 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """Nearly U V of the matrix's singular value decomposition U S V, by Newton-Schulz steps: (R, C)."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()  # twice as fast, and precise enough for a direction
     a, b, c = _NEWTON_SCHULZ
     for _ in range(_STEPS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return (x.T if tall else x).to(matrix.dtype)
