@@ -57,18 +57,20 @@ def med(x: Tensor) -> Tensor:
     return (west + north - north_west).clamp(min=low, max=high)
 
 
-def extended(x: Tensor, decoded: Tensor) -> Tensor:
-    """A tile with the decoded picture around it, REACH + 1 above and to the left and right: (B, 3, H + 4, W + 8)."""
-    reach = REACH + 1
-    outside = F.pad(decoded, (reach, reach, reach, 0), mode="replicate")
-    outside[:, :, reach:, reach:-reach] = x
-    return outside
-
-
 def seen(x: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     """What the window sees of a tile x, both (B, 3, H, W): planes (B, 15, H + 3, W + 6), predictions (B, 3, H, W)."""
-    wide = extended(x, decoded)
-    around = F.pad(decoded, (REACH + 1, REACH + 1, REACH + 1, 0), mode="replicate")
+    reach = REACH + 1
+    outside = F.pad(decoded, (reach, reach, reach, 0), mode="replicate")
+    wide = outside.clone()
+    wide[:, :, reach:, reach:-reach] = x
+    planes, _ = _planes(outside, outside)
+    inside, predicted = _planes(wide, outside)
+    planes[:, :, REACH:, REACH:-REACH] = inside[:, :, REACH:, REACH:-REACH]
+    return planes, predicted[:, :, REACH:, REACH:-REACH]
+
+
+def _planes(wide: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    """Planes and predictions of all but the first row, and the first and last column."""
     here = wide[:, :, 1:, 1:-1]
     predicted = med(wide)
     planes = torch.cat([
@@ -76,9 +78,9 @@ def seen(x: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
         softsign(here - wide[:, :, 1:, :-2], 8),
         softsign(here - wide[:, :, :-1, 1:-1], 8),
         here / 128,
-        softsign(here - around[:, :, 1:, 1:-1], 16),
+        softsign(here - decoded[:, :, 1:, 1:-1], 16),
     ], 1)  # fmt: skip
-    return planes, predicted[:, :, REACH:, REACH:-REACH]
+    return planes, predicted
 
 
 class Window(nn.Module):

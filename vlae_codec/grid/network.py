@@ -1,0 +1,186 @@
+"""The transforms in exact integer arithmetic, as `models/grid/transforms.py` defines them.
+
+    encoder    picture (8 h, 8 w, 3) uint8 -> latents z (h, w, C)
+    decoder    latents z (h, w, C)         -> hidden (4 h, 4 w, F) and the decoded picture (8 h, 8 w, 3) uint8
+
+Arrays are channels-last integers of BITS fraction bits, carried in float64 (see `exact.fixed`). Convolutions run in bands
+of rows, on all cores, so that patches never need more than a few megabytes.
+
+Twist: what a file can make large is clipped, at the latents and behind each residual block, so that no sum leaves the
+range in which float64 is exact, whatever the latents are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.exact.fixed import EXP_BITS, Affine, Integers, exp_integer, exp_table
+from vlae_codec.exact.threads import in_pieces
+
+BITS = 12
+"""Fraction bits of activations in transforms and prior."""
+LIMIT = 2.0**20
+"""Activations are clipped to this, 256.0."""
+PATCH = 8
+"""Pixels of a site, each way."""
+LEVEL_STEPS = 32
+"""Qualities between two levels."""
+LARGEST_LATENT = 1 << 15
+HALO = 10
+"""Sites beyond a region that its decoded pixels depend on."""
+_BAND = 1 << 19  # numbers in the patches of a band
+
+Latents = npt.NDArray[np.int32]
+"""Latents of all sites: (h, w, C) int32."""
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def leaky(x: Integers) -> Integers:
+    """max(x, floor(x / 8)), elementwise."""
+    eighth = x * 0.125
+    np.floor(eighth, out=eighth)
+    return np.maximum(x, eighth, out=eighth)
+
+
+def clipped(x: Integers) -> Integers:
+    """Within LIMIT, in place."""
+    return np.clip(x, -LIMIT, LIMIT, out=x)
+
+
+def affine(arrays: Arrays, name: str, limit: float = 9 * LIMIT) -> Affine:
+    """A layer of a model's arrays: `name`.weight (K, O), .bias (O,) and .shift."""
+    shift = int(arrays[f"{name}.shift"])
+    return Affine.rounding(arrays[f"{name}.weight"], arrays[f"{name}.bias"], shift, limit)
+
+
+def convolve(x: Integers, layer: Affine) -> Integers:
+    """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O)."""
+    height, width, channels = x.shape
+    padded = np.zeros((height + 2, width + 2, channels), x.dtype)
+    padded[1:-1, 1:-1] = x
+    rows = max(1, _BAND // (9 * channels * width))
+
+    def band(starts: npt.NDArray[np.intp]) -> Integers:
+        start = int(starts[0])
+        part = padded[start : min(start + rows, height) + 2]
+        down, right, across = part.strides
+        shape = (len(part) - 2, width, 3, 3 * channels)
+        taps = np.lib.stride_tricks.as_strided(part, shape, (down, right, down, across))
+        return layer.linear(taps.reshape(*shape[:2], 9 * channels))
+
+    return in_pieces(1, band, np.arange(0, height, rows))
+
+
+def pointwise(x: Integers, layer: Affine) -> Integers:
+    """A layer applied to every site: (H, W, C) -> (H, W, O)."""
+    return in_pieces(max(1, _BAND // (x.shape[1] * x.shape[2])), layer.linear, x)
+
+
+def shuffle(x: Integers, factor: int) -> Integers:
+    """Depth to space, channel (c factor + i) factor + j to row i, column j: (H, W, C f f) -> (f H, f W, C)."""
+    height, width, depth = x.shape
+    channels = depth // factor**2
+    parts = x.reshape(height, width, channels, factor, factor).transpose(0, 3, 1, 4, 2)
+    return parts.reshape(factor * height, factor * width, channels)
+
+
+def unshuffle(x: Integers, factor: int) -> Integers:
+    """The inverse of `shuffle`."""
+    height, width, channels = x.shape[0] // factor, x.shape[1] // factor, x.shape[2]
+    parts = x.reshape(height, factor, width, factor, channels).transpose(0, 2, 4, 1, 3)
+    return parts.reshape(height, width, channels * factor**2)
+
+
+@dataclass(frozen=True)
+class ResidualBlock:
+    """x + second(leaky(first(x))), 3x3 convolutions, clipped."""
+
+    first: Affine
+    second: Affine
+
+    def __call__(self, x: Integers) -> Integers:
+        return clipped(x + convolve(leaky(clipped(convolve(x, self.first))), self.second))
+
+
+def blocks(arrays: Arrays, name: str) -> tuple[ResidualBlock, ...]:
+    """Blocks `name`.0, `name`.1, ... as many as there are."""
+    found = []
+    while f"{name}.{len(found)}.first.weight" in arrays:
+        part = f"{name}.{len(found)}"
+        found.append(ResidualBlock(affine(arrays, f"{part}.first"), affine(arrays, f"{part}.second")))
+    return tuple(found)
+
+
+def between(table: npt.NDArray[np.int64], quality: int) -> npt.NDArray[np.int64]:
+    """The row of a table (L, C) at a quality, 0 .. (L - 1) LEVEL_STEPS, interpolated: (C,)."""
+    level, part = divmod(quality, LEVEL_STEPS)
+    below, above = table[level], table[min(level + 1, len(table) - 1)]
+    return (below * (LEVEL_STEPS - part) + above * part + LEVEL_STEPS // 2) // LEVEL_STEPS
+
+
+def exponentials(logs: npt.NDArray[np.int64]) -> Integers:
+    """exp(log) at BITS, of logs at BITS, at most 8: (C,)."""
+    behind = np.clip((8 << BITS) - logs, 0, len(exp_table()) - 1)
+    return (exp_table()[behind] * exp_integer(8, BITS) >> EXP_BITS).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The rounded means of q(z|x)."""
+
+    input: Affine
+    blocks: tuple[ResidualBlock, ...]
+    output: Affine
+    log_gain: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Encoder:
+        """The encoder of a model's arrays."""
+        input_, output = affine(arrays, "encoder.input"), affine(arrays, "encoder.output")
+        return cls(input_, blocks(arrays, "encoder.blocks"), output, arrays["encoder.log_gain"].astype(np.int64))
+
+    def means(self, picture: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.float64]:
+        """Means of q(z|x) in steps of the lattice, in 2^-BITS, of a picture (8 h, 8 w, 3): (h, w, C)."""
+        x = np.floor((picture * 2.0 - 255) * (2.0 ** (BITS - 1) / 255) + 0.5)
+        h = clipped(pointwise(unshuffle(x, PATCH), self.input))
+        for block in self.blocks:
+            h = block(h)
+        gains = exponentials(between(self.log_gain, quality))
+        return np.floor(clipped(pointwise(h, self.output)) * gains * 0.5**BITS + 0.5)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Hidden features and the decoded picture."""
+
+    log_step: npt.NDArray[np.int64]
+    input: Affine
+    blocks: tuple[ResidualBlock, ...]
+    linear: Affine
+    up: Affine
+    fine: ResidualBlock
+    output: Affine
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Decoder:
+        """The decoder of a model's arrays."""
+        part = {name: affine(arrays, f"decoder.{name}") for name in ("input", "linear", "up", "output")}
+        fine = ResidualBlock(affine(arrays, "decoder.fine.first"), affine(arrays, "decoder.fine.second"))
+        log_step = arrays["decoder.log_step"].astype(np.int64)
+        return cls(log_step=log_step, blocks=blocks(arrays, "decoder.blocks"), fine=fine, **part)
+
+    def __call__(self, z: Latents, quality: int) -> tuple[Integers, npt.NDArray[np.uint8]]:
+        """Latents (h, w, C) -> hidden (4 h, 4 w, F), picture (8 h, 8 w, 3). Exact HALO sites away from a cut border."""
+        steps = exponentials(between(self.log_step, quality))
+        h = clipped(pointwise(clipped(z * steps), self.input))
+        for block in self.blocks:
+            h = block(h)
+        hidden = leaky(self.fine(clipped(shuffle(pointwise(h, self.up), PATCH // 2))))
+        picture = shuffle(pointwise(h, self.linear), PATCH) + shuffle(convolve(hidden, self.output), 2)
+        levels = np.floor((picture + 2.0 ** (BITS - 1)) * (255 * 0.5**BITS) + 0.5)
+        return hidden, np.clip(levels, 0, 255).astype(np.uint8)

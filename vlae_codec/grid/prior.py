@@ -1,0 +1,222 @@
+"""p(z) in exact integer arithmetic, as `models/grid/prior.py` defines it: groups coarse to fine, in phases.
+
+What a step (one phase of one pass of one group) is given is known before it begins, so all of its sites are coded at once.
+A step's lanes are its sites in raster order, and of each site the group's channels; they are coded in runs of LANES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.coding.bisection import Answer, bisect
+from vlae_codec.exact import logistics
+from vlae_codec.exact.fixed import EXP_BITS, Affine, Integers, exp_integer
+from vlae_codec.exact.logistics import Logistics, Whole
+from vlae_codec.exact.threads import in_pieces
+
+from .network import BITS, LARGEST_LATENT, Arrays, Latents, affine, between, clipped, convolve, leaky
+
+STRIDES = (16, 8, 4, 2, 1)
+"""Passes of a hierarchical group; the sites at every 32nd row and column come first."""
+PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
+"""Parity of row and column of the sites of each phase."""
+LANES = 1 << 14
+"""Latents whose decisions are coded together."""
+LOG_SCALES = -4, 5
+_NEAREST = {1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)), 2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
+            3: ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0))}  # fmt: skip
+"""Of the sites of a phase: (phase, row, column) of the four nearest known ones, in their planes."""
+_WIDER = exp_integer(Decimal("-1.5"), 20)
+_WIDEST = 7  # log2 of the widest first bracket
+_WEIGHT_BIAS = -2 << BITS
+_BAND = 1 << 19
+
+
+@cache
+def _squash_table(unit: int) -> npt.NDArray[np.float64]:
+    """v / (1 + |v| / 10) at BITS, rounded, for v = n / unit, n in -2^17 .. 2^17."""
+    n = np.arange(1 << 17, dtype=np.int64)
+    scaled = 10 * n << BITS
+    upper = (2 * scaled + 10 * unit + n) // (2 * (10 * unit + n))
+    return np.concatenate([[-upper[-1]], -upper[:0:-1], upper]).astype(np.float64)
+
+
+def squash(n: npt.NDArray[np.signedinteger], unit: int) -> Integers:
+    """v / (1 + |v| / 10) at BITS, of integers v = n / unit; elementwise."""
+    return _squash_table(unit).take(n.astype(np.int64) + (1 << 17), mode="clip")
+
+
+def plane(grid: npt.NDArray[np.generic], stride: int, phase: int) -> npt.NDArray[np.generic]:
+    """The sites of one phase of a grid (h, w, n) at a stride: a view (about h / 2 stride, about w / 2 stride, n)."""
+    row, column = PHASES[phase]
+    return grid[row * stride :: 2 * stride, column * stride :: 2 * stride]
+
+
+@dataclass(frozen=True)
+class Group:
+    """p(z of one group | coarser groups)."""
+
+    channels: int
+    hierarchical: bool
+    level: Whole
+    step: Whole
+    coarser: Affine | None
+    around: Affine | None
+    window: tuple[tuple[Affine, ...], ...]
+    first: Affine
+    second: Affine
+    output: Affine
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of its passes."""
+        return STRIDES if self.hierarchical else (1,)
+
+    def steps(self, height: int, width: int) -> Iterator[tuple[int, int]]:
+        """(stride, phase) of every step, in coding order, that has sites in a grid of that size."""
+        yield self.strides[0], 0
+        for stride in self.strides:
+            for phase in (1, 2, 3):
+                row, column = PHASES[phase]
+                if row * stride < height and column * stride < width:
+                    yield stride, phase
+
+    def context(self, seen: Integers | None, quality: int) -> Integers:
+        """What the groups before say of every site: (h, w, before) -> (h, w, hidden); of none, (1, 1, hidden)."""
+        level = between(self.level, quality).astype(np.float64)
+        if self.coarser is None or self.around is None or seen is None:
+            return level[None, None]
+        h = clipped(convolve(seen, self.coarser) + level)
+        return clipped(h + convolve(leaky(h), self.around))
+
+    def mixture(self, z: Latents, context: Integers, stride: int, phase: int) -> tuple[Logistics, Whole, Whole]:
+        """Distribution, centres and brackets of a step's lanes; z (h, w, n) holds what is known before it."""
+        rows, columns, _ = plane(z, stride, phase).shape
+        planes = [plane(z, stride, before) for before in range(phase)]
+        planes = [one if one.size else planes[0] for one in planes]  # a grid of one row has none below
+        padded = [_padded(one, rows, columns) for one in planes]
+        base4 = np.zeros((rows, columns, self.channels), np.int64)
+        if phase and self.hierarchical:
+            for which, row, column in _NEAREST[phase]:
+                base4 += padded[which][1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+        own = plane(context, stride, phase) if context.shape[:2] == z.shape[:2] else context
+        bias = self.step[4 * self.strides.index(stride) + phase].astype(np.float64)
+        window = self.window[int(stride > 1)][phase - 1] if phase else None
+        hidden = len(bias)
+
+        def band(base: npt.NDArray[np.int64], starts: npt.NDArray[np.intp]) -> Integers:
+            at, count = int(starts[0]), len(base)
+            h = (own[at : at + count] if len(own) > 1 else own) + bias
+            if window is not None:
+                taps = [
+                    one[at + i : at + i + count, j : j + columns] for one in padded for i in range(4) for j in range(4)
+                ]
+                known = np.concatenate(taps, 2).astype(np.int64)  # (count, columns, 16 n phase)
+                if self.hierarchical:
+                    n = 4 * known.reshape(count, columns, -1, self.channels) - base[:, :, None]
+                    h = h + window.linear(squash(n.reshape(count, columns, -1), 4))
+                else:
+                    h = h + window.linear(squash(known, 1))
+            h = clipped(np.broadcast_to(h, (count, columns, hidden)).copy())
+            h = clipped(h + self.first.linear(leaky(h)))
+            h = clipped(h + self.second.linear(leaky(h)))
+            return self.output.linear(leaky(h))
+
+        rows_of_band = max(1, _BAND // (columns * max(hidden, 16 * self.channels * phase)))
+        outputs = in_pieces(rows_of_band, band, base4, np.arange(rows))
+        mean, log_scale, wider = outputs.astype(np.int64).reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
+        mean = np.clip(mean + (base4.reshape(-1) << BITS - 2), -LARGEST_LATENT << BITS, LARGEST_LATENT << BITS)
+        return _logistics(mean, log_scale, wider)
+
+    def seen(self, z: Latents) -> Integers:
+        """What finer groups see of this one: (h, w, n) -> (h, w, n or 2 n)."""
+        if not self.hierarchical:
+            return squash(z, 1)
+        padded = np.pad(z, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+        return np.concatenate([squash(4 * z - around, 4), squash(z, 8)], 2)
+
+
+def _padded(known: npt.NDArray[np.generic], rows: int, columns: int) -> npt.NDArray[np.generic]:
+    """A parity plane whose windows (rows and columns -1 .. 2 around a site) exist for all sites; its edge is repeated."""
+    height, width, _ = known.shape
+    return np.pad(known, ((1, 2 + rows - height), (1, 2 + columns - width), (0, 0)), mode="edge")
+
+
+def _logistics(mean: Whole, log_scale: Whole, wider: Whole) -> tuple[Logistics, Whole, Whole]:
+    """The two logistics of each latent, centre and bracket: arguments (n,) at BITS."""
+    inverse = logistics.inverse_scales(log_scale, *LOG_SCALES)
+    inverses = np.stack([inverse, inverse * _WIDER >> 20], 1)
+    logits = np.stack([np.zeros_like(wider), wider + _WEIGHT_BIAS], 1)
+    means = mean >> BITS - logistics.MEAN_BITS
+    mixture = Logistics(
+        logistics.shares(logits), np.stack([means, means], 1), inverses, -LARGEST_LATENT, LARGEST_LATENT
+    )
+    return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scale, _WIDEST)
+
+
+Visit = Callable[[int, int, int, Whole], Callable[[slice], Answer] | None]
+"""(group, stride, phase, lanes' own values so far) -> what answers for a run of lanes; None leaves them at their centres."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """p(z) over groups of latents."""
+
+    groups: tuple[Group, ...]
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Prior:
+        """The prior of a model's arrays."""
+        groups = []
+        sizes, hierarchical = arrays["prior.groups"].tolist(), int(arrays["prior.hierarchical"])
+        for index, channels in enumerate(sizes):
+            name = f"prior.groups.{index}"
+            part = {key: affine(arrays, f"{name}.{key}") for key in ("first", "second", "output")}
+            sorts = 2 if index < hierarchical else 1
+            window = tuple(
+                tuple(affine(arrays, f"{name}.window.{sort}.{phase}") for phase in range(3)) for sort in range(sorts)
+            )
+            inner = {key: affine(arrays, f"{name}.{key}") if index else None for key in ("coarser", "around")}
+            tables = {key: arrays[f"{name}.{key}"].astype(np.int64) for key in ("level", "step")}
+            groups.append(Group(channels, index < hierarchical, window=window, **tables, **inner, **part))
+        return cls(tuple(groups))
+
+    @property
+    def edges(self) -> list[int]:
+        """Where each group begins among the channels, and where the last one ends."""
+        return np.cumsum([0] + [group.channels for group in self.groups]).tolist()
+
+    def visit(self, z: Latents, quality: int, answers: Callable[[int, int, int], Callable[[Whole], Answer | None]]) -> None:
+        """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
+
+        answers: (group, stride, phase) -> a function of the values that z now has in a run of lanes, which gives what
+        answers for them, or None if they are to be at their centres.
+        """
+        seen: list[Integers] = []
+        for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
+            own = z[:, :, start:end]
+            context = group.context(np.concatenate(seen, 2) if seen else None, quality)
+            for stride, phase in group.steps(*z.shape[:2]):
+                mixture, centres, brackets = group.mixture(own, context, stride, phase)
+                target = plane(own, stride, phase)
+                values = target.reshape(-1).astype(np.int64)
+                answer_of = answers(index, stride, phase)
+                for at in range(0, len(values), LANES):
+                    run = slice(at, at + LANES)
+                    answer = answer_of(values[run])
+                    if answer is None:
+                        values[run] = centres[run].clip(-LARGEST_LATENT, LARGEST_LATENT)
+                        continue
+                    part = Logistics(mixture.weights[run], mixture.means[run], mixture.inverses[run],
+                                     mixture.least, mixture.most)  # fmt: skip
+                    values[run] = bisect(part, centres[run], brackets[run], answer)
+                target[...] = values.reshape(target.shape)
+            seen.append(group.seen(own))
