@@ -38,6 +38,17 @@ class Logistics:
     least: int
     most: int
 
+    def part(self, lanes: slice) -> Logistics:
+        """The mixtures of some lanes."""
+        return Logistics(self.weights[lanes], self.means[lanes], self.inverses[lanes], self.least, self.most)
+
+    def cell_bits(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """-log2 of the mass of x - 1/2 .. x + 1/2, for real x (n,), at most 24 each. For reports, never for decoding."""
+        fixed = np.floor(x * (1 << MEAN_BITS) + 0.5).astype(np.int64)
+        masses = (self.weights * self._masses(fixed)).sum(1) >> COUNT_BITS
+        bits: npt.NDArray[np.float64] = COUNT_BITS - np.log2(np.maximum(masses, 1))
+        return bits
+
     def below(self, x: Whole, lanes: Whole | slice) -> Whole:
         """F(x): the mass below x (n,) of these lanes, of those that have values on both sides of x: (n,) out of 2^24."""
         away = ((2 * x - 1) << MEAN_BITS)[:, None] - 2 * self.means[lanes]
@@ -48,11 +59,14 @@ class Logistics:
 
     def masses(self, x: Whole) -> Whole:
         """The mass of each component in the cell of x (n,): (n, K) out of 2^24."""
-        away = ((2 * x - 1) << MEAN_BITS)[:, None] - 2 * self.means
-        limit = SIGMOID_LIMIT << EXP_STEP_BITS
+        return self._masses(x << MEAN_BITS)
+
+    def _masses(self, x: Whole) -> Whole:
+        away = 2 * (x[:, None] - self.means)
+        limit, half = SIGMOID_LIMIT << EXP_STEP_BITS, 1 << MEAN_BITS
         table = sigmoid_table()
-        upper = table.take(((away + (2 << MEAN_BITS)) * self.inverses >> _SHIFT) + limit, mode="clip")
-        return upper - table.take((away * self.inverses >> _SHIFT) + limit, mode="clip")
+        upper = table.take(((away + half) * self.inverses >> _SHIFT) + limit, mode="clip")
+        return upper - table.take(((away - half) * self.inverses >> _SHIFT) + limit, mode="clip")
 
 
 def inverse_scales(log_scales: Whole, least: int, most: int) -> Whole:

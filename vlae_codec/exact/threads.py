@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 THREADS = "VLAE_THREADS"
@@ -54,6 +55,15 @@ def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Arra
     pieces = [[array[i : i + size] for array in arrays] for i in range(0, count, size)]
     with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
         return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """function(item) of all items, in their order, on all cores, each with one BLAS thread."""
+    if len(items) <= 1 or cores() == 1:
+        yield from map(function, items)
+        return
+    with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
+        yield from pool.map(function, items)
 
 
 def batches(items: Iterable[T], weight: Callable[[T], int], most: int, heaviest: int) -> Iterator[list[T]]:

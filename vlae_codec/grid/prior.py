@@ -27,7 +27,7 @@ STRIDES = (16, 8, 4, 2, 1)
 """Passes of a hierarchical group; the sites at every 32nd row and column come first."""
 PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Parity of row and column of the sites of each phase."""
-LANES = 1 << 14
+LANES = 1 << 12
 """Latents whose decisions are coded together."""
 LOG_SCALES = -4, 5
 _NEAREST = {1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)), 2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
@@ -162,8 +162,22 @@ def _logistics(mean: Whole, log_scale: Whole, wider: Whole) -> tuple[Logistics, 
     return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scale, _WIDEST)
 
 
-Visit = Callable[[int, int, int, Whole], Callable[[slice], Answer] | None]
-"""(group, stride, phase, lanes' own values so far) -> what answers for a run of lanes; None leaves them at their centres."""
+class Unknown(Exception):
+    """What an answer raises that cannot be given: the file ends before it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One phase of one pass of one group, and the distribution of all of its lanes."""
+
+    group: int
+    stride: int
+    phase: int
+    mixture: Logistics
+
+
+Answers = Callable[[slice, Whole], Answer]
+"""(a run of a step's lanes, the values that z now has there) -> what answers for them."""
 
 
 @dataclass(frozen=True)
@@ -194,29 +208,30 @@ class Prior:
         """Where each group begins among the channels, and where the last one ends."""
         return np.cumsum([0] + [group.channels for group in self.groups]).tolist()
 
-    def visit(self, z: Latents, quality: int, answers: Callable[[int, int, int], Callable[[Whole], Answer | None]]) -> None:
+    def visit(
+        self, z: Latents, quality: int, answers: Callable[[Step], Answers | None], groups: int | None = None
+    ) -> None:
         """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
 
-        answers: (group, stride, phase) -> a function of the values that z now has in a run of lanes, which gives what
-        answers for them, or None if they are to be at their centres.
+        answers: what answers for the runs of a step; None leaves all of them at their centres, as a run is left that
+        raises `Unknown`. groups: only so many of them are visited, others are left as they are.
         """
         seen: list[Integers] = []
-        for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
+        for index, (group, (start, end)) in enumerate(zip(self.groups[:groups], pairwise(self.edges), strict=False)):
             own = z[:, :, start:end]
             context = group.context(np.concatenate(seen, 2) if seen else None, quality)
             for stride, phase in group.steps(*z.shape[:2]):
                 mixture, centres, brackets = group.mixture(own, context, stride, phase)
                 target = plane(own, stride, phase)
                 values = target.reshape(-1).astype(np.int64)
-                answer_of = answers(index, stride, phase)
+                answer_of = answers(Step(index, stride, phase, mixture))
                 for at in range(0, len(values), LANES):
                     run = slice(at, at + LANES)
-                    answer = answer_of(values[run])
-                    if answer is None:
+                    try:
+                        if answer_of is None:
+                            raise Unknown
+                        values[run] = bisect(mixture.part(run), centres[run], brackets[run], answer_of(run, values[run]))
+                    except Unknown:
                         values[run] = centres[run].clip(-LARGEST_LATENT, LARGEST_LATENT)
-                        continue
-                    part = Logistics(mixture.weights[run], mixture.means[run], mixture.inverses[run],
-                                     mixture.least, mixture.most)  # fmt: skip
-                    values[run] = bisect(part, centres[run], brackets[run], answer)
                 target[...] = values.reshape(target.shape)
             seen.append(group.seen(own))

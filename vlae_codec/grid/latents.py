@@ -1,0 +1,137 @@
+"""The latents of a picture as streams, one for each group: written, read as far as they go, and what theory says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.coding.bisection import Answer
+from vlae_codec.coding.bits import Stream
+from vlae_codec.coding.entropy import Decoder, Encoder, PrefixDecoder
+from vlae_codec.exact.fixed import code_length_bits
+from vlae_codec.exact.logistics import Whole
+
+from .network import LARGEST_LATENT, Latents
+from .prior import Answers, Prior, Step, Unknown, plane
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Latents as streams, one a group; ideal_bits is the information in them under the prior."""
+
+    streams: list[bytes]
+    ideal_bits: float
+
+
+def write(prior: Prior, z: Latents, quality: int) -> Coded:
+    """Latents (h, w, C) coded, group by group."""
+    encoders = [Encoder() for _ in prior.groups]
+    bits = 0.0
+
+    def answers(step: Step) -> Answers:
+        def of(run: slice, values: Whole) -> Answer:
+            def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
+                nonlocal bits
+                above = values[lanes] >= splits
+                encoders[step.group].put_bits(above.astype(np.uint8), counts)
+                bits += information_bits(above, counts)
+                return above
+
+            return answer
+
+        return of
+
+    prior.visit(z.copy(), quality, answers)
+    return Coded([encoder.finish().rest for encoder in encoders], bits)
+
+
+def information_bits(above: Bools, counts: Whole) -> float:
+    """What decisions say, given the counts of "not below"."""
+    return float(code_length_bits(np.where(above, counts, (1 << 24) - counts)).sum())
+
+
+def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
+    """The information in latents under the prior, without coding them."""
+    total = 0.0
+    edges = prior.edges
+
+    def answers(step: Step) -> None:
+        nonlocal total
+        own = plane(z[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
+        total += float(step.mixture.cell_bits(own.reshape(-1).astype(np.float64)).sum())
+
+    _keeping(prior, z, quality, answers)
+    return total
+
+
+def kl_bits(prior: Prior, means: npt.NDArray[np.float64], z: Latents, quality: int) -> float:
+    """KL(q || p) of the box posterior around means (h, w, C), by one draw of its noise from a fixed seed.
+
+    Context is the rounded code z, as it is of the file.
+    """
+    noisy = means + np.random.default_rng(0).uniform(-0.5, 0.5, means.shape)
+    total = 0.0
+    edges = prior.edges
+
+    def answers(step: Step) -> None:
+        nonlocal total
+        own = plane(noisy[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
+        total += float(step.mixture.cell_bits(own.reshape(-1)).sum())
+
+    _keeping(prior, z, quality, answers)
+    return total
+
+
+def _keeping(prior: Prior, z: Latents, quality: int, tell: Callable[[Step], None]) -> None:
+    """Visits all steps, telling of each, and leaves the latents as they are."""
+
+    def answers(step: Step) -> Answers:
+        tell(step)
+        return lambda run, values: lambda lanes, splits, below, counts: values[lanes] >= splits
+
+    prior.visit(z.copy(), quality, answers)
+
+
+def read(
+    prior: Prior, streams: Sequence[bytes], whole: Sequence[bool], shape: tuple[int, int], quality: int, groups: int | None = None
+) -> tuple[Latents, int]:
+    """Latents of streams that are there, in order; what they do not say is at its likeliest.
+
+    whole: of each stream, whether it is all there. Returns the latents (h, w, C), and how many were read.
+    """
+    z = np.zeros((*shape, prior.edges[-1]), np.int32)
+    decoders = [
+        Decoder(stream) if complete else PrefixDecoder(Stream(stream))
+        for stream, complete in zip(streams, whole, strict=True)
+    ]
+    known = 0
+
+    def answers(step: Step) -> Answers | None:
+        if step.group >= len(decoders):
+            return None
+        decoder = decoders[step.group]
+
+        def of(run: slice, values: Whole) -> Answer:
+            nonlocal known
+            known += len(values)
+
+            def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
+                nonlocal known
+                bits = decoder.get_bits(counts)
+                if len(bits) < len(counts):
+                    known -= len(values)
+                    raise Unknown
+                return bits.astype(np.bool_)
+
+            return answer
+
+        return of
+
+    prior.visit(z, quality, answers, groups)
+    np.clip(z, -LARGEST_LATENT, LARGEST_LATENT, out=z)
+    return z, known

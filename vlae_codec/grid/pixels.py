@@ -1,0 +1,93 @@
+"""The pixels of tiles as streams: each sample a run of decisions, in the order of the wavefront.
+
+The order in a stream is by step t = column + 2 row, then by channel (Y, Co, Cg), then by round of decisions, then by row.
+Gray pictures have one channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.coding.bisection import bisect
+from vlae_codec.coding.entropy import Decoder, Encoder
+from vlae_codec.exact.logistics import Whole
+
+from .colour import Planes
+from .latents import Bools, information_bits
+from .texture import Pixels, Texture, Tiles, updated
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A tile's stream; ideal_bits is the information in its pixels given the code."""
+
+    stream: bytes
+    ideal_bits: float
+
+
+def write(texture: Texture, tile: Tiles, x: Planes, channels: int) -> Coded:
+    """The pixels x (H, W, 3) of one tile given its surroundings; of gray pictures only the first channel counts."""
+    height, width, _ = x.shape
+    pixels = texture.parameters(x, tile)
+    steps = (np.arange(width)[None] + 2 * np.arange(height)[:, None]).reshape(-1).astype(np.uint16)
+    when: list[npt.NDArray[np.uint16]] = []
+    bits: list[Bools] = []
+    all_counts: list[Whole] = []
+
+    def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
+        above: Bools = values[lanes] >= splits
+        when.append(steps[lanes])
+        bits.append(above)
+        all_counts.append(counts)
+        return above
+
+    weights, known = pixels.begin(), list[Whole]()
+    for channel in range(channels):
+        values = x[..., channel].reshape(-1).astype(np.int64)
+        mixture, centres, brackets = pixels.sample(channel, weights, known)
+        bisect(mixture, centres, brackets, answer)
+        if channel + 1 < channels:
+            weights = updated(weights, mixture, values)
+            known.append(values)
+    order = np.concatenate(when).argsort(kind="stable")  # by step; what was appended is in order of channel, round, row
+    decisions, counts = np.concatenate(bits)[order], np.concatenate(all_counts)[order]
+    encoder = Encoder()
+    encoder.put_bits(decisions.astype(np.uint8), counts)
+    return Coded(encoder.finish().rest, information_bits(decisions, counts))
+
+
+def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int) -> Planes:
+    """The pixels of a batch of tiles of one size, each from its own stream: (T, H, W, 3).
+
+    Raises:
+        FormatError: a stream is not a code of any pixels.
+    """
+    decoders = [Decoder(stream) for stream in streams]
+
+    def decide(pixels: Pixels) -> Planes:
+        rows = len(pixels.predicted) // len(decoders)
+        borders = rows * np.arange(1, len(decoders))
+        out = np.zeros((len(pixels.predicted), 3), np.int32)
+
+        def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
+            if len(decoders) == 1:
+                return decoders[0].get_bits(counts).astype(np.bool_)
+            parts = np.split(counts, np.searchsorted(lanes, borders))
+            read = [decoder.get_bits(part) for decoder, part in zip(decoders, parts, strict=True)]
+            return np.concatenate(read).astype(np.bool_)
+
+        weights, known = pixels.begin(), list[Whole]()
+        for channel in range(channels):
+            mixture, centres, brackets = pixels.sample(channel, weights, known)
+            values = bisect(mixture, centres, brackets, answer)
+            out[:, channel] = values
+            if channel + 1 < channels:
+                weights = updated(weights, mixture, values)
+                known.append(values)
+        return out
+
+    return texture.walk(tiles, decide)

@@ -1,0 +1,169 @@
+"""The payload of a photo's file: what stands where. `FORMAT.md` is normative.
+
+    1       kind: 0 lossy, 1 exact
+    1       quality, 0 .. 32 (levels - 1)
+    .       a varint for each group: bytes of its stream
+    2       CRC-16 of the payload so far
+    .       the groups' streams, coarse to fine
+    4       CRC-32 of the groups' streams
+    .       alpha: varint bytes, CRC-32, and that many bytes of the family `raw`     } of pictures with alpha
+    .       a varint for each tile: bytes of its stream; CRC-16 of these varints     } of exact files
+    .       for each tile CRC-32 of its pixels, and its stream                       }
+
+Any prefix from the first stream on is a picture: a coarse one, then the lossy one, then exact tiles among decoded ones.
+"""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vlae_codec.coding.bits import read_varint, varint
+from vlae_codec.errors import FormatError, TruncatedError
+
+LOSSY, EXACT = 0, 1
+_LONG, _SHORT = 4, 2
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a payload holds. alpha: None if the picture has none. tiles: (check of the pixels, stream), None of a lossy file."""
+
+    quality: int
+    groups: Sequence[bytes]
+    alpha: bytes | None
+    tiles: Sequence[tuple[bytes, bytes]] | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A payload as read. whole: of each group, whether all of its stream is there.
+
+    latents_whole: the check of the latents is there, and holds. tiles: None of a lossy file; a tile that is not all there is
+    None. latents_end and preview_end: where the latents, and the first group of them, end in the payload. damaged: whether
+    something that is there fails its check: only of files read as partial.
+    """
+
+    exact: bool
+    quality: int
+    groups: Sequence[bytes]
+    whole: Sequence[bool]
+    latents_whole: bool
+    alpha: bytes | None
+    tiles: Sequence[tuple[bytes, bytes] | None] | None
+    ends: Sequence[int]
+    complete: bool
+
+
+def write(content: Content) -> bytes:
+    """The payload."""
+    head = bytes([EXACT if content.tiles is not None else LOSSY, content.quality])
+    head += b"".join(varint(len(group)) for group in content.groups)
+    groups = b"".join(content.groups)
+    out = head + _short(head) + groups + long_check(groups)
+    if content.alpha is not None:
+        out += varint(len(content.alpha)) + long_check(content.alpha) + content.alpha
+    if content.tiles is not None:
+        sizes = b"".join(varint(len(stream)) for _, stream in content.tiles)
+        out += sizes + _short(sizes) + b"".join(check + stream for check, stream in content.tiles)
+    return out
+
+
+def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, partial: bool) -> Found:
+    """Takes a payload apart.
+
+    groups, qualities: of the model; tiles: of the picture, if the file is exact; alpha: whether it has any.
+
+    Raises:
+        FormatError: it is damaged.
+        TruncatedError: it ends early and `partial` is not set, or before its first latents.
+    """
+    kind, quality = _take(data, 0, 2)
+    at, sizes = 2, []
+    for _ in range(groups):
+        size, at = read_varint(data, at)
+        sizes.append(size)
+    at = _checked(data, 0, at, "sizes of its latents")
+    if kind not in (LOSSY, EXACT) or quality >= qualities:
+        raise FormatError("the file is of a kind or quality that does not exist: it is damaged")
+    ends = [at]
+    for size in sizes:
+        ends.append(ends[-1] + size)
+    streams = [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    whole = [end <= len(data) for end in ends[1:]]
+    start, end = ends[0], ends[-1]
+    exact = kind == EXACT
+    if len(data) < end + _LONG:
+        if not partial:
+            raise TruncatedError("the file ends within its latents; decode it as partial to see what is there")
+        there = sum(map(bool, streams))
+        return Found(exact, quality, streams[:there], whole[:there], False, None, [None] * tiles if exact else None, ends, False)
+    if long_check(data[start:end]) != data[end : end + _LONG]:
+        raise FormatError("the check of the latents fails: the file is damaged")
+    stored, found, at = None, None, end + _LONG
+    try:
+        if alpha:
+            stored, at = _read_alpha(data, at)
+        if exact:
+            found, at = _read_tiles(data, at, tiles, partial)
+    except TruncatedError:
+        if not partial:
+            raise
+        found = [None] * tiles if exact else None
+        return Found(exact, quality, streams, whole, True, stored, found, ends, False)
+    if at < len(data):
+        raise FormatError(f"{len(data) - at} bytes follow the end of the file's content: it is damaged")
+    return Found(exact, quality, streams, whole, True, stored, found, ends, found is None or None not in found)
+
+
+def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
+    size, at = read_varint(data, at)
+    check = _take(data, at, _LONG)
+    stored = _take(data, at + _LONG, size)
+    if long_check(stored) != check:
+        raise FormatError("the check of the opacity fails: the file is damaged")
+    return stored, at + _LONG + size
+
+
+def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[tuple[bytes, bytes] | None], int]:
+    if tiles > len(data) - at and not partial:
+        raise TruncatedError(f"the file has {tiles} tiles, and {len(data) - at} bytes for them")
+    start, sizes = at, []
+    for _ in range(tiles):
+        size, at = read_varint(data, at)
+        sizes.append(size)
+    at = _checked(data, start, at, "sizes of its tiles")
+    found: list[tuple[bytes, bytes] | None] = []
+    for size in sizes:
+        if len(data) - at < _LONG + size:
+            if not partial:
+                raise TruncatedError("the file ends within its pixels; decode it as partial to see what is there")
+            found.append(None)
+            at = len(data)
+            continue
+        found.append((data[at : at + _LONG], data[at + _LONG : at + _LONG + size]))
+        at += _LONG + size
+    return found, at
+
+
+def long_check(data: bytes) -> bytes:
+    """CRC-32 (that of zlib), big-endian."""
+    return zlib.crc32(data).to_bytes(_LONG, "big")
+
+
+def _short(data: bytes) -> bytes:
+    return binascii.crc_hqx(data, 0xFFFF).to_bytes(_SHORT, "big")
+
+
+def _checked(data: bytes, start: int, end: int, what: str) -> int:
+    if _take(data, end, _SHORT) != _short(data[start:end]):
+        raise FormatError(f"the check of the {what} fails: the file is damaged")
+    return end + _SHORT
+
+
+def _take(data: bytes, at: int, count: int) -> bytes:
+    if len(data) - at < count:
+        raise TruncatedError("the file ends before its first latents; nothing of it can be decoded")
+    return data[at : at + count]
