@@ -41,10 +41,18 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float) -> A
         "prior.hierarchical": np.array(transforms.config.hierarchical, np.int64),
     }
     encoder, decoder = transforms.encoder, transforms.decoder
-    wide = {"encoder.input": encoder.input, "encoder.output": encoder.output, **_blocks("encoder.blocks", encoder.blocks),
-            "decoder.input": decoder.input, "decoder.linear": decoder.linear, "decoder.up": decoder.up,
-            "decoder.output": decoder.output, **_blocks("decoder.blocks", decoder.blocks),
-            "decoder.fine.first": decoder.fine.first, "decoder.fine.second": decoder.fine.second}  # fmt: skip
+    wide = {
+        "encoder.input": encoder.input,
+        "encoder.output": encoder.output,
+        **_blocks("encoder.blocks", encoder.blocks),
+        "decoder.input": decoder.input,
+        "decoder.linear": decoder.linear,
+        "decoder.up": decoder.up,
+        "decoder.output": decoder.output,
+        **_blocks("decoder.blocks", decoder.blocks),
+        "decoder.fine.first": decoder.fine.first,
+        "decoder.fine.second": decoder.fine.second,
+    }
     for index, group in enumerate(transforms.prior.groups):
         assert isinstance(group, Group)
         name = f"prior.groups.{index}"
@@ -70,10 +78,20 @@ def texture_arrays(model: Texture, name: str) -> Arrays:
     runs = [window[:, :, row, :run].permute(2, 1, 0).flatten(0, 1) for row, run in enumerate(RUNS)]
     assert all(model.window.mask[row].sum() == run for row, run in enumerate(RUNS))
     runs.append(_taps(model.given.weight))
-    seen = {"window": torch.cat(runs), "features": _taps(model.features.weight), "around": _taps(model.around.weight),
-            "context": _taps(model.context.weight), "last": _taps(model.last.weight)}  # fmt: skip
-    biases = {"window": model.window.layer.bias + model.given.bias, "features": model.features.bias,
-              "around": model.around.bias, "context": model.context.bias, "last": model.last.bias}  # fmt: skip
+    seen = {
+        "window": torch.cat(runs),
+        "features": _taps(model.features.weight),
+        "around": _taps(model.around.weight),
+        "context": _taps(model.context.weight),
+        "last": _taps(model.last.weight),
+    }
+    biases = {
+        "window": model.window.layer.bias + model.given.bias,
+        "features": model.features.bias,
+        "around": model.around.bias,
+        "context": model.context.bias,
+        "last": model.last.bias,
+    }
     for layer, (causal, pointwise) in enumerate(zip(model.causal, model.pointwise, strict=True)):
         taps = causal.layer.weight.permute(2, 3, 1, 0).flatten(0, 1)[:5].flatten(0, 1)
         seen[f"causal.{layer}"], biases[f"causal.{layer}"] = taps, causal.layer.bias
@@ -101,7 +119,9 @@ def _fixed(table: Tensor, bits: int) -> npt.NDArray[np.int32]:
     return np.floor(table.detach().double().numpy() * 2.0**bits + 0.5).astype(np.int32)
 
 
-def _layer(name: str, weight: Tensor, bias: Tensor | None, input_bits: int, output_bits: int, bits: int = _MOST_BITS) -> Arrays:
+def _layer(
+    name: str, weight: Tensor, bias: Tensor | None, input_bits: int, output_bits: int, bits: int = _MOST_BITS
+) -> Arrays:
     assert bias is not None
     w, b = weight.detach().double().numpy(), bias.detach().double().numpy()
     bits = min(bits, int(np.floor(np.log2(32767 / np.abs(w).max(initial=1e-6)))))
@@ -118,5 +138,3 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
     worst = (weight.abs().sum(0) * INPUT_LIMIT + bias.abs() * 2**INPUT_BITS).max().item()
     bits = min(_MOST_NARROW_BITS, int(np.floor(np.log2(0.98 * _FLOAT32 / worst))))
     return _layer(name, weight, bias, INPUT_BITS, output_bits, max(bits, output_bits - INPUT_BITS))
-
-

@@ -50,7 +50,9 @@ def _number(path: Path) -> int:
 class Pictures:
     """An endless stream of batches of crops, made by one thread from a seed."""
 
-    def __init__(self, sources: Sequence[Source], size: int, batch: int, seed: int, memory_bytes: int = 3 << 30) -> None:
+    def __init__(
+        self, sources: Sequence[Source], size: int, batch: int, seed: int, memory_bytes: int = 3 << 30
+    ) -> None:
         self.sources, self.size, self.batch, self.memory_bytes = sources, size, batch, memory_bytes
         self._rng = np.random.default_rng(seed)
         self._kept: dict[Path, npt.NDArray[np.uint8]] = {}

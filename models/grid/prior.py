@@ -32,8 +32,11 @@ PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 WIDER = 1.5
 """The second logistic's scale is e^1.5 times the first's."""
 LOG_SCALES = -4.0, 5.0
-_NEAREST = {1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)), 2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
-            3: ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0))}  # fmt: skip
+_NEAREST = {
+    1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)),
+    2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
+    3: ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0)),
+}
 """Of the sites of a phase: (phase, row, column) of the four nearest known ones, in their planes."""
 
 
@@ -141,9 +144,9 @@ def _nearest(planes: list[Tensor], phase: int, size: torch.Size) -> Tensor:
     total = None
     for which, row, column in _NEAREST[phase]:
         known = planes[which]
-        padded = F.pad(
-            known, (1, 1 + columns - known.shape[3], 1, 1 + rows - known.shape[2]), mode="replicate"
-        )[:, :, 1 + row : 1 + row + rows, 1 + column : 1 + column + columns]  # fmt: skip
+        padded = F.pad(known, (1, 1 + columns - known.shape[3], 1, 1 + rows - known.shape[2]), mode="replicate")[
+            :, :, 1 + row : 1 + row + rows, 1 + column : 1 + column + columns
+        ]
         total = padded if total is None else total + padded
     assert total is not None
     return total / 4

@@ -73,13 +73,16 @@ def _planes(wide: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     """Planes and predictions of all but the first row, and the first and last column."""
     here = wide[:, :, 1:, 1:-1]
     predicted = med(wide)
-    planes = torch.cat([
-        (here - predicted).clamp(-127, 127) / 16,
-        softsign(here - wide[:, :, 1:, :-2], 8),
-        softsign(here - wide[:, :, :-1, 1:-1], 8),
-        here / 128,
-        softsign(here - decoded[:, :, 1:, 1:-1], 16),
-    ], 1)  # fmt: skip
+    planes = torch.cat(
+        [
+            (here - predicted).clamp(-127, 127) / 16,
+            softsign(here - wide[:, :, 1:, :-2], 8),
+            softsign(here - wide[:, :, :-1, 1:-1], 8),
+            here / 128,
+            softsign(here - decoded[:, :, 1:, 1:-1], 16),
+        ],
+        1,
+    )
     return planes, predicted
 
 

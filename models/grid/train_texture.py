@@ -37,8 +37,16 @@ def load_transforms(path: Path) -> Transforms:
     return model.eval().requires_grad_(False)
 
 
-def train(config: TextureConfig, schedule: Schedule, transforms: Transforms, level: float, sources: Sequence[Source],
-          folder: Path, validation: Sequence[Path], report: Callable[[str], None] = print) -> None:  # fmt: skip
+def train(
+    config: TextureConfig,
+    schedule: Schedule,
+    transforms: Transforms,
+    level: float,
+    sources: Sequence[Source],
+    folder: Path,
+    validation: Sequence[Path],
+    report: Callable[[str], None] = print,
+) -> None:
     """Trains to the end of the schedule, on the code of one level, from the folder's checkpoint if there is one."""
     torch.manual_seed(schedule.seed)
     model = Texture(config)
@@ -120,8 +128,22 @@ if __name__ == "__main__":
     parser.add_argument("--channels", type=int, default=40)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    chosen = [source(arguments.photos / "train", 0.4, True), source(arguments.photos / "cid22", 0.6, False, leave_out=8)]
-    held_out = [path for path in sorted((arguments.photos / "cid22").glob("*[0-9].webp")) if int(path.stem[:3]) % 8 == 0]
-    schedule = Schedule(arguments.steps, batch=12, crop=72, muon=0.003, adam=0.002, warm_up=200, decay_from=0.4, average=0.996)
-    train(TextureConfig(channels=arguments.channels), schedule, load_transforms(arguments.transforms), arguments.level, chosen,
-          arguments.folder, held_out)  # fmt: skip
+    chosen = [
+        source(arguments.photos / "train", 0.4, True),
+        source(arguments.photos / "cid22", 0.6, False, leave_out=8),
+    ]
+    held_out = [
+        path for path in sorted((arguments.photos / "cid22").glob("*[0-9].webp")) if int(path.stem[:3]) % 8 == 0
+    ]
+    schedule = Schedule(
+        arguments.steps, batch=12, crop=72, muon=0.003, adam=0.002, warm_up=200, decay_from=0.4, average=0.996
+    )
+    train(
+        TextureConfig(channels=arguments.channels),
+        schedule,
+        load_transforms(arguments.transforms),
+        arguments.level,
+        chosen,
+        arguments.folder,
+        held_out,
+    )

@@ -40,7 +40,11 @@ class Schedule:
     def factor(self, step: int) -> float:
         """Of the learning rates at a step."""
         share = step / self.steps
-        decay = 1.0 if share < self.decay_from else 0.5 * (1 + math.cos(math.pi * (share - self.decay_from) / (1 - self.decay_from)))
+        decay = (
+            1.0
+            if share < self.decay_from
+            else 0.5 * (1 + math.cos(math.pi * (share - self.decay_from) / (1 - self.decay_from)))
+        )
         return min(1.0, (step + 1) / self.warm_up) * max(0.01, decay)
 
 
@@ -76,8 +80,13 @@ class Run:
     def save(self) -> None:
         """Replaces the checkpoint."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept: dict[str, Any] = {"model": self.model.state_dict(), "average": self.average, "step": self.step,
-                                "seconds": self.seconds, "optimizers": [one.state_dict() for one in self.optimizers]}  # fmt: skip
+        kept: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "seconds": self.seconds,
+            "optimizers": [one.state_dict() for one in self.optimizers],
+        }
         torch.save(kept, self.folder / "checkpoint.new")
         os.replace(self.folder / "checkpoint.new", self.folder / "checkpoint.pt")
 
@@ -104,8 +113,15 @@ class Run:
             file.write(json.dumps({"step": self.step, "seconds": round(self.seconds), **line}) + "\n")
 
 
-def train(config: TransformConfig, schedule: Schedule, sources: Sequence[Source], folder: Path,
-          validation: Sequence[Path], initial: Path | None = None, report: Callable[[str], None] = print) -> None:  # fmt: skip
+def train(
+    config: TransformConfig,
+    schedule: Schedule,
+    sources: Sequence[Source],
+    folder: Path,
+    validation: Sequence[Path],
+    initial: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
     """Trains to the end of the schedule, from the folder's checkpoint if there is one."""
     torch.manual_seed(schedule.seed)
     model = Transforms(config)
@@ -138,7 +154,10 @@ def train(config: TransformConfig, schedule: Schedule, sources: Sequence[Source]
             started = now
             bpp_mean, error_mean, loss_mean = sums / 250
             run.log({"bpp": bpp_mean, "error": error_mean, "loss": loss_mean})
-            report(f"step {run.step} of {schedule.steps}: {bpp_mean:.3f} bits a pixel, error {error_mean:.1f}, loss {loss_mean:.4f}, {run.seconds:.0f} s")
+            report(
+                f"step {run.step} of {schedule.steps}: {bpp_mean:.3f} bits a pixel, error {error_mean:.1f}, "
+                f"loss {loss_mean:.4f}, {run.seconds:.0f} s"
+            )
             sums[:] = 0
         if now - saved > CHECKPOINT_SECONDS:
             run.save()
@@ -161,7 +180,10 @@ def evaluate(model: Transforms, files: Sequence[Path]) -> str:
             with Image.open(path) as opened:
                 picture = opened.convert("RGB")
             scale = 512 / min(picture.size)
-            picture = picture.resize((round(picture.width * scale) // 8 * 8, round(picture.height * scale) // 8 * 8), Image.Resampling.LANCZOS)
+            picture = picture.resize(
+                (round(picture.width * scale) // 8 * 8, round(picture.height * scale) // 8 * 8),
+                Image.Resampling.LANCZOS,
+            )
             x = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
             bits, _, decoded, _ = model.coded(x, torch.tensor([float(level)]))
             error = (((decoded + 0.5) * 255).round().clamp(0, 255) - (x + 0.5) * 255).square().mean().item()
@@ -182,6 +204,9 @@ if __name__ == "__main__":
     parser.add_argument("--initial", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    given_sources = [source(given.photos / "train", 0.75, True), source(given.photos / "cid22", 0.25, False, leave_out=8)]
+    given_sources = [
+        source(given.photos / "train", 0.75, True),
+        source(given.photos / "cid22", 0.25, False, leave_out=8),
+    ]
     held_out = sorted((given.photos / "valid").glob("*.webp"))[::9]
     train(TransformConfig(), Schedule(given.steps), given_sources, given.folder, held_out, given.initial)

@@ -106,7 +106,8 @@ class Decoder(nn.Module):
 def dct_basis(count: int) -> Tensor:
     """The first `count` rows of the orthonormal 8x8 DCT of luma and two chromas, on `pixel_unshuffle`'s channels.
 
-    The first three are the means of luma and of the two chromas; then by frequency, chroma two steps behind luma: (count, 192).
+    The first three are the means of luma and of the two chromas; then by frequency, chroma two steps behind luma:
+    (count, 192).
     """
     colours = np.array([[1, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]])
     colours /= np.linalg.norm(colours, axis=1, keepdims=True)

@@ -18,7 +18,7 @@ from vlae_codec.exact.logistics import Logistics, Whole
 _TOTAL = 1 << COUNT_BITS
 
 Answer = Callable[[Whole, Whole, Whole, Whole], npt.NDArray[np.bool_]]
-"""(lanes, splits, mass below them, counts of "not below" out of 2^24) -> whether the lanes' values are not below, all (n,)."""
+"""(lanes, splits, mass below, counts of "not below" out of 2^24) -> whether the lanes' values are not below, all (n,)."""
 
 
 def bisect(mixture: Logistics, centres: Whole, brackets: Whole, answer: Answer) -> Whole:

@@ -298,7 +298,13 @@ class GridCoder:
         return Decoded(raster, channels * exact, sampled, file.whole)
 
     def _read(
-        self, region: Region, stored: list[Box], tiles: Sequence[tuple[bytes, bytes] | None], height: int, width: int, gray: bool
+        self,
+        region: Region,
+        stored: list[Box],
+        tiles: Sequence[tuple[bytes, bytes] | None],
+        height: int,
+        width: int,
+        gray: bool,
     ) -> list[tuple[Box, Samples]]:
         """The tiles of a region that are stored; those of one size advance together."""
         sizes: dict[tuple[int, int], list[Box]] = {}
@@ -365,7 +371,9 @@ class GridFamily:
         needed = ("levels", "lambdas", "exact_quality", "prior.groups", "texture.layers")
         missing = [name for name in needed if name not in arrays]
         if missing:
-            raise ModelError(f"the model {identity.name!a} lacks {missing[0]}: its file is damaged or not a photo model")
+            raise ModelError(
+                f"the model {identity.name!a} lacks {missing[0]}: its file is damaged or not a photo model"
+            )
         return GridCoder(identity, arrays)
 
 

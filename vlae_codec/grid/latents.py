@@ -15,7 +15,7 @@ from vlae_codec.exact.fixed import code_length_bits
 from vlae_codec.exact.logistics import Whole
 
 from .network import LARGEST_LATENT, Latents
-from .prior import Answers, Prior, Step, Unknown, plane
+from .prior import Answers, Prior, Step, UnknownError, plane
 
 Bools = npt.NDArray[np.bool_]
 
@@ -98,7 +98,12 @@ def _keeping(prior: Prior, z: Latents, quality: int, tell: Callable[[Step], None
 
 
 def read(
-    prior: Prior, streams: Sequence[bytes], whole: Sequence[bool], shape: tuple[int, int], quality: int, groups: int | None = None
+    prior: Prior,
+    streams: Sequence[bytes],
+    whole: Sequence[bool],
+    shape: tuple[int, int],
+    quality: int,
+    groups: int | None = None,
 ) -> tuple[Latents, int]:
     """Latents of streams that are there, in order; what they do not say is at its likeliest.
 
@@ -125,7 +130,7 @@ def read(
                 bits = decoder.get_bits(counts)
                 if len(bits) < len(counts):
                     known -= len(values)
-                    raise Unknown
+                    raise UnknownError
                 return bits.astype(np.bool_)
 
             return answer

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vlae_codec.coding.bisection import Answer, bisect
 from vlae_codec.exact import logistics
-from vlae_codec.exact.fixed import EXP_BITS, Affine, Integers, exp_integer
+from vlae_codec.exact.fixed import Affine, Integers, exp_integer
 from vlae_codec.exact.logistics import Logistics, Whole
 from vlae_codec.exact.threads import in_pieces
 
@@ -30,8 +30,11 @@ PHASES = ((0, 0), (1, 1), (0, 1), (1, 0))
 LANES = 1 << 12
 """Latents whose decisions are coded together."""
 LOG_SCALES = -4, 5
-_NEAREST = {1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)), 2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
-            3: ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0))}  # fmt: skip
+_NEAREST = {
+    1: ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)),
+    2: ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),
+    3: ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0)),
+}
 """Of the sites of a phase: (phase, row, column) of the four nearest known ones, in their planes."""
 _WIDER = exp_integer(Decimal("-1.5"), 20)
 _WIDEST = 7  # log2 of the widest first bracket
@@ -131,7 +134,9 @@ class Group:
 
         rows_of_band = max(1, _BAND // (columns * max(hidden, 16 * self.channels * phase)))
         outputs = in_pieces(rows_of_band, band, base4, np.arange(rows))
-        mean, log_scale, wider = outputs.astype(np.int64).reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
+        mean, log_scale, wider = (
+            outputs.astype(np.int64).reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
+        )
         mean = np.clip(mean + (base4.reshape(-1) << BITS - 2), -LARGEST_LATENT << BITS, LARGEST_LATENT << BITS)
         return _logistics(mean, log_scale, wider)
 
@@ -162,7 +167,7 @@ def _logistics(mean: Whole, log_scale: Whole, wider: Whole) -> tuple[Logistics, 
     return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scale, _WIDEST)
 
 
-class Unknown(Exception):
+class UnknownError(Exception):
     """What an answer raises that cannot be given: the file ends before it."""
 
 
@@ -214,7 +219,7 @@ class Prior:
         """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
 
         answers: what answers for the runs of a step; None leaves all of them at their centres, as a run is left that
-        raises `Unknown`. groups: only so many of them are visited, others are left as they are.
+        raises `UnknownError`. groups: only so many of them are visited, others are left as they are.
         """
         seen: list[Integers] = []
         for index, (group, (start, end)) in enumerate(zip(self.groups[:groups], pairwise(self.edges), strict=False)):
@@ -229,9 +234,11 @@ class Prior:
                     run = slice(at, at + LANES)
                     try:
                         if answer_of is None:
-                            raise Unknown
-                        values[run] = bisect(mixture.part(run), centres[run], brackets[run], answer_of(run, values[run]))
-                    except Unknown:
+                            raise UnknownError
+                        values[run] = bisect(
+                            mixture.part(run), centres[run], brackets[run], answer_of(run, values[run])
+                        )
+                    except UnknownError:
                         values[run] = centres[run].clip(-LARGEST_LATENT, LARGEST_LATENT)
                 target[...] = values.reshape(target.shape)
             seen.append(group.seen(own))

@@ -19,6 +19,7 @@ import binascii
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vlae_codec.coding.bits import read_varint, varint
 from vlae_codec.errors import FormatError, TruncatedError
@@ -29,7 +30,10 @@ _LONG, _SHORT = 4, 2
 
 @dataclass(frozen=True)
 class Content:
-    """What a payload holds. alpha: None if the picture has none. tiles: (check of the pixels, stream), None of a lossy file."""
+    """What a payload holds.
+
+    alpha: None if the picture has none. tiles: (check of the pixels, stream) of each; None of a lossy file.
+    """
 
     quality: int
     groups: Sequence[bytes]
@@ -91,7 +95,7 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
     ends = [at]
     for size in sizes:
         ends.append(ends[-1] + size)
-    streams = [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    streams = [data[start:end] for start, end in pairwise(ends)]
     whole = [end <= len(data) for end in ends[1:]]
     start, end = ends[0], ends[-1]
     exact = kind == EXACT
@@ -99,7 +103,9 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
         if not partial:
             raise TruncatedError("the file ends within its latents; decode it as partial to see what is there")
         there = sum(map(bool, streams))
-        return Found(exact, quality, streams[:there], whole[:there], False, None, [None] * tiles if exact else None, ends, False)
+        return Found(
+            exact, quality, streams[:there], whole[:there], False, None, [None] * tiles if exact else None, ends, False
+        )
     if long_check(data[start:end]) != data[end : end + _LONG]:
         raise FormatError("the check of the latents fails: the file is damaged")
     stored, found, at = None, None, end + _LONG

@@ -284,7 +284,7 @@ def _planes(wide: Planes, decoded: Planes) -> tuple[npt.NDArray[np.float32], Pla
 
 
 def _diagonal(array: Array, row: int, column: int, rows: int, taps: int = 1) -> Array:
-    """A view of `taps` neighbours from (row, column) on, and one row down and two columns left, and so on: (T, rows, taps C)."""
+    """A view of `taps` neighbours from (row, column) on, then one row down and two columns left, ...: (T, rows, taps C)."""
     tile, down, right, across = array.strides
     start = array[:, row, column:]
     return np.lib.stride_tricks.as_strided(

@@ -44,7 +44,9 @@ class Box:
 
     def meets(self, other: Box) -> bool:
         """Whether they have a pixel in common."""
-        return self.top < other.bottom and other.top < self.bottom and self.left < other.right and other.left < self.right
+        return (
+            self.top < other.bottom and other.top < self.bottom and self.left < other.right and other.left < self.right
+        )
 
 
 def boxes(height: int, width: int, size: int) -> list[Box]:
@@ -108,9 +110,7 @@ def tile_number(box: Box, width: int) -> int:
     return box.top // TILE * -(-width // TILE) + box.left // TILE
 
 
-def decode_block(
-    decoder: Decoder, texture: Texture | None, z: Latents, quality: int, block: Box, gray: bool
-) -> Region:
+def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality: int, block: Box, gray: bool) -> Region:
     """A block of the decoded picture; with `texture`, also what the code says at each of its pixels. Gray has no chroma."""
     rows, columns = z.shape[:2]
     height, width = rows * PATCH, columns * PATCH

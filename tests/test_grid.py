@@ -1,0 +1,307 @@
+"""Laws of the photo family: what comes back, what a prefix shows, what damage does, and what theory says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from grid_models import coder
+
+from vlae_codec.coding.bisection import bisect
+from vlae_codec.coding.entropy import Decoder, Encoder
+from vlae_codec.errors import FormatError, ImageError, TruncatedError, VlaeError
+from vlae_codec.exact import logistics
+from vlae_codec.exact.logistics import Logistics
+from vlae_codec.family import Ask, Decoded, Sampling
+from vlae_codec.grid import colour, latents, pixels, sections, tiles
+from vlae_codec.grid.coder import GridCoder, GridParsed
+from vlae_codec.grid.prior import LANES
+from vlae_codec.grid.texture import Pixels
+from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
+
+EXACT = Ask(lossless=True)
+FORMS = [
+    PixelFormat(Kind.RGB),
+    PixelFormat(Kind.RGB, alpha=True),
+    PixelFormat(Kind.GRAY),
+    PixelFormat(Kind.GRAY, alpha=True),
+    PixelFormat(Kind.GRAY, 2),
+]
+
+
+def picture(height: int, width: int, form: PixelFormat = FORMS[0], seed: int = 0) -> Raster:
+    """Smooth shapes with some noise, in all levels that the format has."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    waves = [127 + 90 * np.sin(rows / rng.uniform(3, 20) + columns / rng.uniform(3, 20)) for _ in range(form.channels)]
+    samples = (np.stack(waves, 2) + rng.normal(0, 6, (height, width, form.channels))).clip(0, 255)
+    step = 255 // ((1 << form.depth) - 1)
+    return Raster((samples // step * step).astype(np.uint8), form)
+
+
+def coded(raster: Raster, ask: Ask = EXACT) -> bytes:
+    view = coder().view(raster, ask)
+    return coder().encode([view], ask)[0].data
+
+
+def decoded(
+    geometry: Geometry, data: bytes, sampling: Sampling = Sampling(), model: GridCoder | None = None
+) -> Decoded:
+    model = model or coder()
+    return model.decode([model.parse(geometry, data, 0, sampling.partial)], [sampling])[0][0]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (9, 3), (45, 61)], ids=str)
+def test_exact_files_give_the_picture_back(form: PixelFormat, size: tuple[int, int]) -> None:
+    raster = picture(*size, form)
+    made = decoded(raster.geometry, coded(raster))
+    assert made.raster.format == raster.format
+    assert np.array_equal(made.raster.samples, raster.samples)
+    assert made.whole
+    assert made.exact_samples == size[0] * size[1] * (3 if form.kind == Kind.RGB else 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_and_flat_pictures_come_back(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for samples in (
+        rng.integers(0, 256, (17, 23, 3)),
+        np.full((17, 23, 3), rng.integers(256)),
+        rng.choice([0, 255], (17, 23, 3)),
+    ):
+        raster = Raster(samples.astype(np.uint8), FORMS[0])
+        assert np.array_equal(decoded(raster.geometry, coded(raster)).raster.samples, raster.samples)
+
+
+def test_tiles_are_coded_apart_and_come_back_together() -> None:
+    raster = picture(24, tiles.TILE + 13)
+    data = coded(raster)
+    assert np.array_equal(decoded(raster.geometry, data).raster.samples, raster.samples)
+    file = coder().parse(raster.geometry, data, 0)
+    assert file.about()["tiles"] == 2
+
+
+@pytest.mark.parametrize("ask", [Ask(), EXACT], ids=["lossy", "exact"])
+def test_a_region_is_that_of_the_whole(ask: Ask) -> None:
+    raster = picture(40, tiles.TILE + 30)
+    view = coder().view(raster, ask)
+    data = coder().encode([view], ask)[0].data
+    whole = decoded(view.geometry, data).raster.samples
+    for left, top, right, bottom in ((0, 0, 1, 1), (250, 5, 286, 40), (100, 20, 260, 21)):
+        part = decoded(view.geometry, data, Sampling(crop=(left, top, right, bottom)))
+        assert np.array_equal(part.raster.samples, whole[top:bottom, left:right])
+    with pytest.raises(ImageError, match="beyond"):
+        decoded(view.geometry, data, Sampling(crop=(0, 0, 1000, 1)))
+
+
+def test_blocks_decode_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    raster = picture(70, 300)
+    data = coded(raster, Ask(quality=70))
+    whole = decoded(coder().view(raster, Ask()).geometry, data).raster.samples
+    monkeypatch.setattr(tiles, "_BLOCK", 1)
+    monkeypatch.setattr(tiles, "TILE", 32)
+    assert np.array_equal(decoded(coder().view(raster, Ask()).geometry, data).raster.samples, whole)
+
+
+def test_every_prefix_shows_a_picture_and_more_shows_more() -> None:
+    raster = picture(64, 80)
+    data = coded(raster)
+    file = coder().parse(raster.geometry, data, 0)
+    start = file.found.ends[0]
+    for cut in range(start):
+        with pytest.raises(TruncatedError):
+            decoded(raster.geometry, data[:cut], Sampling(partial=True))
+    errors = []
+    for cut in [*range(start, start + 40, 3), *file.found.ends[1:], len(data) - 1]:
+        made = decoded(raster.geometry, data[:cut], Sampling(partial=True))
+        assert not made.whole
+        errors.append(float(((made.raster.samples.astype(float) - raster.samples) ** 2).mean()))
+    assert errors[-1] < errors[0]
+    with pytest.raises(TruncatedError):
+        decoded(raster.geometry, data[:-1])
+
+
+def test_a_prefix_of_the_tiles_gives_exact_tiles_among_decoded_ones() -> None:
+    raster = picture(16, 2 * tiles.TILE)
+    data = coded(raster)
+    made = decoded(raster.geometry, data[:-1], Sampling(partial=True))
+    assert np.array_equal(made.raster.samples[:, : tiles.TILE], raster.samples[:, : tiles.TILE])
+    assert (made.exact_samples, made.sampled_samples) == (3 * 16 * tiles.TILE, 3 * 16 * tiles.TILE)
+
+
+@pytest.mark.parametrize("form", [FORMS[0], FORMS[3]], ids=str)
+def test_any_flipped_byte_gives_a_clean_error(form: PixelFormat) -> None:
+    raster = picture(12, 19, form)
+    data = bytearray(coded(raster))
+    for at in range(len(data)):
+        for bit in (1, 128):
+            data[at] ^= bit
+            with pytest.raises(FormatError):
+                decoded(raster.geometry, bytes(data))
+            data[at] ^= bit
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_hostile_payloads_give_clean_errors_or_pictures(seed: int) -> None:
+    """Random streams with checks that hold: extreme latents, impossible colours, streams that are no code."""
+    rng = np.random.default_rng(seed)
+    groups = [rng.bytes(rng.integers(0, 60)) for _ in coder().prior.groups]
+    stream = [(rng.bytes(4), rng.bytes(rng.integers(0, 200)))] if seed % 2 else None
+    data = sections.write(sections.Content(int(rng.integers(coder().qualities)), groups, None, stream))
+    try:
+        made = decoded(Geometry(37, 21, FORMS[0]), data)
+    except VlaeError:
+        return
+    assert made.raster.samples.shape == (21, 37, 3)
+
+
+def test_quality_orders_rate_and_distortion() -> None:
+    raster = picture(64, 96)
+    made = [coder().encode([coder().view(raster, Ask())], Ask(quality=quality))[0] for quality in (0, 30, 60, 100)]
+    sizes, psnr = [len(one.data) for one in made], [one.figures["psnr_db"] for one in made]
+    assert sizes == sorted(sizes)
+    assert psnr == sorted(psnr)
+
+
+def test_a_size_is_met_from_below() -> None:
+    raster = picture(64, 96)
+    for size in (250, 400):
+        data = coded(raster, Ask(size_bytes=size))
+        assert len(data) <= size
+    with pytest.raises(ImageError, match="no file of this picture is smaller"):
+        coded(raster, Ask(size_bytes=1))
+
+
+def test_the_ledger_adds_up() -> None:
+    raster = picture(64, 96)
+    made = coder().encode([coder().view(raster, EXACT)], EXACT)[0]
+    assert made.ideal_bits < made.coded_bits < 1.005 * made.ideal_bits + 8 * (len(coder().prior.groups) + 1)
+    assert 8 * len(made.data) - made.coded_bits < 8 * 40
+
+
+def test_what_cannot_be_kept_exactly_is_refused() -> None:
+    deep = Raster(np.zeros((4, 4, 1), np.uint16), PixelFormat(Kind.GRAY, 16))
+    with pytest.raises(ImageError, match="16 bits"):
+        coder().view(deep, EXACT)
+    indexed = Raster(np.zeros((4, 4, 1), np.uint8), PixelFormat(Kind.PALETTE, 1, palette=((0, 0, 0), (9, 9, 9))))
+    with pytest.raises(ImageError, match="palette"):
+        coder().view(indexed, EXACT)
+    assert coder().view(deep, Ask()).note == "16 bits a sample became 8"
+
+
+def test_batches_of_tiles_change_nothing() -> None:
+    raster = picture(20, 24)
+    data = coded(raster)
+    file = coder().parse(raster.geometry, data, 0)
+    assert file.found.tiles
+    z, _ = latents.read(coder().prior, file.found.groups, file.found.whole, (3, 3), file.found.quality)
+    region = tiles.decode_block(coder().decoder, coder().texture, z, file.found.quality, tiles.Box(0, 0, 20, 24), False)
+    tile = region.tile(tiles.Box(0, 0, 20, 24), 20, 24)
+    stream = file.found.tiles[0]
+    assert stream
+    twice = type(tile)(*(np.concatenate([part, part]) for part in (tile.decoded, tile.code)))
+    read = pixels.read(coder().texture, twice, [stream[1]] * 2, 3)
+    assert np.array_equal(colour.to_rgb(read[0]), raster.samples)
+    assert np.array_equal(colour.to_rgb(read[1]), raster.samples)
+
+
+def test_the_wavefront_sees_what_the_whole_tile_sees() -> None:
+    raster = picture(13, 17)
+    z = np.zeros((2, 3, 16), np.int32)
+    region = tiles.decode_block(coder().decoder, coder().texture, z, 5, tiles.Box(0, 0, 13, 17), False)
+    tile, x = region.tile(tiles.Box(0, 0, 13, 17), 13, 17), colour.to_ycocg(raster.samples)
+    whole = coder().texture.parameters(x, tile)
+    rows, columns = np.mgrid[:13, :17]
+    order = np.lexsort((rows.ravel(), (columns + 2 * rows).ravel()))
+    at = 0
+
+    def decide(step: Pixels) -> colour.Planes:
+        nonlocal at
+        own = order[at : at + len(step.predicted)]
+        at += len(own)
+        assert np.array_equal(step.outputs, whole.outputs[own])
+        assert np.array_equal(step.predicted, whole.predicted[own])
+        return x.reshape(-1, 3)[own]
+
+    assert np.array_equal(coder().texture.walk(tile, decide)[0], x)
+    assert at == 13 * 17
+
+
+def test_colours_are_reversible() -> None:
+    rgb = np.stack(np.meshgrid(*[np.arange(0, 256, 5)] * 3), -1).astype(np.uint8)
+    planes = colour.to_ycocg(rgb)
+    assert np.array_equal(colour.to_rgb(planes), rgb)
+    assert planes[..., 0].min() >= 0
+    assert planes[..., 0].max() <= 255
+    assert np.abs(planes[..., 1:]).max() <= 255
+
+
+def mixtures(count: int, seed: int) -> tuple[Logistics, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    weights = logistics.shares(rng.integers(-9000, 9000, (count, 3)))
+    means = rng.integers(-70 << 8, 70 << 8, (count, 1)) + rng.integers(-2000, 2000, (count, 3))
+    log_scales = rng.integers(-3 << 12, 5 << 12, (count, 3))
+    mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, -3, 5), -60, 60)
+    return mixture, means[:, 0] >> 8, logistics.brackets(log_scales[:, 0], 6)
+
+
+def test_a_mixture_is_a_distribution() -> None:
+    mixture, _, _ = mixtures(40, 1)
+    for lane in range(40):
+        below = mixture.below(np.arange(-59, 61), np.full(120, lane))
+        assert (np.diff(below) >= 0).all()
+        assert below[0] >= 0
+        assert below[-1] <= 1 << 24
+
+
+def test_bisection_finds_what_the_whole_cdf_says() -> None:
+    mixture, centres, brackets = mixtures(60, 2)
+    words = np.random.default_rng(3).integers(0, 1 << 24, 60)
+    found = bisect(mixture, centres, brackets, lambda lanes, splits, below, counts: words[lanes] >= below)
+    for lane in range(60):
+        edges = np.arange(-59, 61)
+        slow = -60 + int((mixture.below(edges, np.full(120, lane)) <= words[lane]).sum())
+        assert found[lane] == slow
+
+
+def test_bisected_values_cost_what_they_say() -> None:
+    mixture, centres, brackets = mixtures(3000, 4)
+    words = np.random.default_rng(5).integers(0, 1 << 24, 3000)
+    values = bisect(mixture, centres, brackets, lambda lanes, splits, below, counts: words[lanes] >= below)
+    encoder = Encoder()
+
+    def write(lanes: np.ndarray, splits: np.ndarray, below: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        above = values[lanes] >= splits
+        encoder.put_bits(above.astype(np.uint8), counts)
+        return above
+
+    assert np.array_equal(bisect(mixture, centres, brackets, write), values)
+    stream = encoder.finish().rest
+    lanes = np.arange(3000)
+    upper = np.where(values == 60, 1 << 24, mixture.below(values + 1, lanes))
+    masses = upper - np.where(values == -60, 0, mixture.below(values, lanes))
+    ideal_bits = float((24 - np.log2(np.maximum(masses, 1))).sum())
+    assert abs(8 * len(stream) - ideal_bits) < 0.002 * ideal_bits + 16
+    decoder = Decoder(stream)
+    read = bisect(mixture, centres, brackets, lambda *asked: decoder.get_bits(asked[3]).astype(np.bool_))
+    assert np.array_equal(read, values)
+
+
+def test_latents_beyond_one_run_come_back() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.integers(-3, 4, (60, 90, 16)).astype(np.int32)
+    assert LANES < 30 * 45 * 8
+    written = latents.write(coder().prior, z, 20)
+    read, known = latents.read(coder().prior, written.streams, [True] * 4, (60, 90), 20)
+    assert np.array_equal(read, z)
+    assert known == z.size
+
+
+def test_a_file_says_where_its_parts_end() -> None:
+    raster = picture(40, 40)
+    data = coded(raster)
+    about = GridParsed(raster.geometry, coder().parse(raster.geometry, data, 0).found, 0).about()
+    assert about["kind"] == "lossless"
+    assert (
+        about["first_group_ends_at_byte"] <= about["preview_ends_at_byte"] <= about["latents_end_at_byte"] < len(data)
+    )
