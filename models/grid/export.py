@@ -18,7 +18,7 @@ from vlae_codec.grid.network import BITS
 from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, OUTPUT_BITS, RUNS
 
 from .prior import Group
-from .texture import Texture
+from .texture import Causal, Texture
 from .transforms import ResidualBlock
 from .vlae import Transforms
 
@@ -34,14 +34,14 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float) -> A
         "family": np.array("grid"),
         "exact_quality": np.array(round(exact_level * network.LEVEL_STEPS), np.int64),
         "levels": np.array(transforms.config.levels, np.int64),
-        "lambdas": transforms.lambdas(torch.arange(transforms.config.levels)).numpy().astype(np.float64),
+        "lambdas": _fixed(transforms.lambdas(torch.arange(transforms.config.levels)), 24),
         "encoder.log_gain": _fixed(transforms.encoder.log_gain, BITS),
         "decoder.log_step": _fixed(transforms.decoder.log_step, BITS),
         "prior.groups": np.array(transforms.config.groups, np.int64),
         "prior.hierarchical": np.array(transforms.config.hierarchical, np.int64),
     }
     encoder, decoder = transforms.encoder, transforms.decoder
-    wide = {
+    wide: dict[str, nn.Conv2d] = {
         "encoder.input": encoder.input,
         "encoder.output": encoder.output,
         **_blocks("encoder.blocks", encoder.blocks),
@@ -61,7 +61,9 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float) -> A
             if getattr(group, part) is not None:
                 wide[f"{name}.{part}"] = getattr(group, part)
         for sort, phases in enumerate(group.window):
-            wide.update({f"{name}.window.{sort}.{phase}": layer for phase, layer in enumerate(phases)})  # type: ignore[arg-type]
+            assert isinstance(phases, nn.ModuleList)
+            for phase, layer in enumerate(phases):
+                wide[f"{name}.window.{sort}.{phase}"] = _conv(layer)
     for name, layer in wide.items():
         arrays.update(_layer(name, _taps(layer.weight), layer.bias, BITS, BITS))
     arrays.update(texture_arrays(texture, "texture"))
@@ -86,16 +88,17 @@ def texture_arrays(model: Texture, name: str) -> Arrays:
         "last": _taps(model.last.weight),
     }
     biases = {
-        "window": model.window.layer.bias + model.given.bias,
+        "window": _bias(model.window.layer) + _bias(model.given),
         "features": model.features.bias,
         "around": model.around.bias,
         "context": model.context.bias,
         "last": model.last.bias,
     }
     for layer, (causal, pointwise) in enumerate(zip(model.causal, model.pointwise, strict=True)):
+        assert isinstance(causal, Causal)
         taps = causal.layer.weight.permute(2, 3, 1, 0).flatten(0, 1)[:5].flatten(0, 1)
-        seen[f"causal.{layer}"], biases[f"causal.{layer}"] = taps, causal.layer.bias
-        seen[f"pointwise.{layer}"], biases[f"pointwise.{layer}"] = _taps(pointwise.weight), pointwise.bias
+        seen[f"causal.{layer}"], biases[f"causal.{layer}"] = taps, _bias(causal.layer)
+        seen[f"pointwise.{layer}"], biases[f"pointwise.{layer}"] = _taps(_conv(pointwise).weight), _bias(pointwise)
     for part, weight in seen.items():
         arrays.update(_narrow(f"{name}.{part}", weight, biases[part], INPUT_BITS))
     arrays.update(_narrow(f"{name}.output", _taps(model.output.weight), model.output.bias, OUTPUT_BITS))
@@ -108,6 +111,17 @@ def _blocks(name: str, blocks: nn.Sequential) -> dict[str, nn.Conv2d]:
         assert isinstance(block, ResidualBlock)
         found |= {f"{name}.{index}.first": block.first, f"{name}.{index}.second": block.second}
     return found
+
+
+def _conv(layer: nn.Module) -> nn.Conv2d:
+    assert isinstance(layer, nn.Conv2d)
+    return layer
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    bias = _conv(layer).bias
+    assert bias is not None
+    return bias
 
 
 def _taps(weight: Tensor) -> Tensor:

@@ -114,7 +114,9 @@ class Group(nn.Module):
             if self.hierarchical:  # (B, phase * 16 * n, h', w'), n innermost
                 b, _, rows, columns = known.shape
                 known = (known.view(b, -1, self.channels, rows, columns) - base[:, None]).view(b, -1, rows, columns)
-            h = h + self.window[int(stride > 1)][phase - 1](squash(known))
+            phases = self.window[int(stride > 1)]
+            assert isinstance(phases, nn.ModuleList)
+            h = h + phases[phase - 1](squash(known))
         h = h + self.first(leaky(h))
         h = h + self.second(leaky(h))
         mean, log_scale, wider = self.output(leaky(h)).float().expand(-1, -1, *target.shape[2:]).chunk(3, 1)

@@ -51,9 +51,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.bias)
         with torch.no_grad():
             self.second.weight.mul_(scale)
+            if self.second.bias is not None:
+                self.second.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.second(leaky(self.first(x)))

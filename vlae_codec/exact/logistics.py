@@ -72,7 +72,8 @@ class Logistics:
 def inverse_scales(log_scales: Whole, least: int, most: int) -> Whole:
     """exp(-log scale) at INVERSE_BITS, of log scales at LOG_BITS; these saturate at least .. most, whole numbers."""
     lifted = np.clip(log_scales, least << LOG_BITS, most << LOG_BITS) - (least << LOG_BITS)
-    return exp_table()[lifted] * exp_integer(-least, INVERSE_BITS) >> EXP_BITS
+    inverses: Whole = exp_table()[lifted] * exp_integer(-least, INVERSE_BITS) >> EXP_BITS
+    return inverses
 
 
 def shares(logits: Whole) -> Whole:

@@ -136,12 +136,12 @@ class GridCoder:
         if ask.lossless and (form.pair or form.palette or form.depth == 16):
             what = "16 bits a sample" if form.depth == 16 else "a palette"
             raise ImageError(f"the photo model keeps gray and colour pictures of 8 bits exactly, not those of {what}")
-        samples = raster.colours()
-        note = None
-        if samples.dtype == np.uint16:
+        stored, note = raster.colours(), None
+        if stored.dtype == np.uint16:
             note = "16 bits a sample became 8"
-            samples = (samples.astype(np.uint32) * 255 + 32767) // 65535
-        samples = samples.astype(np.uint8)
+            samples = ((stored.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        else:
+            samples = stored.astype(np.uint8)
         alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
         opaque = samples[..., : samples.shape[2] - (alpha is not None)]
         if not ask.lossless:

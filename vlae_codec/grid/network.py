@@ -38,9 +38,11 @@ _BAND = 1 << 19  # numbers in the patches of a band
 Latents = npt.NDArray[np.int32]
 """Latents of all sites: (h, w, C) int32."""
 Arrays = Mapping[str, npt.NDArray[Any]]
+Numbers = npt.NDArray[Any]
+"""Integers in float64, or in float32 where that is exact."""
 
 
-def leaky(x: Integers) -> Integers:
+def leaky(x: Numbers) -> Numbers:
     """max(x, floor(x / 8)), elementwise."""
     eighth = x * 0.125
     np.floor(eighth, out=eighth)
@@ -58,7 +60,7 @@ def affine(arrays: Arrays, name: str, limit: float = 9 * LIMIT) -> Affine:
     return Affine.rounding(arrays[f"{name}.weight"], arrays[f"{name}.bias"], shift, limit)
 
 
-def convolve(x: Integers, layer: Affine) -> Integers:
+def convolve(x: Numbers, layer: Affine) -> Numbers:
     """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O)."""
     height, width, channels = x.shape
     padded = np.zeros((height + 2, width + 2, channels), x.dtype)
@@ -81,7 +83,7 @@ def pointwise(x: Integers, layer: Affine) -> Integers:
     return in_pieces(max(1, _BAND // (x.shape[1] * x.shape[2])), layer.linear, x)
 
 
-def shuffle(x: Integers, factor: int) -> Integers:
+def shuffle(x: Numbers, factor: int) -> Numbers:
     """Depth to space, channel (c factor + i) factor + j to row i, column j: (H, W, C f f) -> (f H, f W, C)."""
     height, width, depth = x.shape
     channels = depth // factor**2
@@ -89,7 +91,7 @@ def shuffle(x: Integers, factor: int) -> Integers:
     return parts.reshape(factor * height, factor * width, channels)
 
 
-def unshuffle(x: Integers, factor: int) -> Integers:
+def unshuffle(x: Numbers, factor: int) -> Numbers:
     """The inverse of `shuffle`."""
     height, width, channels = x.shape[0] // factor, x.shape[1] // factor, x.shape[2]
     parts = x.reshape(height, factor, width, factor, channels).transpose(0, 2, 4, 1, 3)
@@ -109,7 +111,7 @@ class ResidualBlock:
 
 def blocks(arrays: Arrays, name: str) -> tuple[ResidualBlock, ...]:
     """Blocks `name`.0, `name`.1, ... as many as there are."""
-    found = []
+    found = list[ResidualBlock]()
     while f"{name}.{len(found)}.first.weight" in arrays:
         part = f"{name}.{len(found)}"
         found.append(ResidualBlock(affine(arrays, f"{part}.first"), affine(arrays, f"{part}.second")))
@@ -120,7 +122,8 @@ def between(table: npt.NDArray[np.int64], quality: int) -> npt.NDArray[np.int64]
     """The row of a table (L, C) at a quality, 0 .. (L - 1) LEVEL_STEPS, interpolated: (C,)."""
     level, part = divmod(quality, LEVEL_STEPS)
     below, above = table[level], table[min(level + 1, len(table) - 1)]
-    return (below * (LEVEL_STEPS - part) + above * part + LEVEL_STEPS // 2) // LEVEL_STEPS
+    row: npt.NDArray[np.int64] = (below * (LEVEL_STEPS - part) + above * part + LEVEL_STEPS // 2) // LEVEL_STEPS
+    return row
 
 
 def exponentials(logs: npt.NDArray[np.int64]) -> Integers:

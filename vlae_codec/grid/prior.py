@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def squash(n: npt.NDArray[np.signedinteger], unit: int) -> Integers:
     return _squash_table(unit).take(n.astype(np.int64) + (1 << 17), mode="clip")
 
 
-def plane(grid: npt.NDArray[np.generic], stride: int, phase: int) -> npt.NDArray[np.generic]:
+def plane(grid: npt.NDArray[Any], stride: int, phase: int) -> npt.NDArray[Any]:
     """The sites of one phase of a grid (h, w, n) at a stride: a view (about h / 2 stride, about w / 2 stride, n)."""
     row, column = PHASES[phase]
     return grid[row * stride :: 2 * stride, column * stride :: 2 * stride]
@@ -149,7 +150,7 @@ class Group:
         return np.concatenate([squash(4 * z - around, 4), squash(z, 8)], 2)
 
 
-def _padded(known: npt.NDArray[np.generic], rows: int, columns: int) -> npt.NDArray[np.generic]:
+def _padded(known: npt.NDArray[Any], rows: int, columns: int) -> npt.NDArray[Any]:
     """A parity plane whose windows (rows and columns -1 .. 2 around a site) exist for all sites; its edge is repeated."""
     height, width, _ = known.shape
     return np.pad(known, ((1, 2 + rows - height), (1, 2 + columns - width), (0, 0)), mode="edge")
@@ -198,20 +199,29 @@ class Prior:
         sizes, hierarchical = arrays["prior.groups"].tolist(), int(arrays["prior.hierarchical"])
         for index, channels in enumerate(sizes):
             name = f"prior.groups.{index}"
-            part = {key: affine(arrays, f"{name}.{key}") for key in ("first", "second", "output")}
             sorts = 2 if index < hierarchical else 1
-            window = tuple(
-                tuple(affine(arrays, f"{name}.window.{sort}.{phase}") for phase in range(3)) for sort in range(sorts)
+            group = Group(
+                channels,
+                hierarchical=index < hierarchical,
+                level=arrays[f"{name}.level"].astype(np.int64),
+                step=arrays[f"{name}.step"].astype(np.int64),
+                coarser=affine(arrays, f"{name}.coarser") if index else None,
+                around=affine(arrays, f"{name}.around") if index else None,
+                window=tuple(
+                    tuple(affine(arrays, f"{name}.window.{sort}.{phase}") for phase in range(3))
+                    for sort in range(sorts)
+                ),
+                first=affine(arrays, f"{name}.first"),
+                second=affine(arrays, f"{name}.second"),
+                output=affine(arrays, f"{name}.output"),
             )
-            inner = {key: affine(arrays, f"{name}.{key}") if index else None for key in ("coarser", "around")}
-            tables = {key: arrays[f"{name}.{key}"].astype(np.int64) for key in ("level", "step")}
-            groups.append(Group(channels, index < hierarchical, window=window, **tables, **inner, **part))
+            groups.append(group)
         return cls(tuple(groups))
 
     @property
     def edges(self) -> list[int]:
         """Where each group begins among the channels, and where the last one ends."""
-        return np.cumsum([0] + [group.channels for group in self.groups]).tolist()
+        return [0, *accumulate(group.channels for group in self.groups)]
 
     def visit(
         self, z: Latents, quality: int, answers: Callable[[Step], Answers | None], groups: int | None = None

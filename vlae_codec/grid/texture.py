@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.exact import logistics
-from vlae_codec.exact.fixed import COUNT_BITS, Affine, Integers, sigmoid_table
+from vlae_codec.exact.fixed import COUNT_BITS, Affine, sigmoid_table
 from vlae_codec.exact.logistics import Logistics, Whole
 
 from .colour import Planes
-from .network import BITS, Arrays, affine, between, convolve, shuffle
+from .network import BITS, Arrays, Numbers, affine, between, convolve, shuffle
 
 INPUT_BITS = 7
 """Fraction bits of all that the layers see."""
@@ -57,7 +57,7 @@ def narrow(arrays: Arrays, name: str) -> Affine:
     return Affine(layer.weight.astype(np.float32), layer.bias.astype(np.float32), layer.shift, layer.limit)
 
 
-def activated(x: Integers) -> Integers:
+def activated(x: Numbers) -> Numbers:
     """max(x, floor(x / 8)), within INPUT_LIMIT."""
     eighth = x * np.float32(0.125)
     np.floor(eighth, out=eighth)
@@ -81,7 +81,8 @@ def softsign(n: Planes, scale: int) -> npt.NDArray[np.float32]:
 def med(west: Planes, north: Planes, north_west: Planes) -> Planes:
     """The MED prediction (Weinberger et al. 2000), elementwise."""
     low, high = np.minimum(west, north), np.maximum(west, north)
-    return np.minimum(np.maximum(west + north - north_west, low), high)
+    predicted: Planes = np.minimum(np.maximum(west + north - north_west, low), high)
+    return predicted
 
 
 def _seen(here: Planes, west: Planes, north: Planes, predicted: Planes, decoded: Planes) -> npt.NDArray[np.float32]:
@@ -178,7 +179,7 @@ class Texture:
         pointwise = tuple(narrow(arrays, f"{name}.pointwise.{layer}") for layer in layers)
         return cls(level=arrays[f"{name}.level"].astype(np.int64), causal=causal, pointwise=pointwise, **part)
 
-    def code(self, decoded: Planes, hidden: Integers, quality: int) -> npt.NDArray[np.float32]:
+    def code(self, decoded: Planes, hidden: Numbers, quality: int) -> npt.NDArray[np.float32]:
         """What the code says at every pixel: decoded (H, W, 3), hidden (H/2, W/2, F) at BITS -> (H, W, C)."""
         inner = np.floor(hidden * 0.5 ** (BITS - INPUT_BITS)).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1).astype(np.float32)
         features = shuffle(convolve(inner, self.features), 2).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1)
@@ -188,11 +189,11 @@ class Texture:
         h = convolve(activated(convolve(seen.astype(np.float32), self.around)), self.context)
         return (h + between(self.level, quality)).astype(np.float32)
 
-    def _hidden(self, h: Integers, layer: int, taps: Integers) -> Integers:
+    def _hidden(self, h: Numbers, layer: int, taps: Numbers) -> Numbers:
         inner = activated(self.causal[layer].linear(taps))
         return h + self.pointwise[layer].linear(inner)
 
-    def _outputs(self, h: Integers) -> Whole:
+    def _outputs(self, h: Numbers) -> Whole:
         h = h + self.last.linear(activated(h))
         outputs = self.output.linear(activated(h)).astype(np.int64)
         return outputs.reshape(len(h), 10, -1)
@@ -208,7 +209,7 @@ class Texture:
         planes[REACH:, REACH:-REACH] = inside[REACH:, REACH:-REACH]
         predicted = predicted[REACH:, REACH:-REACH]
         given = np.concatenate(_given(around[EDGE:, EDGE:-EDGE], predicted), 2)
-        h = np.empty((height, width, tile.code.shape[3]), np.float32)
+        h: Numbers = np.empty((height, width, tile.code.shape[3]), np.float32)
         rows = 16
         for top in range(0, height, rows):
             count = min(rows, height - top)
@@ -225,7 +226,7 @@ class Texture:
         outputs = self._outputs(h.reshape(height * width, -1))
         return Pixels(outputs, predicted.reshape(-1, 3))
 
-    def _layer(self, h: Integers, layer: int) -> Integers:
+    def _layer(self, h: Numbers, layer: int) -> Numbers:
         height, width, channels = h.shape
         padded = np.zeros((height + 1, width + 2, channels), np.float32)
         padded[1:, 1:-1] = activated(h)
