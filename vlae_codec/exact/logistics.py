@@ -92,4 +92,5 @@ def normalised(masses: Whole) -> Whole:
 def brackets(log_scales: Whole, most: int) -> Whole:
     """The power of two nearest to the scale, 1 .. 2^most, of log scales at LOG_BITS: where half of a side's mass is."""
     octaves = (log_scales * _LOG2_E >> LOG_BITS) + (1 << LOG_BITS - 1) >> LOG_BITS
-    return 1 << np.clip(octaves, 0, most)
+    widths: Whole = 1 << np.clip(octaves, 0, most)
+    return widths
