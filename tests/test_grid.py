@@ -134,11 +134,10 @@ def test_any_flipped_byte_gives_a_clean_error(form: PixelFormat) -> None:
     raster = picture(4, 6, form)
     data = bytearray(coded(raster))
     for at in range(len(data)):
-        for bit in (1, 128):
-            data[at] ^= bit
-            with pytest.raises(FormatError):
-                decoded(raster.geometry, bytes(data))
-            data[at] ^= bit
+        data[at] ^= 1 << at % 8
+        with pytest.raises(FormatError):
+            decoded(raster.geometry, bytes(data))
+        data[at] ^= 1 << at % 8
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -51,6 +51,11 @@ class GridView:
     note: str | None = None
 
     @property
+    def raster(self) -> Raster:
+        """What an exact file decodes to."""
+        return _raster(self.colours, self.alpha, self.geometry.format)
+
+    @property
     def gray(self) -> bool:
         """Whether it has no chroma."""
         return self.geometry.format.kind == Kind.GRAY
@@ -292,7 +297,7 @@ class GridCoder:
                 done += 1
                 if progress:
                     progress("decompressing", done, count)
-        raster = self._raster(file, out, crop)
+        raster = _raster(out, self._alpha(file, crop), geometry.format)
         channels = 1 if gray else 3
         sampled = channels * (crop.height * crop.width - exact)
         return Decoded(raster, channels * exact, sampled, file.whole)
@@ -330,17 +335,15 @@ class GridCoder:
 
         return [part for parts in in_threads(read, batches) for part in parts]
 
-    def _raster(self, file: GridParsed, colours: Samples, crop: Box) -> Raster:
-        """The picture in the format that the file says."""
-        form = file.geometry.format
-        opaque = colours[..., :1] if _is_gray(form) else colours
-        if form.alpha:
-            alpha = np.full(colours.shape[:2], 255, np.uint8)
-            if file.found.alpha is not None:
-                whole = raw.decode_plane(file.geometry.height, file.geometry.width, np.uint8, file.found.alpha)
-                alpha = whole[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8)
-            opaque = np.concatenate([opaque, alpha[..., None]], 2)
-        return Raster(opaque, form)
+    def _alpha(self, file: GridParsed, crop: Box) -> npt.NDArray[np.uint8] | None:
+        """The opacity of a region, if the picture has any; full where the file was cut before it."""
+        geometry, stored = file.geometry, file.found.alpha
+        if not geometry.format.alpha:
+            return None
+        if stored is None:
+            return np.full((crop.height, crop.width), 255, np.uint8)
+        whole = raw.decode_plane(geometry.height, geometry.width, np.uint8, stored)
+        return whole[crop.top : crop.bottom, crop.left : crop.right].astype(np.uint8)
 
     def theory(self, views: Sequence[GridView], progress: Progress | None = None) -> Terms:
         """KL and E[-log2 p(x|z)] of exact files of the views, the latter of the rounded code."""
@@ -375,6 +378,12 @@ class GridFamily:
                 f"the model {identity.name!a} lacks {missing[0]}: its file is damaged or not a photo model"
             )
         return GridCoder(identity, arrays)
+
+
+def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFormat) -> Raster:
+    """A picture of that format; of gray ones the first of three equal channels."""
+    opaque = colours[..., :1] if _is_gray(form) else colours
+    return Raster(opaque if alpha is None else np.concatenate([opaque, alpha[..., None]], 2), form)
 
 
 def _padded(colours: Samples) -> Samples:
