@@ -1,0 +1,124 @@
+"""The family without a model behind the seam: every picture exactly, as the smallest of several libraries' streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vlae_codec.errors import ImageError, Progress
+from vlae_codec.family import Arrays, Ask, Decoded, Identity, Parsed, Sampling, Sections, Terms, View
+from vlae_codec.picture.raster import Geometry, Raster
+
+from .codec import decode, encode
+
+
+@dataclass(frozen=True)
+class RawView:
+    """A picture as it is; one of two colours as bits."""
+
+    raster: Raster
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class RawParsed:
+    """A file's payload, not decoded yet."""
+
+    geometry: Geometry
+    payload: bytes
+
+    @property
+    def whole(self) -> bool:
+        """A payload that is cut is refused when it is decoded."""
+        return True
+
+    def about(self) -> dict[str, Any]:
+        """See `family.Parsed`."""
+        return {"kind": "lossless"}
+
+
+@dataclass(frozen=True)
+class RawCoder:
+    """Pictures without a model: see `family.Coder`."""
+
+    name: str = ""
+    digest: bytes = b""
+    family: str = "raw"
+    version: int = 2
+
+    def check(self) -> None:
+        """There is nothing that could not fit."""
+
+    def view(self, raster: Raster, ask: Ask) -> RawView:
+        """The picture itself.
+
+        Raises:
+            ImageError: it is to be lossy.
+        """
+        if not ask.lossless:
+            raise ImageError("without a model a picture is kept exactly: ask for lossless")
+        return RawView(raster.in_two() or raster)
+
+    def least_bits(self, geometry: Geometry) -> int:
+        """Method, check, and a sample."""
+        return 48
+
+    def encode(self, views: Sequence[View], ask: Ask, progress: Progress | None = None) -> list[Sections]:
+        """See `family.Coder`."""
+        return [self._encoded(view.raster, ask) for view in views]
+
+    def _encoded(self, raster: Raster, ask: Ask) -> Sections:
+        data = encode(raster, ask.effort)
+        return Sections(data, ideal_bits=8.0 * len(data), coded_bits=8.0 * len(data))
+
+    def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> RawParsed:
+        """See `family.Coder`; what is damaged is found when it is decoded."""
+        return RawParsed(geometry, data[at:])
+
+    def decode(
+        self, files: Sequence[Parsed], samplings: Sequence[Sampling], progress: Progress | None = None
+    ) -> list[list[Decoded]]:
+        """See `family.Coder`: the same picture for every sampling, but for its region."""
+        return [[_decoded(file, sampling) for sampling in samplings] for file in files]
+
+    def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
+        """No latents, and as many bits as there are: there is no model to ask."""
+        bits = np.array([8.0 * len(encode(view.raster)) for view in views])
+        return Terms(np.zeros(len(bits)), bits)
+
+
+def _decoded(file: Parsed, sampling: Sampling) -> Decoded:
+    assert isinstance(file, RawParsed)  # of this coder's making
+    raster = decode(file.geometry, file.payload)
+    if sampling.crop is not None:
+        raster = cropped(raster, sampling.crop)
+    return Decoded(raster, raster.samples.size, 0)
+
+
+def cropped(raster: Raster, crop: tuple[int, int, int, int]) -> Raster:
+    """A region of a picture: left, top, right, bottom.
+
+    Raises:
+        ImageError: it ends beyond the picture.
+    """
+    left, top, right, bottom = crop
+    height, width, _ = raster.samples.shape
+    if right > width or bottom > height:
+        raise ImageError(f"the region ends at {right},{bottom}, beyond the picture of {width}x{height} pixels")
+    return Raster(raster.samples[top:bottom, left:right], raster.format)
+
+
+class RawFamily:
+    """Pictures without a model: see `family.Family`."""
+
+    name = "raw"
+
+    def load(self, identity: Identity, arrays: Arrays) -> RawCoder:
+        """The one coder that there is."""
+        return RawCoder()
+
+
+FAMILY = RawFamily()
