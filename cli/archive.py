@@ -135,7 +135,7 @@ def unpack(
     out: Path | None,
     only: tuple[str, ...],
     seed: int,
-    temperature: float,
+    temperature: float | None,
     jobs: int | None,
     model_name: str | None,
     force: bool,

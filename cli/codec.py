@@ -16,10 +16,12 @@ from vlae_codec import codec, container, many, zoo
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.exact.threads import cores
-from vlae_codec.family import DEFAULT_EFFORT, Coder, Sampling
+from vlae_codec.family import DEFAULT_EFFORT, Decoded, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
+from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
+from vlae_codec.picture.writing import write_picture
 from vlae_codec.registry import number_of
 
 from .files import (
@@ -37,7 +39,20 @@ from .files import (
     say,
     write,
 )
-from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
+from .options import (
+    FOLDER,
+    FORCE,
+    JSON,
+    MADE_WITH,
+    MODEL,
+    QUIET,
+    SEED,
+    TEMPERATURE,
+    THRESHOLD,
+    ByteSize,
+    Number,
+    Region,
+)
 
 _INPUT = click.Path(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
 
@@ -64,6 +79,13 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @_common
 @MODEL
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
+@click.option("-Q", "--quality", type=Number(0.0, 100.0), help="Of a lossy photo: 0 smallest, 100 best; 50 of itself.")
+@click.option("--bpp", type=Number(min=0.0, min_open=True), help="At most so many bits a pixel, instead of -Q.")
+@click.option(
+    "--size", "size_bytes", type=ByteSize(), help="A file of at most so many bytes (20k, 1.5M), instead of -Q."
+)
+@click.option("--keep-metadata", is_flag=True, help="Keep EXIF and XMP, too: they may hold places and names.")
+@click.option("--strip", is_flag=True, help="Keep no metadata, not even the colour profile.")
 @click.option(
     "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
 )
@@ -79,19 +101,26 @@ def compress(
     as_json: bool,
     model_name: str | None,
     lossless: bool,
+    quality: float | None,
+    bpp: float | None,
+    size_bytes: int | None,
+    keep_metadata: bool,
+    strip: bool,
     effort: int,
     threshold: int | None,
     verify: bool,
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
-    model = zoo.named(model_name or zoo.DEFAULT)
+    _check_goals(lossless, quality, bpp, size_bytes, keep_metadata and strip)
+    model = zoo.named(model_name) if model_name else None
     failures, to_stdout = _Failures(), is_stdout(out, images)
     found = expanded(images, picture_suffixes() if recursive else None, failures.of)
     targets = _targets(found, out, ".vlz", force, failures)
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.compress_files(
-        [*targets], lossless=lossless, effort=effort, model=model, threshold=threshold, verify=verify, jobs=jobs,
-        read=read_bytes, progress=progress,
+        [*targets], lossless=lossless, effort=effort, quality=quality, bpp=bpp, size_bytes=size_bytes, model=model,
+        threshold=threshold, keep=_KEPT[keep_metadata, strip], verify=verify, jobs=jobs, read=read_bytes,
+        progress=progress,
     ):  # fmt: skip
         with failures.of(one.path):
             encoded, target = one.result(), targets[one.path]
@@ -104,16 +133,36 @@ def compress(
             say(_ledger_line(row, lossless), err=to_stdout)
         if verify:
             say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
-        _note_losses(report, model)
+        _note_losses(report)
     failures.finish()
 
 
-def _note_losses(report: list[dict[str, Any]], model: Coder) -> None:
-    if unlike := sum(row["unlike_fields"] for row in report):
-        every = sum(row["fields"] for row in report)
-        text = f"{unlike} of {every} fields of 28x28 are unlike what the model {model.name} was trained on"
+_KEPT: dict[tuple[bool, bool], Callable[[Metadata], Metadata]] = {
+    (False, False): Metadata.plain,
+    (True, False): lambda metadata: metadata,
+    (False, True): lambda metadata: Metadata(),
+}
+"""What a file keeps of a picture's metadata, by --keep-metadata and --strip."""
+
+
+def _check_goals(lossless: bool, quality: float | None, bpp: float | None, size: int | None, both: bool) -> None:
+    """Raises UsageError if options contradict each other."""
+    goals = [name for name, goal in (("-Q", quality), ("--bpp", bpp), ("--size", size)) if goal is not None]
+    if len(goals) > 1:
+        raise click.UsageError(f"give one of {' and '.join(goals)}, not both")
+    if goals and lossless:
+        raise click.UsageError(f"{goals[0]} is for lossy files, and --lossless keeps everything")
+    if both:
+        raise click.UsageError("--keep-metadata and --strip contradict each other")
+
+
+def _note_losses(report: list[dict[str, Any]]) -> None:
+    drawings = [row for row in report if row["family"] == "field"]
+    if unlike := sum(row["unlike_fields"] for row in drawings):
+        every, names = sum(row["fields"] for row in drawings), sorted({row["model"] for row in drawings})
+        text = f"{unlike} of {every} fields of 28x28 are unlike what the model {' or '.join(names)} was trained on"
         say(f"note: {text}: they cost more, and look stranger if lossy", err=True)
-    if any(row["differing_pixels"] for row in report):
+    if any(row["differing_pixels"] for row in drawings):
         say(f"note: lossy, so on decompression {RESAMPLED}", err=True)
 
 
@@ -129,6 +178,8 @@ def _targets(
 
 
 def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
+    if row["family"] != "field":
+        return _photo_line(row)
     share = row["differing_pixels"] / row["width"] / row["height"]
     differ = "differs" if row["differing_pixels"] == 1 else "differ"
     pixels_differ = f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
@@ -141,6 +192,16 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
     )
 
 
+def _photo_line(row: dict[str, Any]) -> str:
+    how = "exact" if row["psnr_db"] is None else f"PSNR {row['psnr_db']:.2f} dB"
+    codes = f"KL {row['kl_bits'] / 8:.0f}, " if row["kl_bits"] else ""
+    return (
+        f"{row['input']} -> {row['output']}: {codes}ideal {row['ideal_bits'] / 8:.0f}, coded {row['coded_bits'] / 8:.0f} "
+        f"+ container {row['container_bytes']:.0f} = {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; "
+        f"{how}{'; ' + row['note'] if row['note'] else ''}"
+    )
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
 @_common
@@ -148,7 +209,9 @@ def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
 @SEED
 @click.option("--samples", type=click.IntRange(1, 1024), help="Write a contact sheet of this many re-samplings.")
 @TEMPERATURE
-@click.option("--partial", is_flag=True, help="Decode a lossless file that is cut short: known pixels, others sampled.")
+@click.option("--partial", is_flag=True, help="Decode a file that is cut short, as far as it goes.")
+@click.option("--preview", is_flag=True, help="Only the coarse picture that a photo's first bytes hold: fast.")
+@click.option("--crop", type=Region(), help="Only a region of a photo: left, top, width, height.")
 def decompress(
     files: tuple[Path, ...],
     out: str | None,
@@ -160,8 +223,10 @@ def decompress(
     model_name: str | None,
     seed: int,
     samples: int | None,
-    temperature: float,
+    temperature: float | None,
     partial: bool,
+    preview: bool,
+    crop: tuple[int, int, int, int] | None,
 ) -> None:
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = zoo.named(model_name) if model_name else None
@@ -173,7 +238,7 @@ def decompress(
     for file in [*targets] if samples else ():
         with failures.of(file):
             _check_sheet_name(targets, file)
-    samplings = [Sampling(one, temperature) for one in range(seed, seed + (samples or 1))]
+    samplings = [Sampling(one, temperature, preview=preview, crop=crop) for one in range(seed, seed + (samples or 1))]
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.decompress_files(
         [*targets], samplings, partial=partial, model=model, jobs=jobs, read=_reader(samples), progress=progress
@@ -203,8 +268,8 @@ def _reader(samples: int | None) -> Callable[[Path], bytes]:
     def read(path: Path) -> bytes:
         data = read_bytes(path)
         if samples:
-            header = container.read_header(data)[0]
-            check_sheet(samples, header.width, header.height)
+            about = codec.inspect(data)
+            check_sheet(samples, about["width"], about["height"])
         return data
 
     return read
@@ -214,6 +279,8 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
     """Writes the picture of a file, or the sheet of its samples: a row of the report."""
     decoded = one.result()
     first = decoded[0]
+    if first.metadata is not None and not as_sheet:
+        return _written_photo(one.path, first, target, force)
     picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
     write(target, png_bytes(picture) if as_sheet else _as_named(first.drawing, target), force)
     return {
@@ -227,12 +294,37 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
     }
 
 
+def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> dict[str, Any]:
+    """Writes a picture as it came, with its metadata: a row of the report."""
+    made = write_picture(decoded.raster, target.suffix or ".png", decoded.metadata, lossy=True)
+    write(target, made.data, force)
+    height, width, channels = decoded.raster.samples.shape
+    return {
+        "input": str(path),
+        "output": str(target),
+        "width": width,
+        "height": height,
+        "exact_pixels": decoded.exact_samples // max(1, channels - decoded.raster.format.alpha),
+        "sampled_pixels": decoded.sampled_samples // max(1, channels - decoded.raster.format.alpha),
+        "whole": decoded.whole,
+        "photo": True,
+        "notes": list(made.notes),
+    }
+
+
 def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
     for row in report:
         exact = "exact" if row["whole"] else "read"
         how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
+        if row.get("photo"):
+            share = row["exact_pixels"] / row["width"] / row["height"]
+            how = "exact" if share == 1 else f"lossy, {share:.0%} of its pixels exact" if share else "lossy"
         say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
-        if not row["whole"]:
+        for note in row.get("notes", ()):
+            say(f"note: {row['output']}: {note}", err=True)
+        if not row["whole"] and row.get("photo"):
+            say(f"note: {row['input']} is cut short: this is what is there of it", err=True)
+        elif not row["whole"]:
             say(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
     if any(row["sampled_pixels"] for row in report):
         say(f"note: {RESAMPLED}", err=True)

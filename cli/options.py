@@ -23,6 +23,48 @@ class Number(click.FloatRange):
         return self.fail(f"{value!r} is no number.", param, ctx) if math.isnan(number) else number
 
 
+class ByteSize(click.ParamType):
+    """A number of bytes, with k or M behind it for thousands or millions."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text, unit = str(value).strip(), 1
+        if text[-1:].lower() in _UNITS:
+            text, unit = text[:-1], _UNITS[text[-1].lower()]
+        try:
+            size = round(float(text) * unit)
+        except (ValueError, OverflowError):
+            size = 0
+        if not 0 < size < 1 << 40:
+            self.fail(f"{value!r} is not a size: give bytes as in 800, 20k or 1.5M.", param, ctx)
+        return size
+
+
+_UNITS = {"k": 1000, "m": 1000000}
+
+
+class Region(click.ParamType):
+    """X,Y,W,H in pixels, as left, top, right and bottom."""
+
+    name = "X,Y,W,H"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if len(parts) != 4 or not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
+            self.fail(f"{value!r} is not a region: give left, top, width and height, as in 0,0,200,100.", param, ctx)
+        left, top, width, height = map(int, parts)
+        if not (width and height):
+            self.fail(f"{value!r} is a region without a pixel.", param, ctx)
+        return left, top, left + width, top + height
+
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 MADE_WITH = click.option(
@@ -37,9 +79,7 @@ SEED = click.option(
     show_default=True,
     help="Draws another texture, where it is re-sampled.",
 )
-TEMPERATURE = click.option(
-    "--temperature", type=Number(0.0, 16.0), default=1.0, show_default=True, help="Of that texture."
-)
+TEMPERATURE = click.option("--temperature", type=Number(0.0, 16.0), help="Of that texture; 1 for drawings, of itself.")
 THRESHOLD = click.option(
     "--threshold",
     type=click.IntRange(0, LARGEST_THRESHOLD),

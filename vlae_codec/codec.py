@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import container, zoo
-from .errors import Progress
+from . import container, container2, registry, zoo
+from .choose import Candidate, Chooser, Source, chooser
+from .errors import Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage, to_raster
+from .picture.metadata import Metadata
 from .picture.raster import Raster
+from .picture.reading import read_given
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -30,7 +33,8 @@ class Ledger:
     them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and
     rounding.
     differing_pixels: pixels of the decoded picture that differ from the original as the model sees it. unlike_fields: how
-    many of the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel.
+    many of the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel. model,
+    family: what codes it; no name without a model. psnr_db: of a lossy photo, over its samples of 8 bits.
     """
 
     width: int
@@ -46,6 +50,9 @@ class Ledger:
     fields: int
     unlike_fields: int
     note: str | None
+    model: str = ""
+    family: str = "field"
+    psnr_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ def compress(
     *,
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
+    quality: float | None = None,
+    bpp: float | None = None,
+    size_bytes: int | None = None,
     model: Coder | str | None = None,
     threshold: int | None = None,
 ) -> bytes:
@@ -69,7 +79,10 @@ def compress(
     Args:
         lossless: keep every pixel, not only the structure.
         effort: size of the search, 0 to 9.
-        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
+        quality: of a photo, 0 to 100; 50 if nothing is asked for.
+        bpp: at most so many bits a pixel, instead.
+        size_bytes: a file of at most so many bytes, instead.
+        model: one that was loaded, the name of a released one, or a folder; of itself the one that suits the picture.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
 
     Raises:
@@ -81,14 +94,22 @@ def compress(
             f"compress takes a Pillow image or an array, not {type(picture).__name__}: open the file with PIL.Image.open, "
             "or give its path to compress_files"
         )
-    ask = Ask(lossless, effort, threshold=threshold)
-    raster = to_raster(picture, exact=lossless and threshold is None)
-    chosen = zoo.named(model) if isinstance(model, str) else model or zoo.load_default()
-    return encode_views([chosen.view(raster, ask)], chosen, ask)[0].data
+    ask = Ask(lossless, effort, quality, bpp, size_bytes, threshold)
+    choice = chooser(ask, model)
+    source = Source(
+        lambda: (to_raster(picture, exact=lossless and threshold is None), None),
+        lambda: read_given(picture, exact=lossless),
+    )
+    return smallest(choice, [choice.candidates(source)])[0].data
 
 
 def decompress(
-    data: bytes, *, seed: int = 0, temperature: float = 1.0, partial: bool = False, model: Coder | str | None = None
+    data: bytes,
+    *,
+    seed: int = 0,
+    temperature: float | None = None,
+    partial: bool = False,
+    model: Coder | str | None = None,
 ) -> PillowImage:
     """The picture of one file. `seed` and `temperature` draw another texture; other arguments and errors as of `decode`.
 
@@ -128,7 +149,29 @@ def encode(
 def encode_views(views: Sequence[View], model: Coder, ask: Ask, progress: Progress | None = None) -> list[Encoded]:
     """The files of pictures as the model sees them: see `family.Coder.view`."""
     coded = model.encode(views, ask, progress)
-    return [_encoded(view, sections) for view, sections in zip(views, coded, strict=True)]
+    return [_encoded(view, sections, model, Metadata()) for view, sections in zip(views, coded, strict=True)]
+
+
+def smallest(
+    choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None
+) -> list[Encoded]:
+    """Of each picture the smallest file that one of its candidates makes; the first of equals."""
+    groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
+    for index, candidates in enumerate(pictures):
+        for candidate in candidates:
+            groups.setdefault((candidate.which, candidate.ask), []).append((index, candidate))
+    best: dict[int, Encoded] = {}
+    for (which, ask), members in groups.items():
+        model = choice.coders[which]
+        coded = model.encode([candidate.view for _, candidate in members], ask, progress)
+        for (index, candidate), sections in zip(members, coded, strict=True):
+            made = _encoded(candidate.view, sections, model, candidate.metadata)
+            kept = None if choice.ask.lossless or not ask.lossless else "kept exactly, since that is no larger"
+            note = "; ".join(filter(None, (candidate.note, kept))) or None
+            made = replace(made, ledger=replace(made.ledger, note=note))
+            if index not in best or len(made.data) < len(best[index].data) + (kept is not None):
+                best[index] = made
+    return [best[index] for index in range(len(pictures))]
 
 
 def decode(
@@ -174,7 +217,7 @@ def decode_samples(
         own = [index for index, file in enumerate(opened) if file.coder is coder]
         pictures = coder.decode([opened[index].parsed for index in own], samplings, progress)
         for index, decoded in zip(own, pictures, strict=True):
-            found[index] = decoded
+            found[index] = [replace(one, metadata=opened[index].metadata) for one in decoded]
     return found
 
 
@@ -186,9 +229,10 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
     """
     file = _open(data, True, model)
     about, geometry = file.parsed.about(), file.parsed.geometry
+    version = container.VERSION if file.metadata is None else container2.VERSION
     return {
         "bytes": len(data),
-        "format_version": container.VERSION,
+        "format_version": version,
         "kind": about.pop("kind"),
         "model": file.coder.name or None,
         "width": geometry.width,
@@ -200,21 +244,32 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file taken apart, and the model that it needs."""
+    """A file taken apart, and the model that it needs; of version 1 there are no metadata."""
 
     coder: Coder
     parsed: Parsed
+    metadata: Metadata | None
 
 
 def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
     """Errors as of `decode`."""
+    if container2.is_version2(data):
+        contents = container2.read_file2(data)
+        if contents.metadata is None and not partial:
+            raise TruncatedError("the file ends early; decode it as partial to see what is there")
+        coder = zoo.find(contents.header.model, model, version=container2.VERSION)
+        parsed = coder.parse(contents.header.geometry, data[: contents.end], contents.start, partial)
+        return _Opened(coder, parsed, contents.metadata or Metadata())
     header, at = container.read_header(data)
     coder = zoo.find(header.model, model, version=container.VERSION)
-    return _Opened(coder, coder.parse(header.geometry, data, at, partial))
+    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None)
 
 
-def _encoded(view: View, sections: Sections) -> Encoded:
+def _encoded(view: View, sections: Sections, model: Coder, metadata: Metadata) -> Encoded:
     data, (height, width) = sections.data, view.raster.samples.shape[:2]
+    if model.version == container2.VERSION:
+        header = container2.Header2(registry.identity_of(model.digest), view.raster.geometry)
+        data = container2.write_file2(header, metadata, data)
     ledger = Ledger(
         width=width,
         height=height,
@@ -229,5 +284,8 @@ def _encoded(view: View, sections: Sections) -> Encoded:
         fields=sections.pieces,
         unlike_fields=sections.unlike_pieces,
         note=view.note,
+        model=model.name,
+        family=model.family,
+        psnr_db=sections.figures.get("psnr_db"),
     )
     return Encoded(data, ledger)

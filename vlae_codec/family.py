@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from .errors import Progress
 from .exact.random_words import SEED_LIMIT
+from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ class Decoded:
     """A picture. Of its samples `exact_samples` were stored, `sampled_samples` were drawn by the model.
 
     whole: whether the checks of what is stored hold. If not, exact samples are exact only if the file was cut and nothing
-    else. note: what a reader should know of it, if anything.
+    else. note: what a reader should know of it, if anything. metadata: what the file keeps beside its samples, for files of
+    version 2.
     """
 
     raster: Raster
@@ -164,6 +166,7 @@ class Decoded:
     sampled_samples: int
     whole: bool = True
     note: str | None = None
+    metadata: Metadata | None = None
 
     @property
     def drawing(self) -> Drawing:

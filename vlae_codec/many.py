@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from . import codec, container, zoo
+from . import codec, container, container2, zoo
+from .choose import Candidate, Chooser, Source, chooser
 from .codec import Encoded
 from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
-from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling, View
+from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling
 from .picture.fields import field_count
 from .picture.images import read_raster
+from .picture.metadata import Metadata
+from .picture.reading import read_picture
 
 PathLike = str | os.PathLike[str]
 Read = Callable[[Path], bytes]
@@ -81,8 +84,12 @@ def compress_files(
     *,
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
+    quality: float | None = None,
+    bpp: float | None = None,
+    size_bytes: int | None = None,
     model: Coder | str | None = None,
     threshold: int | None = None,
+    keep: Callable[[Metadata], Metadata] = Metadata.plain,
     verify: bool = False,
     jobs: int = 1,
     read: Read = read_file,
@@ -93,8 +100,10 @@ def compress_files(
     Args:
         lossless: keep every pixel, not only the structure.
         effort: size of the search, 0 to 9.
-        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
+        quality, bpp, size_bytes: how good a lossy photo is, as of `compress`.
+        model: one that was loaded, the name of a released one, or a folder; of itself the one that suits each picture.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
+        keep: what of a picture's metadata its file keeps; of itself neither EXIF nor XMP.
         verify: decode each file and compare.
         jobs: processes. With more than one, call this below `if __name__ == "__main__"`.
         read: gives the bytes of an input, or raises VlaeError.
@@ -104,21 +113,23 @@ def compress_files(
         ModelError: the model is unknown or damaged.
         ValueError: effort or threshold is out of range.
     """
-    ask = Ask(lossless, effort, threshold=threshold)
-    chosen = zoo.named(model) if isinstance(model, str) else model or zoo.load_default()
+    choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep)
 
-    def opened(path: Path) -> _Seen:
-        raster, note = read_raster(read(path), str(path), exact=lossless and threshold is None)
+    def opened(path: Path) -> Sequence[Candidate]:
+        data, name = read(path), str(path)
+        source = Source(
+            lambda: read_raster(data, name, exact=lossless and threshold is None),
+            lambda: read_picture(data, name, exact=lossless),
+        )
         try:
-            view = chosen.view(raster, ask)
+            return choice.candidates(source)
         except ImageError as error:
-            raise ImageError(f"{path}: {error}") from error
-        return _Seen(view, "; ".join(filter(None, (view.note, note))) or None)
+            raise ImageError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
 
-    def weight(one: _Given[_Seen]) -> int:
-        return field_count(*one.content.view.raster.samples.shape[:2]) if one.content else 0
+    def weight(one: _Given[Sequence[Candidate]]) -> int:
+        return field_count(*one.content[0].view.raster.samples.shape[:2]) if one.content else 0
 
-    shared = chosen, ask, verify
+    shared = choice, verify
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)
 
 
@@ -146,20 +157,16 @@ def decompress_files(
 
     def weight(one: _Given[bytes]) -> int:
         try:
-            return container.read_header(one.content or b"")[0].fields * len(samplings)
+            data = one.content or b""
+            if container2.is_version2(data):
+                geometry = container2.read_file2(data).header.geometry
+                return field_count(geometry.height, geometry.width) * len(samplings)
+            return container.read_header(data)[0].fields * len(samplings)
         except FormatError:
             return 0  # to be told of when it is decoded
 
     shared = chosen, tuple(samplings), partial
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A picture as the model sees it, and what was lost on the way."""
-
-    view: View
-    note: str | None
 
 
 @dataclass(frozen=True)
@@ -230,23 +237,26 @@ def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Pr
     return lambda what, done, of: progress(what, before + inputs * done // of, total)
 
 
-def _compressed(shared: tuple[Coder, Ask, bool], batch: _Batch[_Seen], progress: Progress | None) -> list[Compressed]:
-    model, ask, verify = shared
-    encoded = codec.encode_views([seen.view for seen in batch.sound], model, ask, progress)
-    coded, results = iter(zip(encoded, batch.sound, strict=True)), []
+def _compressed(
+    shared: tuple[Chooser, bool], batch: _Batch[Sequence[Candidate]], progress: Progress | None
+) -> list[Compressed]:
+    choice, verify = shared
+    coded = iter(zip(codec.smallest(choice, batch.sound, progress), batch.sound, strict=True))
+    results = []
     for one in batch.given:
         result, error = None, one.error
         if error is None:
-            result, seen = next(coded)
-            result = replace(result, ledger=replace(result.ledger, note=seen.note))
-            error = _difference(result, seen.view, model) if verify else None
+            result, candidates = next(coded)
+            error = _difference(result, candidates, choice) if verify else None
         results.append(Compressed(one.path, None if error else result, error))
     return results
 
 
-def _difference(encoded: Encoded, view: View, model: Coder) -> VlaeError | None:
+def _difference(encoded: Encoded, candidates: Sequence[Candidate], choice: Chooser) -> VlaeError | None:
     """What is wrong if a file does not decode to what its ledger says."""
-    decoded, original = codec.decode([encoded.data], model=model)[0].raster.as_stored(), view.raster.as_stored()
+    used = next(one for one in candidates if choice.coders[one.which].family == encoded.ledger.family)
+    model = choice.coders[used.which]
+    decoded, original = codec.decode([encoded.data], model=model)[0].raster.as_stored(), used.view.raster.as_stored()
     if decoded.geometry != original.geometry:
         return VlaeError("verification failed: it decodes to a picture of another size or kind; please report this")
     differing = int((decoded.samples != original.samples).any(axis=2).sum())

@@ -26,10 +26,11 @@ from .family import Arrays, Coder, Family, Identity
 RELEASED = Path(__file__).parent / "released"
 """The models that ship with the package, a folder each."""
 DEFAULT = "mnist-dynamic"
+PHOTO = "photo"
 
-FAMILIES = {"field": "vlae_codec.field.coder"}
+FAMILIES = {"field": "vlae_codec.field.coder", "grid": "vlae_codec.grid.coder", "raw": "vlae_codec.raw.coder"}
 """Where each family lives: the module whose `FAMILY` it is, imported when a model of it is first met."""
-WITHOUT_MODEL = {1: "field"}
+WITHOUT_MODEL = {1: "field", 2: "raw"}
 """The family of files that name no model, by version of the format."""
 
 _FAMILY_ARRAY = "family"
@@ -117,7 +118,7 @@ def named(name: str) -> Coder:
     Raises:
         ModelError: there is none, or it cannot code.
     """
-    if Path(name).is_dir() and name not in _released_names():
+    if Path(name).is_dir() and name not in released_names():
         model = load(Path(name))
         model.check()
         return model
@@ -130,9 +131,9 @@ def folder_of(name: str) -> Path:
     Raises:
         ModelError: there is none of that name.
     """
-    if name in _released_names():
+    if name in released_names():
         return RELEASED / name
-    raise ModelError(f"no model {name!r}: give one of {', '.join(_released_names())}, or the folder of a model")
+    raise ModelError(f"no model {name!r}: give one of {', '.join(released_names())}, or the folder of a model")
 
 
 def find(identity: int | bytes, given: Coder | None = None, *, version: int) -> Coder:
@@ -142,7 +143,7 @@ def find(identity: int | bytes, given: Coder | None = None, *, version: int) -> 
         ModelError: it is not known here.
     """
     if identity == registry.NO_MODEL:
-        return _without_model(version)
+        return without_model(version)
     wanted = registry.REGISTERED.get(identity, "none") if isinstance(identity, int) else identity.hex()
     if given is not None and given.digest.hex().startswith(wanted):
         return given
@@ -155,12 +156,13 @@ def find(identity: int | bytes, given: Coder | None = None, *, version: int) -> 
     )
 
 
-def _released_names() -> list[str]:
+def released_names() -> list[str]:
+    """The names of the models that ship with the package."""
     return [folder.name for folder in released()]
 
 
 @cache
-def _without_model(version: int) -> Coder:
+def without_model(version: int) -> Coder:
     """The coder of files of that version that name no model."""
     return family(WITHOUT_MODEL[version]).load(Identity("", b""), {})
 

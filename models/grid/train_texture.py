@@ -37,6 +37,14 @@ def load_transforms(path: Path) -> Transforms:
     return model.eval().requires_grad_(False)
 
 
+def load_texture(path: Path) -> tuple[Texture, float]:
+    """The averaged PixelCNN of a checkpoint whose folder has its configuration, and the level that it was trained for."""
+    given = json.loads((path / "config.json").read_text())
+    model = Texture(TextureConfig(**given["model"]))
+    model.load_state_dict(torch.load(path / "checkpoint.pt", weights_only=True)["average"])
+    return model.eval().requires_grad_(False), float(given["level"])
+
+
 def train(
     config: TextureConfig,
     schedule: Schedule,

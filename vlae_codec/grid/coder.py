@@ -96,6 +96,19 @@ class GridCoder:
     family: str = "grid"
     version: int = 2
 
+    def check(self) -> None:
+        """Codes a picture: a folder may hold anything.
+
+        Raises:
+            ModelError: the parts do not fit each other, or an array has values that it cannot have.
+        """
+        view = GridView(Geometry(16, 8, PixelFormat(Kind.RGB)), np.full((8, 16, 3), 99, np.uint8), None)
+        try:
+            made = self._encode(view, Ask(lossless=True), None)
+            self._decode(self.parse(view.geometry, made.data, 0), [Sampling()], None)
+        except (FormatError, ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
+            raise ModelError(f"the parts of the model {self.name!a} do not fit each other: {error}") from error
+
     @property
     def name(self) -> str:
         """The model's name, for people."""
@@ -171,7 +184,7 @@ class GridCoder:
         z = _rounded(means)
         coded = latents.write(self.prior, z, quality)
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
-        tiles, pixel_bits, error = self._tiles(view, z, quality, ask.lossless, progress)
+        tiles, pixel_bits, error, differing = self._tiles(view, z, quality, ask.lossless, progress)
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles))
         stored = 8 * sum(map(len, coded.streams)) + 8 * sum(len(stream) for _, stream in tiles or ())
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
@@ -181,6 +194,7 @@ class GridCoder:
             distortion_bits=pixel_bits,
             ideal_bits=coded.ideal_bits + pixel_bits,
             coded_bits=float(stored),
+            differing_samples=differing,
             figures={**figures, "quality": quality, "latent_bits": 8.0 * sum(map(len, coded.streams))},
         )
 
@@ -218,15 +232,19 @@ class GridCoder:
 
     def _tiles(
         self, view: GridView, z: Latents, quality: int, exact: bool, progress: Progress | None
-    ) -> tuple[list[tuple[bytes, bytes]] | None, float, float]:
-        """The tiles of an exact file, the information in their pixels, and the mean squared error of the decoded picture."""
+    ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
+        """The tiles of an exact file and the information in their pixels; the decoded picture's mean squared error; and how
+        many pixels of what the file decodes to differ.
+        """
         height, width = view.colours.shape[:2]
         tiles: dict[int, tuple[bytes, bytes]] = {}
-        bits, squares, count = 0.0, 0.0, tile_count(height, width)
+        bits, squares, differing, count = 0.0, 0.0, 0, tile_count(height, width)
         for block in blocks(height, width):
             region = decode_block(self.decoder, self.texture if exact else None, z, quality, block, view.gray)
             own = view.colours[block.top : block.bottom, block.left : block.right]
-            squares += float(((region.picture().astype(np.int32) - own) ** 2).sum())
+            error = region.picture().astype(np.int32) - own
+            squares += float((error**2).sum())
+            differing += int(error.any(axis=2).sum())
             if not exact:
                 continue
 
@@ -241,7 +259,8 @@ class GridCoder:
                 bits += coded.ideal_bits
                 if progress:
                     progress("compressing", len(tiles), count)
-        return [tiles[number] for number in range(count)] if exact else None, bits, squares / view.colours.size
+        found = [tiles[number] for number in range(count)] if exact else None
+        return found, bits, squares / view.colours.size, 0 if exact else differing
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> GridParsed:
         """Takes sections apart.
@@ -299,8 +318,7 @@ class GridCoder:
                     progress("decompressing", done, count)
         raster = _raster(out, self._alpha(file, crop), geometry.format)
         channels = 1 if gray else 3
-        sampled = channels * (crop.height * crop.width - exact)
-        return Decoded(raster, channels * exact, sampled, file.whole)
+        return Decoded(raster, channels * exact, 0, file.whole)
 
     def _read(
         self,
@@ -378,6 +396,9 @@ class GridFamily:
                 f"the model {identity.name!a} lacks {missing[0]}: its file is damaged or not a photo model"
             )
         return GridCoder(identity, arrays)
+
+
+FAMILY = GridFamily()
 
 
 def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFormat) -> Raster:
