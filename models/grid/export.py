@@ -6,9 +6,12 @@ Weights of the transforms and the prior are rounded to 16 bits, those of the Pix
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +164,10 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
     return _layer(name, weight, bias, INPUT_BITS, output_bits, max(bits, output_bits - INPUT_BITS))
 
 
-def export_runs(transforms_run: Path, texture_run: Path, folder: Path, name: str) -> None:
+def export_runs(transforms_run: Path, texture_run: Path, photos: Path, folder: Path, name: str) -> None:
     """Writes the model of two runs, of their averaged weights: `weights.npz`, `model.json` and `card.md`.
+
+    photos: the folder of the training pictures, whose sources the card lists.
 
     Raises:
         ConfigError: a run is missing, or its checkpoint is not one of photos.
@@ -178,10 +183,12 @@ def export_runs(transforms_run: Path, texture_run: Path, folder: Path, name: str
     np.savez_compressed(packed, **arrays)
     data = packed.getvalue()
     about = {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "runs": configs, "trained": steps}
+    sources = sources_of([photos / "train", photos / "cid22"])
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "weights.npz", data, force=True)
     write(folder / "model.json", (json.dumps(about, indent=2) + "\n").encode(), force=True)
-    write(folder / "card.md", card(name, about, sum(array.size for array in arrays.values())).encode(), force=True)
+    parameters = sum(array.size for array in arrays.values())
+    write(folder / "card.md", card(name, about, parameters, sources).encode(), force=True)
 
 
 def last_line(run: Path) -> dict[str, Any]:
@@ -190,36 +197,72 @@ def last_line(run: Path) -> dict[str, Any]:
     return line
 
 
-def card(name: str, about: dict[str, Any], parameters: int) -> str:
-    """What a model's card says: how it was made, and on what."""
-    rows = "\n".join(
-        f"| {run} | {line['step']:,} | {line['seconds'] / 3600:.2f} | {json.dumps(about['runs'][run]['schedule'])} |"
-        for run, line in about["trained"].items()
-    )
-    return f"""# {name}
+def sources_of(folders: Sequence[Path]) -> str:
+    """A table of where training pictures came from: of each folder's SOURCES.tsv, those files that are there.
+
+    Raises:
+        ConfigError: a folder has no such list, or it lacks a column.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for folder in folders:
+        listing = next(
+            (place / "SOURCES.tsv" for place in (folder, folder.parent) if (place / "SOURCES.tsv").is_file()), None
+        )
+        if listing is None:
+            raise ConfigError(f"{folder} has no SOURCES.tsv that says where its pictures came from")
+        with listing.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                if (folder / row["file"]).is_file():
+                    counts[row["repo_or_package"], row["licence_as_stated"]] += 1
+    rows = "\n".join(f"| {source} | {licence} | {count} |" for (source, licence), count in sorted(counts.items()))
+    return f"| source | licence as stated there | pictures |\n| --- | --- | ---: |\n{rows}"
+
+
+_CARD = """# {name}
 
 Photographs, gray or colour, of any size: a VLAE over a grid of latents at 1/8 of the resolution, and a PixelCNN of small
-window over the pixels given it. {parameters:,} integers. SHA-256 of `weights.npz`: `{about["sha256"]}`.
+window over the pixels given it. {parameters:,} integers. SHA-256 of `weights.npz`: `{sha256}`.
 
 ## How it was made
 
-    python -m vlae_codec.models.grid.train_transforms --photos DIR --folder runs/photo-transforms --steps N
-    python -m vlae_codec.models.grid.train_texture --photos DIR --transforms runs/photo-transforms --folder runs/photo-texture --steps N
-    python -m vlae_codec.models.grid.export runs/photo-transforms runs/photo-texture -o {name}
+    python -m vlae_codec.models.grid.train_transforms --photos DIR --folder {transforms} --steps {transforms_steps}
+    python -m vlae_codec.models.grid.train_texture --photos DIR --transforms {transforms} \\
+        --folder {texture} --steps {texture_steps}
+    python -m vlae_codec.models.grid.export {transforms} {texture} --photos DIR -o {name}
 
 | run | steps | hours on one core | schedule |
 | --- | ---: | ---: | --- |
 {rows}
 
-`DIR` has `train` (photographs, scaled by 0.4 to 0.75 anew at each look), `valid`, and `cid22`, of which pictures whose number
-is divisible by 8 are left out for validation.
+`DIR` has `train` (photographs, scaled by 0.4 to 0.75 anew at each look), `valid`, and `cid22` (at their own size), of which
+pictures whose number is divisible by 8 are left out for validation.
 
 ## What it has seen
 
-535 photographs of free licences (CC0, CC BY, CC BY-SA and public domain, from the desktop backgrounds of free software
-distributions), and 182 pictures of the CID22 set, part training (CC BY-SA 4.0, Cloudinary). None of them, nor any part, is in
-this package. The Kodak pictures were never trained on.
+No training picture, whole or in part, is in this package. The Kodak pictures were never trained on.
+
+{sources}
 """
+
+
+def card(name: str, about: dict[str, Any], parameters: int, sources: str) -> str:
+    """What a model's card says: how it was made, and on what."""
+    rows = "\n".join(
+        f"| {run} | {line['step']:,} | {line['seconds'] / 3600:.2f} | {json.dumps(about['runs'][run]['schedule'])} |"
+        for run, line in about["trained"].items()
+    )
+    transforms, texture = about["runs"]
+    return _CARD.format(
+        name=name,
+        parameters=parameters,
+        sha256=about["sha256"],
+        transforms=f"runs/{transforms}",
+        texture=f"runs/{texture}",
+        transforms_steps=about["runs"][transforms]["schedule"]["steps"],
+        texture_steps=about["runs"][texture]["schedule"]["steps"],
+        rows=rows,
+        sources=sources,
+    )
 
 
 if __name__ == "__main__":
@@ -228,6 +271,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("transforms", type=Path)
     parser.add_argument("texture", type=Path)
+    parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
-    export_runs(given.transforms, given.texture, given.out, given.out.name)
+    export_runs(given.transforms, given.texture, given.photos, given.out, given.out.name)
