@@ -23,7 +23,7 @@ class Number(click.FloatRange):
         return self.fail(f"{value!r} is no number.", param, ctx) if math.isnan(number) else number
 
 
-class ByteSize(click.ParamType):
+class ByteSize(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes, with k or M behind it for thousands or millions."""
 
     name = "bytes"
@@ -46,7 +46,7 @@ class ByteSize(click.ParamType):
 _UNITS = {"k": 1000, "m": 1000000}
 
 
-class Region(click.ParamType):
+class Region(click.ParamType):  # type: ignore[type-arg]
     """X,Y,W,H in pixels, as left, top, right and bottom."""
 
     name = "X,Y,W,H"

@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,7 @@ def export_runs(transforms_run: Path, texture_run: Path, photos: Path, folder: P
         raise ConfigError(f"no photo model in {transforms_run} and {texture_run}: {error}") from error
     arrays = to_arrays(transforms, texture, level)
     packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
+    np.savez_compressed(packed, **cast(Any, arrays))
     data = packed.getvalue()
     about = {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "runs": configs, "trained": steps}
     sources = sources_of([photos / "train", photos / "cid22"])

@@ -1,7 +1,7 @@
 """Fits the prior to the rounded latents of transforms that are trained and stay as they are.
 
-The transforms train with noisy latents, whose rate has a gradient; what a file holds are rounded ones. Noise at the border of
-a cell is dear where nearly all latents are zero, so a prior that was trained on it expects too much of the neighbours.
+The transforms train with noisy latents, whose rate has a gradient; what a file holds are rounded ones. Noise at the border
+of a cell is dear where nearly all latents are zero, so a prior that was trained on it is too sure of them.
 """
 
 from __future__ import annotations

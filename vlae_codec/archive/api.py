@@ -104,7 +104,7 @@ def unpack(
     *,
     only: Sequence[str] = (),
     seed: int = 0,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,

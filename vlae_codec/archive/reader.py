@@ -51,7 +51,7 @@ def open_archive(
     *,
     model: Coder | str | None = None,
     seed: int = 0,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Archive:
     """Opens an archive as a sequence of its images; see `Archive`.

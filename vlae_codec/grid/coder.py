@@ -26,7 +26,18 @@ from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import latents, pixels, sections
 from .colour import Planes, to_rgb, to_ycocg
-from .network import LARGEST_LATENT, LEVEL_STEPS, PATCH, Arrays, Decoder, Encoder, Latents
+from .network import (
+    BITS,
+    LARGEST_LATENT,
+    LEVEL_STEPS,
+    PATCH,
+    Arrays,
+    Decoder,
+    Encoder,
+    Latents,
+    between,
+    exponentials,
+)
 from .prior import Prior
 from .sections import Found
 from .texture import Texture, Tiles
@@ -180,8 +191,8 @@ class GridCoder:
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         padded = _padded(view.colours)
         quality = self._quality(padded, view, ask)
-        means = self.encoder.means(padded, quality) * 2.0**-12
-        z = _rounded(means)
+        means = self.encoder.means(padded, quality) * 2.0**-BITS
+        z = self._latents(means, quality, ask.effort)
         coded = latents.write(self.prior, z, quality)
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         tiles, pixel_bits, error, differing = self._tiles(view, z, quality, ask.lossless, progress)
@@ -197,6 +208,16 @@ class GridCoder:
             differing_samples=differing,
             figures={**figures, "quality": quality, "latent_bits": 8.0 * sum(map(len, coded.streams))},
         )
+
+    def _latents(self, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
+        """The rounded means; with any effort, rounded with an eye to the rate."""
+        if not effort:
+            return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
+        gains = exponentials(between(self.encoder.log_gain, quality)) * 2.0**-BITS
+        level, part = divmod(quality, LEVEL_STEPS)
+        lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
+        weight = lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS)
+        return latents.thinned(self.prior, means, quality, _CAUTION * weight * 255**2 / 3 / gains**2)
 
     def _quality(self, padded: Samples, view: GridView, ask: Ask) -> int:
         """The step of quality that is asked for.
@@ -214,20 +235,22 @@ class GridCoder:
         if goal_bits is None:
             wanted = DEFAULT_QUALITY if ask.quality is None else ask.quality
             return round(wanted / 100 * (self.qualities - 1))
-        return self._within(padded, goal_bits - 8 * _OVERHEAD_BYTES)
+        return self._within(padded, goal_bits - 8 * _OVERHEAD_BYTES, ask.effort)
 
-    def _within(self, padded: Samples, bits: float) -> int:
+    def _within(self, padded: Samples, bits: float, effort: int) -> int:
         """The highest quality whose latents take at most so many bits."""
         low, high = 0, self.qualities - 1  # low fits, if any does
-        if self._latent_bits(padded, 0) > bits:
-            raise ImageError(f"no file of this picture is smaller than {self._latent_bits(padded, 0) / 8:.0f} bytes")
+        if self._latent_bits(padded, 0, effort) > bits:
+            raise ImageError(
+                f"no file of this picture is smaller than {self._latent_bits(padded, 0, effort) / 8:.0f} bytes"
+            )
         while low < high:
             middle = low + high + 1 >> 1
-            low, high = (middle, high) if self._latent_bits(padded, middle) <= bits else (low, middle - 1)
+            low, high = (middle, high) if self._latent_bits(padded, middle, effort) <= bits else (low, middle - 1)
         return low
 
-    def _latent_bits(self, padded: Samples, quality: int) -> float:
-        z = _rounded(self.encoder.means(padded, quality) * 2.0**-12)
+    def _latent_bits(self, padded: Samples, quality: int, effort: int) -> float:
+        z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
         return latents.cost_bits(self.prior, z, quality)
 
     def _tiles(
@@ -373,6 +396,8 @@ class GridCoder:
         return Terms(np.array(kl), np.array(distortion))
 
 
+_CAUTION = 3.0
+"""How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
 _OVERHEAD_BYTES = 40
 """What a file takes beside its latents, at most."""
 
@@ -411,10 +436,6 @@ def _padded(colours: Samples) -> Samples:
     """A picture whose sides are multiples of a site's, its border repeated."""
     height, width = colours.shape[:2]
     return np.pad(colours, ((0, -height % PATCH), (0, -width % PATCH), (0, 0)), mode="edge")
-
-
-def _rounded(means: npt.NDArray[np.float64]) -> Latents:
-    return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
 
 
 def _planes(colours: Samples, gray: bool) -> Planes:

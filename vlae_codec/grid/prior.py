@@ -224,12 +224,13 @@ class Prior:
         return [0, *accumulate(group.channels for group in self.groups)]
 
     def visit(
-        self, z: Latents, quality: int, answers: Callable[[Step], Answers | None], groups: int | None = None
+        self, z: Latents, quality: int, answers: Callable[[Step], Answers | Whole | None], groups: int | None = None
     ) -> None:
         """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
 
-        answers: what answers for the runs of a step; None leaves all of them at their centres, as a run is left that
-        raises `UnknownError`. groups: only so many of them are visited, others are left as they are.
+        answers: what answers for the runs of a step, or its values themselves, lane by lane; None leaves all of them at
+            their centres, as a run is left that raises `UnknownError`.
+        groups: only so many of them are visited, others are left as they are.
         """
         seen: list[Integers] = []
         for index, (group, (start, end)) in enumerate(zip(self.groups[:groups], pairwise(self.edges), strict=False)):
@@ -240,6 +241,9 @@ class Prior:
                 target = plane(own, stride, phase)
                 values = target.reshape(-1).astype(np.int64)
                 answer_of = answers(Step(index, stride, phase, mixture))
+                if isinstance(answer_of, np.ndarray):
+                    target[...] = answer_of.reshape(target.shape)
+                    continue
                 for at in range(0, len(values), LANES):
                     run = slice(at, at + LANES)
                     try:
