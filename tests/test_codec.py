@@ -226,7 +226,7 @@ def test_a_flipped_bit_anywhere_is_a_clear_error(tiny, digits, lossless):
         (b"", "empty"),
         (b"\x89PNG", "not a vlz file"),
         (b"\xd7", "ends within its header"),
-        (b"\xd7\x20\x01", "version 2, which is newer"),
+        (b"\xd7\x30\x01", "version 3, which is newer"),
         (b"\xd7\x1c\x01", "archive"),
         (b"\xd7\x10\xfe\0\0\0", "model with number 254"),
         (b"\xd7\x11" + b"\xab" * 8 + b"\0\0\0", "digest abababab"),

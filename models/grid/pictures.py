@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from vlae_codec.picture.scaling import grayed, read_rgb, scaled
 
 Crops = npt.NDArray[np.uint8]
 """Training crops: (B, S, S, 3) RGB."""
@@ -89,20 +90,18 @@ class Pictures:
         row, column = (rng.integers(length - side + 1) for length in picture.shape[:2])
         crop = picture[row : row + side, column : column + side]
         if side != self.size:
-            filtered = Image.Resampling.LANCZOS if rng.random() < 0.5 else Image.Resampling.BOX
-            crop = np.asarray(Image.fromarray(crop).resize((self.size, self.size), filtered))
+            crop = scaled(crop, self.size, self.size, area=rng.random() < 0.5)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         if rng.random() < 0.25:
             crop = crop.transpose(1, 0, 2)
         if rng.random() < _GRAY:
-            crop = np.asarray(Image.fromarray(np.ascontiguousarray(crop)).convert("L").convert("RGB"))
+            crop = grayed(crop)
         return crop
 
     def _picture(self, path: Path) -> npt.NDArray[np.uint8]:
         if path not in self._kept:
-            with Image.open(path) as opened:
-                decoded = np.asarray(opened.convert("RGB"))
+            decoded = read_rgb(path)
             while self._kept and self._bytes + decoded.nbytes > self.memory_bytes:
                 dropped = list(self._kept)[self._rng.integers(len(self._kept))]
                 self._bytes -= self._kept.pop(dropped).nbytes

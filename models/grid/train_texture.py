@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from vlae_codec.picture.scaling import read_rgb
 
 from .colour import to_ycocg
 from .pictures import Pictures, Source, source
@@ -109,9 +110,7 @@ def evaluate(model: Texture, transforms: Transforms, level: float, files: Sequen
     """Bits/dim of pixels and of the code, means over crops of 256x256 in the middle of the pictures."""
     rows = []
     for path in files:
-        with Image.open(path) as opened:
-            rgb = torch.from_numpy(np.asarray(opened.convert("RGB")).copy()).permute(2, 0, 1)[None].float()
-        rgb = rgb[:, :, 128:384, 128:384]
+        rgb = torch.from_numpy(read_rgb(path)[128:384, 128:384].copy()).permute(2, 0, 1)[None].float()
         levels = torch.tensor([level])
         decoded, hidden = decoded_of(transforms, rgb, levels)
         x = to_ycocg(rgb)

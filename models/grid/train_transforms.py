@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
+
+from vlae_codec.picture.scaling import read_rgb, scaled
 
 from .muon import Muon
 from .pictures import Pictures, Source, source
@@ -177,14 +178,11 @@ def evaluate(model: Transforms, files: Sequence[Path]) -> str:
     for level in range(model.config.levels):
         figures = []
         for path in files:
-            with Image.open(path) as opened:
-                picture = opened.convert("RGB")
-            scale = 512 / min(picture.size)
-            picture = picture.resize(
-                (round(picture.width * scale) // 8 * 8, round(picture.height * scale) // 8 * 8),
-                Image.Resampling.LANCZOS,
-            )
-            x = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
+            picture = read_rgb(path)
+            scale = 512 / min(picture.shape[:2])
+            height, width = (round(side * scale) // 8 * 8 for side in picture.shape[:2])
+            picture = scaled(picture, height, width)
+            x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
             bits, _, decoded, _ = model.coded(x, torch.tensor([float(level)]))
             error = (((decoded + 0.5) * 255).round().clamp(0, 255) - (x + 0.5) * 255).square().mean().item()
             figures.append((bits.item() / x[0, 0].numel(), 10 * math.log10(255**2 / error)))
