@@ -279,7 +279,9 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
     """Writes the picture of a file, or the sheet of its samples: a row of the report."""
     decoded = one.result()
     first = decoded[0]
-    if first.metadata is not None and not as_sheet:
+    if first.metadata is not None and as_sheet:
+        raise OutputError(f"{one.path} is not a drawing: --samples shows several textures of drawings only")
+    if first.metadata is not None:
         return _written_photo(one.path, first, target, force)
     picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
     write(target, png_bytes(picture) if as_sheet else _as_named(first.drawing, target), force)

@@ -19,6 +19,7 @@ REGISTERED = {
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
     8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
     9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
+    10: "9ccede4cb31f1ab3b7fc24d22d1c871c7e29b3ca36f42304ad93c13e18de54b4",
 }
 """The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
@@ -29,6 +30,7 @@ _ABOUT: dict[str, dict[str, Any]] = {
     REGISTERED[5]: {"knows": "handwritten digits", "mostly_ink": 0.0},
     REGISTERED[6]: {"knows": "silhouettes of a hundred kinds of things", "mostly_ink": 0.665},
     REGISTERED[7]: {"knows": "handwritten characters of fifty alphabets", "mostly_ink": 0.0},
+    REGISTERED[10]: {"knows": "photographs, gray or colour, any size"},
     REGISTERED[9]: {"knows": "handwritten digits, as the paper's model", "mostly_ink": 0.0},
 }
 

@@ -26,6 +26,7 @@ from vlae_codec.grid import network
 from vlae_codec.grid.network import BITS
 from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, OUTPUT_BITS, RUNS
 
+from .fit_prior import load_prior
 from .prior import Group
 from .texture import Causal, Texture
 from .train_texture import load_texture, load_transforms
@@ -164,8 +165,10 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
     return _layer(name, weight, bias, INPUT_BITS, output_bits, max(bits, output_bits - INPUT_BITS))
 
 
-def export_runs(transforms_run: Path, texture_run: Path, photos: Path, folder: Path, name: str) -> None:
-    """Writes the model of two runs, of their averaged weights: `weights.npz`, `model.json` and `card.md`.
+def export_runs(
+    transforms_run: Path, prior_run: Path, texture_run: Path, photos: Path, folder: Path, name: str
+) -> None:
+    """Writes the model of three runs, of their averaged weights: `weights.npz`, `model.json` and `card.md`.
 
     photos: the folder of the training pictures, whose sources the card lists.
 
@@ -173,11 +176,13 @@ def export_runs(transforms_run: Path, texture_run: Path, photos: Path, folder: P
         ConfigError: a run is missing, or its checkpoint is not one of photos.
     """
     try:
-        transforms, texture, level = load_transforms(transforms_run), *load_texture(texture_run)
-        steps = {run.name: last_line(run) for run in (transforms_run, texture_run)}
-        configs = {run.name: json.loads((run / "config.json").read_text()) for run in (transforms_run, texture_run)}
+        transforms, (texture, level) = load_transforms(transforms_run), load_texture(texture_run)
+        load_prior(transforms, prior_run)
+        runs = transforms_run, prior_run, texture_run
+        steps = {run.name: last_line(run) for run in runs}
+        configs = {run.name: json.loads((run / "config.json").read_text()) for run in runs}
     except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"no photo model in {transforms_run} and {texture_run}: {error}") from error
+        raise ConfigError(f"no photo model in {transforms_run}, {prior_run} and {texture_run}: {error}") from error
     arrays = to_arrays(transforms, texture, level)
     packed = io.BytesIO()
     np.savez_compressed(packed, **cast(Any, arrays))
@@ -225,10 +230,12 @@ window over the pixels given it. {parameters:,} integers. SHA-256 of `weights.np
 
 ## How it was made
 
-    python -m vlae_codec.models.grid.train_transforms --photos DIR --folder {transforms} --steps {transforms_steps}
-    python -m vlae_codec.models.grid.train_texture --photos DIR --transforms {transforms} \\
-        --folder {texture} --steps {texture_steps}
-    python -m vlae_codec.models.grid.export {transforms} {texture} --photos DIR -o {name}
+    python -m vlae_codec.models.grid.train_transforms --photos DIR --folder {transforms[run]} --steps {transforms[steps]}
+    python -m vlae_codec.models.grid.fit_prior --photos DIR --transforms {transforms[run]} --folder {prior[run]} \\
+        --steps {prior[steps]}
+    python -m vlae_codec.models.grid.train_texture --photos DIR --transforms {transforms[run]} --folder {texture[run]} \\
+        --steps {texture[steps]}
+    python -m vlae_codec.models.grid.export {transforms[run]} {texture[run]} --prior {prior[run]} --photos DIR -o {name}
 
 | run | steps | hours on one core | schedule |
 | --- | ---: | ---: | --- |
@@ -251,15 +258,15 @@ def card(name: str, about: dict[str, Any], parameters: int, sources: str) -> str
         f"| {run} | {line['step']:,} | {line['seconds'] / 3600:.2f} | {json.dumps(about['runs'][run]['schedule'])} |"
         for run, line in about["trained"].items()
     )
-    transforms, texture = about["runs"]
+    runs = {
+        part: {"run": f"runs/{run}", "steps": about["runs"][run]["schedule"]["steps"]}
+        for part, run in zip(("transforms", "prior", "texture"), about["runs"], strict=True)
+    }
     return _CARD.format(
         name=name,
         parameters=parameters,
         sha256=about["sha256"],
-        transforms=f"runs/{transforms}",
-        texture=f"runs/{texture}",
-        transforms_steps=about["runs"][transforms]["schedule"]["steps"],
-        texture_steps=about["runs"][texture]["schedule"]["steps"],
+        **runs,
         rows=rows,
         sources=sources,
     )
@@ -271,7 +278,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("transforms", type=Path)
     parser.add_argument("texture", type=Path)
+    parser.add_argument("--prior", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
-    export_runs(given.transforms, given.texture, given.photos, given.out, given.out.name)
+    export_runs(given.transforms, given.prior, given.texture, given.photos, given.out, given.out.name)
