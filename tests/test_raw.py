@@ -27,6 +27,7 @@ from vlae_codec.picture import rows
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.png import write_png
 from vlae_codec.picture.raster import MOST_PIXELS, Geometry, Kind, PixelFormat, Raster
+from vlae_codec.picture.reading import read_picture
 from vlae_codec.raw.codec import Coder
 from vlae_codec.raw.forms import Less
 from vlae_codec.raw.streams import Shape
@@ -64,6 +65,21 @@ def test_any_picture_round_trips(data):
     height, width = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 40))
     picture = raster(form, height, width, data.draw(st.integers(0, 99)), data.draw(st.booleans()))
     assert same(raw.decode(picture.geometry, raw.encode(picture)), picture)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_samples_may_lie_in_memory_as_they_like(form):
+    picture = raster(form, 12, 17)
+    data = raw.encode(picture)
+    padded = np.zeros((24, 34, form.channels), form.dtype)
+    padded[::2, 1::2] = picture.samples
+    for samples in (
+        np.asfortranarray(picture.samples),
+        padded[::2, 1::2],
+        np.flipud(np.flipud(picture.samples).copy()),
+    ):
+        assert raw.encode(Raster(samples, form)) == data
+        assert read_picture(write_png(Raster(samples, form)), exact=True).raster.format == picture.as_stored().format
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -266,6 +282,27 @@ def test_no_file_is_larger_than_need_be(content):
         assert size <= min(sizes.values()) + 12, (name, size, sizes)
 
 
+def test_what_a_picture_will_take_can_be_estimated():
+    for name in ("gray 1", "gray 16", "rgb 8", "palette 4 alpha"):
+        for picture in (raster(FORMATS[name], 400, 500), raster(FORMATS[name], 9, 8)):
+            size, guess = len(raw.encode(picture, 0)), raw.estimate_bytes(picture)
+            assert 0.75 * size - 50 < guess < 1.25 * size + 50, name
+
+
+def test_what_a_library_encodes_wrongly_is_not_taken(monkeypatch):
+    picture = raster(FORMATS["rgb 8"], 20, 30)
+    good = raw.encode(picture)
+    assert good[0] & 15 != Coder.PLAIN
+    for coder in Coder:
+        if coder in raw.codec._WAYS and coder != Coder.PLAIN:
+            wrong = type("Wrong", (type(raw.codec._WAYS[coder]),), {"encode": lambda *_: iter([b"", b"\0"])})
+            monkeypatch.setitem(raw.codec._WAYS, coder, wrong.__new__(wrong))
+            vars(raw.codec._WAYS[coder]).update({"_filtering": True, "_black": 1})
+    safe = raw.encode(picture)
+    assert safe[0] & 15 == Coder.PLAIN
+    assert same(raw.decode(picture.geometry, safe), picture)
+
+
 # Damage and malice
 
 
@@ -273,10 +310,13 @@ def test_no_file_is_larger_than_need_be(content):
 def test_a_flipped_or_missing_byte_gives_a_clear_error(form):
     picture = raster(form, 9, 11)
     data = raw.encode(picture)
+    raw.verify(picture.geometry, data)
     for position in range(len(data)):
         flipped = bytearray(data)
         flipped[position] ^= 1 << position % 8
         for damaged in (bytes(flipped), data[:position]):
+            with pytest.raises(FormatError):
+                raw.verify(picture.geometry, damaged)
             with pytest.raises(FormatError) as caught:
                 raw.decode(picture.geometry, damaged)
             assert "\n" not in str(caught.value)

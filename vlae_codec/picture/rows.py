@@ -41,7 +41,7 @@ def pack(values: Values, depth: int) -> Rows:
     """(H, W, C) of values below 2^depth -> (H, R) bytes."""
     height = len(values)
     if depth == 16:
-        return values.astype(">u2").view(np.uint8).reshape(height, -1)
+        return np.ascontiguousarray(values, ">u2").view(np.uint8).reshape(height, -1)
     flat: Rows = values.reshape(height, -1).astype(np.uint8, copy=False)
     if depth == 1:
         return np.packbits(flat, axis=1)

@@ -1,10 +1,11 @@
 """Pictures without a model: exactly, as the smallest of what well-kept libraries make of them.
 
-`encode` and `decode` are for whole pictures, `encode_plane` and `decode_plane` for one plane of another family's.
+`encode` and `decode` are for whole pictures, `encode_plane` and `decode_plane` for one plane of another family's. `verify`
+looks at a payload without decoding it, and `estimate_bytes` guesses how long one will be.
 """
 
 from __future__ import annotations
 
-from .codec import decode, decode_plane, encode, encode_plane
+from .codec import decode, decode_plane, encode, encode_plane, estimate_bytes, verify
 
-__all__ = ["decode", "decode_plane", "encode", "encode_plane"]
+__all__ = ["decode", "decode_plane", "encode", "encode_plane", "estimate_bytes", "verify"]

@@ -71,8 +71,43 @@ def encode(raster: Raster, effort: int = DEFAULT_EFFORT) -> bytes:
         return _checked(Coder.BLANK, Less(0), pixel.astype(pixel.dtype.newbyteorder(">")).tobytes())
     _check_samples(raster)
     found = [(form.less, coder, data) for form in forms(raster) for coder, data in _streams(form, effort)]
-    less, coder, data = min(found, key=lambda candidate: len(candidate[2]))
-    return _checked(coder, less, data)
+    for less, coder, data in sorted(found, key=lambda candidate: len(candidate[2])):
+        payload = _checked(coder, less, data)
+        if _holds(payload, raster):
+            return payload
+    raise AssertionError("plain rows hold every picture")
+
+
+def _holds(payload: bytes, raster: Raster) -> bool:
+    """Whether it is that picture: libraries of all versions are trusted to decode, none to have encoded."""
+    try:
+        return np.array_equal(decode(raster.geometry, payload).samples, raster.samples)
+    except FormatError:
+        return False
+
+
+def estimate_bytes(raster: Raster) -> int:
+    """About what `encode` would give, from a few bands of rows: mostly within a tenth, in a small part of the time."""
+    if (raster.samples == raster.samples[0, 0]).all():
+        return 1 + _CHECK_BYTES + int(raster.samples[0, 0].nbytes)
+    estimates = []
+    for form in forms(raster):
+        sample = replace(form, values=_sample(form.values))
+        scale = len(form.values) / len(sample.values)
+        sizes = [min(map(len, way.encode(sample.values, sample.shape, 0)), default=0) for way in _WAYS.values()]
+        estimates.append(len(form.table) + round(scale * min(size for size in sizes if size)))
+    return 1 + _CHECK_BYTES + min(estimates)
+
+
+def verify(geometry: Geometry, data: bytes) -> None:
+    """Refuses a payload whose check fails, or that no picture of that geometry has; no pixel is decoded.
+
+    Raises:
+        TruncatedError, FormatError: as of `decode`.
+    """
+    coder, less, content = _verified(data)
+    if coder != Coder.BLANK:
+        read_form(geometry, less, content, 0)
 
 
 def decode(geometry: Geometry, data: bytes) -> Raster:

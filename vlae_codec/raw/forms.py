@@ -142,7 +142,9 @@ def _colours(values: Values) -> tuple[Values, npt.NDArray[np.uint8]] | tuple[Non
 
 
 def _entries(colours: Values) -> Entries:
-    return colours.astype(">u2").view(np.uint8) if colours.dtype == np.uint16 else colours.astype(np.uint8)
+    return (
+        np.ascontiguousarray(colours, ">u2").view(np.uint8) if colours.dtype == np.uint16 else colours.astype(np.uint8)
+    )
 
 
 def depth_of(count: int) -> int:
