@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -21,7 +22,6 @@ import vlae_codec.cli
 import vlae_codec.models
 from vlae_codec import registry, zoo
 
-SOURCES = [Path(package.__file__).parent for package in (vlae_codec, vlae_codec.cli, vlae_codec.models)]
 DOORS = {  # report stands apart: nothing that reads or writes our files goes through it
     "torch": {"models"},
     "constriction": {"coding"},
@@ -49,19 +49,97 @@ def test_the_codec_never_imports_torch(tmp_path):
 @pytest.mark.parametrize(("library", "doors"), DOORS.items())
 def test_few_doors_per_library(library, doors):
     importers = set()
-    for folder in SOURCES:
-        for path in folder.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = []
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                    names = [node.module or ""]
-                if any(name.split(".")[0] == library for name in names):
-                    importers.add(path)
+    for _, path, tree in sources():
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            if any(name.split(".")[0] == library for name in names):
+                importers.add(path)
     assert importers
     strangers = {path for path in importers if not doors & {path.name, *(folder.name for folder in path.parents)}}
     assert not strangers
+
+
+PACKAGES = {"vlae_codec": vlae_codec, "vlae_codec.cli": vlae_codec.cli, "vlae_codec.models": vlae_codec.models}
+FAMILIES = {"field", "grid", "ink", "raw"}
+"""Folders that know a kind of model each. Nobody else does, but for training and the one dictionary in `zoo`."""
+NEVERS = {
+    ("exact",): {"coding", "picture", "family", "container", "sets", "archive", "report", "codec", *FAMILIES},
+    ("coding",): {"picture", "family", "container", "sets", "archive", "report", "codec", *FAMILIES},
+    ("picture",): {"family", "container", "sets", "archive", "report", "codec", *FAMILIES},
+    ("sets",): {"family", "zoo", "container", "archive", "report", "codec", *FAMILIES},
+    ("container", "container2"): {"sets", "archive", "zoo", "codec", *FAMILIES},
+    ("family", "registry", "files", "errors"): {"zoo", "sets", "archive", "codec", *FAMILIES},
+    ("codec", "many", "archive", "report", "cli", "zoo"): FAMILIES,
+    (*FAMILIES,): {"sets", "archive", "report", "codec", "many", "zoo", "cli"},
+}
+"""Who never imports whom, by rooms: a folder, or a module beside the folders."""
+
+
+@functools.cache
+def sources():
+    """(name, path, syntax tree) of every module of the package."""
+    found = []
+    for package, module in PACKAGES.items():
+        root = Path(module.__file__).parent
+        for path in root.rglob("*.py"):
+            parts = [part for part in path.relative_to(root).with_suffix("").parts if part != "__init__"]
+            found.append((".".join([package, *parts]), path, ast.parse(path.read_text())))
+    return found
+
+
+def imports(name, path, nodes):
+    """The modules of the package that these nodes import."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module if node.level == 0 else ".".join(filter(None, (package, node.module)))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    """`field` of vlae_codec.field.model."""
+    return [*name.split("."), ""][1]
+
+
+def arrows(nodes_of):
+    """(importer, imported) of all pairs of rooms."""
+    rooms = {room(name) for name, _, _ in sources()}
+    found = set()
+    for name, path, tree in sources():
+        ours = (one for one in imports(name, path, nodes_of(tree)) if one.startswith("vlae_codec."))
+        found |= {(room(name), room(one)) for one in ours if room(one) in rooms - {room(name)}}
+    return found
+
+
+def test_who_never_imports_whom():
+    found = arrows(ast.walk)
+    assert ("codec", "zoo") in found
+    assert ("field", "picture") in found
+    for rooms, never in NEVERS.items():
+        assert not {(one, other) for one, other in found if one in rooms and other in never}
+
+
+def test_rooms_import_each_other_in_no_circle():
+    found = arrows(lambda tree: tree.body)
+    while ends := {other for _, other in found} - {one for one, _ in found}:
+        found = {(one, other) for one, other in found if other not in ends}
+    assert not found
+
+
+def test_a_familys_name_is_asked_of_in_one_dictionary_only():
+    for name, _, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                assert not any(isinstance(side, ast.Attribute) and side.attr == "family" for side in sides), name
+    assert {*zoo.FAMILIES} <= FAMILIES
+    assert all(zoo.family(name).name == name for name in zoo.FAMILIES)
 
 
 def test_registered_numbers_are_unique_and_permanent():
