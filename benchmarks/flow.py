@@ -1,9 +1,10 @@
-"""What the flow of bytes costs: a page as one lossless file, many samples of one file, images of an archive at random.
+"""What the flow of bytes costs: the end of a stream, a page as one lossless file, many samples of one file, images of an
+archive at random.
 
     python benchmarks/flow.py after -o results/flow.json
 
-It uses the package's public names only, so that the same file measures an older checkout (`PYTHONPATH=OLD ... before`) into
-another entry of the same results; what that does not have is left out. Seconds are of one thread; those of the processor say
+It uses little but the package's public names, so that the same file measures an older checkout (`PYTHONPATH=OLD ... before`)
+into another entry of the same results; what that does not have is left out. Seconds are of one thread; the processor's say
 more than the clock's on a machine that others use. Images are the 100 digits that ship with the package, shifted about.
 """
 
@@ -14,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,7 @@ import numpy.typing as npt
 import vlae_codec
 
 Bits = npt.NDArray[np.uint8]
-PAGE = 2200, 1700
-SAMPLES, IMAGES, READ, CHUNK = 16, 10_000, 2_000, 100
+DECISIONS, SAMPLES, IMAGES, READ, CHUNK = 10_000_000, 16, 10_000, 2_000, 100
 
 
 @click.command()
@@ -35,13 +36,15 @@ SAMPLES, IMAGES, READ, CHUNK = 16, 10_000, 2_000, 100
 @click.option(
     "-o", "--output", "out", type=click.Path(path_type=Path, dir_okay=False), help="JSON to add the entry to."
 )
-@click.option("--page/--no-page", default=True, show_default=True)
+@click.option(
+    "--page", nargs=2, type=int, default=(1700, 2200), show_default=True, help="Its width and height; 0 0: none."
+)
 @click.option("--archive/--no-archive", "archives", default=True, show_default=True)
-def main(entry: str, out: Path | None, page: bool, archives: bool) -> None:
+def main(entry: str, out: Path | None, page: tuple[int, int], archives: bool) -> None:
     """Measure the flow: ENTRY is what the results call this checkout."""
-    parts: dict[str, Callable[[Bits], Any]] = {"samples": samples}
-    if page:
-        parts["page"] = one_page
+    parts: dict[str, Callable[[Bits], Any]] = {"samples": samples, "stream": stream}
+    if all(page):
+        parts["page"] = partial(one_page, *page)
     if archives and hasattr(vlae_codec, "open_archive"):
         parts["archive"] = archive
     table = json.loads(out.read_text()) if out and out.exists() else {}
@@ -67,7 +70,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 def samples(bits: Bits) -> dict[str, Any]:
     """Re-samplings of one lossy digit."""
-    data = vlae_codec.compress(bits[7])
+    data = vlae_codec.compress(bits[7], effort=0)
     seeds = [vlae_codec.Sampling(seed) for seed in range(SAMPLES)]
     vlae_codec.decode([data])  # loads the model
     apart, one_by_one = timed(lambda: [vlae_codec.decode([data], seed)[0].drawing.bits for seed in seeds])
@@ -78,19 +81,44 @@ def samples(bits: Bits) -> dict[str, Any]:
     return found
 
 
-def one_page(bits: Bits) -> dict[str, Any]:
-    """A page full of digits as one lossless file, there and back."""
-    height, width = PAGE
-    page = np.zeros(PAGE, np.uint8)
+def stream(_bits: Bits) -> dict[str, Any]:
+    """The range coder's stream of ten million decisions, and what its end costs: in time, and in memory held until then."""
+    try:
+        from vlae_codec.coding.entropy import Encoder
+    except ImportError:  # an older checkout
+        from vlae_codec.entropy import Encoder  # type: ignore[import-not-found,no-redef]
+
+    rng = np.random.default_rng(2)
+    ink = rng.integers(1, 1 << 24, DECISIONS // 100)
+    decided = (rng.integers(0, 1 << 24, len(ink)) < ink).astype(np.uint8)
+    encoder, before = Encoder(), memory_bytes()
+
+    def put() -> None:
+        for _ in range(DECISIONS // len(ink)):
+            encoder.put_bits(decided.copy(), ink.copy())
+
+    _, putting = timed(put)
+    held = memory_bytes() - before
+    code, ending = timed(encoder.finish)
+    return {"decisions": DECISIONS, "bytes": len(code.rest), "put": putting, "end": ending, "held_bytes": held}
+
+
+def memory_bytes() -> int:
+    """What this process holds in memory, where the system tells; else 0."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else 0
+
+
+def one_page(width: int, height: int, bits: Bits) -> dict[str, Any]:
+    """A page full of digits as one lossless file, with as little search as there can be: coding is what is measured."""
+    page = np.zeros((height, width), np.uint8)
     rng = np.random.default_rng(0)
     for top in range(50, height - 80, 34):
         for left in range(50, width - 80, 26):
             if rng.random() < 0.85:
                 page[top : top + 28, left : left + 28] |= bits[rng.integers(len(bits))]
-    data, coding = timed(lambda: vlae_codec.compress(page * np.uint8(255), lossless=True))
-    back, decoding = timed(lambda: vlae_codec.decompress(data))
-    assert np.array_equal(np.asarray(back) > 0, page > 0)
-    return {"pixels": page.size, "bytes": len(data), "compress": coding, "decompress": decoding}
+    data, coding = timed(lambda: vlae_codec.compress(page * np.uint8(255), lossless=True, effort=0))
+    return {"width": width, "height": height, "bytes": len(data), "compress": coding}
 
 
 def archive(bits: Bits) -> dict[str, Any]:
