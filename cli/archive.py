@@ -17,15 +17,14 @@ from vlae_codec.archive import api, frame
 from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, ArchiveLedger
 from vlae_codec.archive.opened import Opened
-from vlae_codec.errors import OutputError, VlaeError
-from vlae_codec.exact.threads import cores
+from vlae_codec.errors import OutputError, UnsuitableError, VlaeError
 from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report.tables import paired
 
-from .files import RESAMPLED, ProgressLine, check_no_terminal, counted, default_output, opened, say
-from .options import FOLDER, FORCE, JSON, MADE_WITH, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
+from .files import RESAMPLED, PathName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
+from .options import FOLDER, FORCE, JSON, MADE_WITH, MAX_BYTES, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
-_ARCHIVE = click.Path(path_type=Path, allow_dash=True, readable=False)
+_ARCHIVE = PathName(path_type=Path, allow_dash=True, readable=False)
 _MOST_NAMES = 1 << 22  # in memory
 _JOBS = click.option(
     "--jobs",
@@ -46,6 +45,9 @@ _JOBS = click.option(
               help="Lossless: 2^EFFORT samples of the posterior for each image, at most 32.  [default: 0]  Lossy: size of "
               f"the search.  [default: {DEFAULT_EFFORT}]")  # fmt: skip
 @THRESHOLD
+@click.option(
+    "--skip-unsuitable", is_flag=True, help="Pack all but pictures that cannot be; name these, and exit with 1."
+)
 @_JOBS
 @MODEL
 @FORCE
@@ -59,6 +61,7 @@ def pack(
     chunk: int | None,
     effort: int | None,
     threshold: int | None,
+    skip_unsuitable: bool,
     jobs: int | None,
     model_name: str | None,
     force: bool,
@@ -75,7 +78,7 @@ def pack(
         raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
     target = out or _default_name(sources)
     alone = as_json and target == "-"  # the report, on stderr
-    with _stdout() if target == "-" else contextlib.nullcontext(target) as file:
+    with _each_unsuitable(), _stdout() if target == "-" else contextlib.nullcontext(target) as file:
         packed = api.pack(
             sources,
             file,
@@ -85,19 +88,38 @@ def pack(
             chunk=chunk,
             threshold=threshold,
             model=model_name,
-            jobs=jobs or cores(),
+            jobs=workers(jobs, quiet),
             force=force,
+            skip_unsuitable=skip_unsuitable,
             progress=ProgressLine(quiet or alone),
         )
-    if not alone:
+    if not (alone or quiet):
         _say_notes(packed)
+    for problem in packed.unsuitable:
+        say(f"Error: {problem}; it is not in {target}", err=True)
     if as_json:
         about = {"output": target, **dataclasses.asdict(packed.ledger), "left_out": packed.left_out}
+        about |= {"unsuitable": packed.unsuitable}
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
         say(_ledger_text(target, packed.ledger), err=target == "-")
         if not lossless:
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
+    if packed.unsuitable:
+        raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def _each_unsuitable() -> Iterator[None]:
+    """Tells of each picture that cannot be packed in a line of its own."""
+    try:
+        yield
+    except UnsuitableError as error:
+        for problem in error.problems:
+            say(f"Error: {problem}", err=True)
+        if len(error.problems) > 1:
+            say("nothing was packed: --skip-unsuitable packs the others", err=True)
+        raise SystemExit(1) from error
 
 
 def _say_notes(packed: api.Packed) -> None:
@@ -127,6 +149,7 @@ def _say_notes(packed: api.Packed) -> None:
 @TEMPERATURE
 @_JOBS
 @MADE_WITH
+@MAX_BYTES
 @FORCE
 @QUIET
 @JSON
@@ -138,6 +161,7 @@ def unpack(
     temperature: float | None,
     jobs: int | None,
     model_name: str | None,
+    max_bytes: int,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -146,6 +170,10 @@ def unpack(
     if str(out) == "-":
         raise click.UsageError("an archive is unpacked into a folder, which stdout is none: name it with -o")
     folder = out or _default_folder(file, force or bool(only))
+
+    def announce(images: int, claimed: int) -> None:
+        say(f"unpacking {counted(images, 'image')}, {claimed} bytes of pixels, into {folder}...", err=True)
+
     with opened(file) as stream:
         unpacked = api.unpack(
             stream,
@@ -154,15 +182,20 @@ def unpack(
             seed=seed,
             temperature=temperature,
             model=model_name,
-            jobs=jobs or cores(),
+            jobs=workers(jobs, quiet),
             force=force,
+            max_bytes=max_bytes,
             progress=ProgressLine(quiet),
+            announce=None if quiet else announce,
         )
     written, problems = unpacked.written, unpacked.problems
     for problem in problems:
         say(f"Error: {file}: {problem}", err=True)
+    for note in unpacked.notes if not quiet else ():
+        say(f"note: {note}", err=True)
     if as_json:
-        say(json.dumps({"written": [str(path) for path in written], "problems": problems}, indent=2))
+        about = {"written": [str(path) for path in written], "problems": problems, "notes": unpacked.notes}
+        say(json.dumps(about, indent=2))
     elif not quiet:
         say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
         if unpacked.lossy:

@@ -15,7 +15,6 @@ import click
 from vlae_codec import codec, container, many, zoo
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
-from vlae_codec.exact.threads import cores
 from vlae_codec.family import DEFAULT_EFFORT, Decoded, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
@@ -26,6 +25,7 @@ from vlae_codec.registry import number_of
 
 from .files import (
     RESAMPLED,
+    PathName,
     ProgressLine,
     Targets,
     check_stdin_once,
@@ -37,6 +37,7 @@ from .files import (
     read_bytes,
     read_rest,
     say,
+    workers,
     write,
 )
 from .options import (
@@ -44,6 +45,7 @@ from .options import (
     FORCE,
     JSON,
     MADE_WITH,
+    MAX_BYTES,
     MODEL,
     QUIET,
     SEED,
@@ -54,7 +56,7 @@ from .options import (
     Region,
 )
 
-_INPUT = click.Path(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
+_INPUT = PathName(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +92,9 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
 )
 @THRESHOLD
+@click.option(
+    "--page", type=click.IntRange(1), metavar="N", help="Of a file of several images, the one of that number."
+)
 @click.option("--verify", is_flag=True, help="Decompress again and compare.")
 def compress(
     images: tuple[Path, ...],
@@ -108,6 +113,7 @@ def compress(
     strip: bool,
     effort: int,
     threshold: int | None,
+    page: int | None,
     verify: bool,
 ) -> None:
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
@@ -119,7 +125,7 @@ def compress(
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.compress_files(
         [*targets], lossless=lossless, effort=effort, quality=quality, bpp=bpp, size_bytes=size_bytes, model=model,
-        threshold=threshold, keep=_KEPT[keep_metadata, strip], verify=verify, jobs=jobs, read=read_bytes,
+        threshold=threshold, keep=_KEPT[keep_metadata, strip], page=page, verify=verify, jobs=jobs, read=read_bytes,
         progress=progress,
     ):  # fmt: skip
         with failures.of(one.path):
@@ -131,7 +137,7 @@ def compress(
     elif not quiet:
         for row in report:
             say(_ledger_line(row, lossless), err=to_stdout)
-        if verify:
+        if verify and report:
             say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
         _note_losses(report)
     failures.finish()
@@ -209,6 +215,7 @@ def _photo_line(row: dict[str, Any]) -> str:
 @SEED
 @click.option("--samples", type=click.IntRange(1, 1024), help="Write a contact sheet of this many re-samplings.")
 @TEMPERATURE
+@MAX_BYTES
 @click.option("--partial", is_flag=True, help="Decode a file that is cut short, as far as it goes.")
 @click.option("--preview", is_flag=True, help="Only the coarse picture that a photo's first bytes hold: fast.")
 @click.option("--crop", type=Region(), help="Only a region of a photo: left, top, width, height.")
@@ -224,6 +231,7 @@ def decompress(
     seed: int,
     samples: int | None,
     temperature: float | None,
+    max_bytes: int,
     partial: bool,
     preview: bool,
     crop: tuple[int, int, int, int] | None,
@@ -241,7 +249,13 @@ def decompress(
     samplings = [Sampling(one, temperature, preview=preview, crop=crop) for one in range(seed, seed + (samples or 1))]
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.decompress_files(
-        [*targets], samplings, partial=partial, model=model, jobs=jobs, read=_reader(samples), progress=progress
+        [*targets],
+        samplings,
+        partial=partial,
+        model=model,
+        jobs=jobs,
+        read=_reader(samples, max_bytes),
+        progress=progress,
     ):
         with failures.of(one.path):
             report.append(_written(one, targets[one.path], bool(samples), force))
@@ -262,11 +276,12 @@ def _check_sheet_name(targets: dict[Path, Path], file: Path) -> None:
         raise OutputError(f"{targets.pop(file)}: a sheet of samples is a PNG file, so name it .png")
 
 
-def _reader(samples: int | None) -> Callable[[Path], bytes]:
-    """Reads a file; refuses one whose sheet of so many samples would be too large."""
+def _reader(samples: int | None, max_bytes: int) -> Callable[[Path], bytes]:
+    """Reads a file; refuses one that claims more bytes of pixels, or whose sheet of so many samples would be too large."""
 
     def read(path: Path) -> bytes:
         data = read_bytes(path)
+        container.check_claim(codec.claimed_bytes(data), max_bytes)
         if samples:
             about = codec.inspect(data)
             check_sheet(samples, about["width"], about["height"])
@@ -369,10 +384,12 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
                 from vlae_codec.archive import unpack
                 from vlae_codec.archive.opened import Opened
 
-                for problem in unpack.verify(Opened(stream), model=model, jobs=cores(), progress=ProgressLine(quiet)):
+                for problem in unpack.verify(
+                    Opened(stream), model=model, jobs=workers(None, quiet), progress=ProgressLine(quiet)
+                ):
                     failures.tell(problem)
             else:
-                codec.decode([start + read_rest(stream, file)], model=model)
+                codec.decode([start + read_rest(stream, file)], model=model, progress=ProgressLine(quiet))
         problems = failures.texts[before:]
         report.append({"input": str(file), "problems": problems})
         if not (problems or quiet or as_json):

@@ -9,9 +9,9 @@ import click
 from vlae_codec.sets.sources import gather
 
 from . import options
-from .files import ProgressLine, check_free, check_not_input, counted, say, write
+from .files import PathName, ProgressLine, check_free, check_not_input, counted, say, write
 
-_FILE = click.Path(path_type=Path)
+_FILE = PathName(path_type=Path)
 
 
 @click.group()

@@ -9,12 +9,29 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
 from vlae_codec import files
+from vlae_codec.container import MAGIC
 from vlae_codec.errors import FormatError, OutputError, VlaeError
+from vlae_codec.exact.threads import cores
+
+
+def as_named(text: str) -> Path:
+    """The path that a user gave: only a bare `-` stands for stdin or stdout, and `./-` is a file."""
+    path = Path(text)
+    return path.absolute() if str(path) == "-" != text else path
+
+
+class PathName(click.Path):
+    """As `as_named`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        return as_named(value) if isinstance(value, str) else found
+
 
 LARGEST_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
 RESAMPLED = "texture is re-sampled: the picture is a new one with the same structure, and details may read differently"
@@ -122,8 +139,24 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool, folder: P
         target = Path(str(out)) / source.relative_to(folder).with_suffix(suffix)
     else:
         target = _output_for(source, out, suffix, many)
+    if out is None and target == source:
+        raise VlaeError(_why_not(source, suffix))
     check_not_input(target, [source])
     return target
+
+
+def _why_not(source: Path, suffix: str) -> str:
+    """What is wrong with an input that is named as its result would be."""
+    try:
+        with source.open("rb") as file:
+            ours = file.read(1) == bytes([MAGIC])
+    except OSError as error:
+        return f"cannot read {source}: {error.strerror}"
+    if suffix == ".vlz":
+        return (
+            f"{source} is already a vlz file: use decompress" if ours else f"{source} would be its own result: use -o"
+        )
+    return f"{source} would be its own result: use -o" if ours else f"{source} is not a vlz file"
 
 
 def check_not_input(target: Path, sources: Iterable[Path]) -> None:
@@ -150,7 +183,7 @@ def _output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
         raise VlaeError(f"{source} is a folder, not a file: -r takes all that is in it")
     if out is None:
         return source if str(source) == "-" else source.with_suffix(suffix)
-    path = Path(out)
+    path = as_named(out)
     if out == "-":
         if many:
             raise click.UsageError("several inputs cannot go to one stdout: give a folder with -o")
@@ -192,7 +225,7 @@ class Targets:
     """
 
     def __init__(self, force: bool, inputs: Iterable[Path] = ()) -> None:
-        self._force, self._claimed = force, set[str]()
+        self._force, self._claimed, self._folded = force, set[str](), set[str]()
         self._inputs = {os.path.realpath(path) for path in inputs}
 
     def claim(self, path: Path) -> Path:
@@ -207,10 +240,33 @@ class Targets:
         written = os.path.realpath(path)
         if written in self._inputs:
             raise OutputError(f"{path} is one of the inputs, and would be replaced by a result: choose names with -o")
-        if written in self._claimed:
+        alike = files.folded(written) in self._folded and _ignores_case(Path(written))
+        if written in self._claimed or alike:
             raise OutputError(f"{path} is already the output of another input: choose names with -o")
         self._claimed.add(written)
+        self._folded.add(files.folded(written))
         return path
+
+
+def _ignores_case(path: Path) -> bool:
+    """Whether a file of another case would be the same there."""
+    folder = next(folder for folder in path.parents if folder.is_dir())
+    try:
+        return files.is_folding(folder)
+    except OSError:
+        return False
+
+
+def workers(jobs: int | None, quiet: bool = False) -> int:
+    """How many processes work, as asked or one a core; one on a system where several cannot work together."""
+    from vlae_codec.archive.jobs import obstacle
+
+    wanted = jobs or cores()
+    if wanted > 1 and (reason := obstacle()):
+        if not quiet:
+            say(f"note: {reason}: one process does the work", err=True)
+        return 1
+    return wanted
 
 
 def check_free(path: Path, force: bool) -> None:

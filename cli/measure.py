@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from vlae_codec import files, zoo
-from vlae_codec.exact.threads import cores
 from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report import html, measure, plots, tables
 
-from .files import ProgressLine, check_not_input, say
+from .files import PathName, ProgressLine, check_not_input, say, workers
 from .options import FORCE, JSON, MODEL, THRESHOLD
 
-_OUT = click.Path(path_type=Path, dir_okay=False)
+_OUT = PathName(path_type=Path, dir_okay=False)
 
 
 @click.command(name="measure")
@@ -36,7 +35,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--labels", metavar="FILE", help="The images' classes: FILE.npz:KEY, .npy or IDX.  [default: beside X_x, X_y]"
 )
-@click.option("--classifier", type=click.Path(path_type=Path, dir_okay=False), default=measure.CLASSIFIER,
+@click.option("--classifier", type=PathName(path_type=Path, dir_okay=False), default=measure.CLASSIFIER,
               show_default=True, help="Reads digits, before and after, if classes are known.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes, for archives.  [default: one a core]")
 @MODEL
@@ -68,7 +67,7 @@ def measure_images(
     if plot_file:
         plots.check(plot_file)
     model = zoo.named(model_name or zoo.DEFAULT)
-    settled = measure.Settled(effort, jobs or cores(), not no_baselines, classifier)
+    settled = measure.Settled(effort, workers(jobs, quiet), not no_baselines, classifier)
     images = measure.sample(sources, count, threshold, labels)
     for path in reports:
         check_not_input(path, images.files)

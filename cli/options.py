@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from vlae_codec.container import MOST_BYTES
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.picture.drawing import LARGEST_THRESHOLD
+
+from .files import PathName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,10 +68,17 @@ class Region(click.ParamType):  # type: ignore[type-arg]
         return left, top, left + width, top + height
 
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+FOLDER = PathName(path_type=Path, file_okay=False)
 MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
 MADE_WITH = click.option(
     "--model", "model_name", metavar="NAME|DIR", help="The model of files that name none of those released."
+)
+MAX_BYTES = click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=MOST_BYTES,
+    metavar="N",
+    help="Refuse files that claim more bytes of pixels than this.  [default: 2^28]",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
@@ -79,7 +89,11 @@ SEED = click.option(
     show_default=True,
     help="Draws another texture, where it is re-sampled.",
 )
-TEMPERATURE = click.option("--temperature", type=Number(0.0, 16.0), help="Of that texture; 1 for drawings, of itself.")
+TEMPERATURE = click.option(
+    "--temperature",
+    type=Number(0.0, 16.0),
+    help="Of the texture that is re-sampled: below 1 more likely, above 1 less; 1 for drawings, of itself.",
+)
 THRESHOLD = click.option(
     "--threshold",
     type=click.IntRange(0, LARGEST_THRESHOLD),

@@ -11,7 +11,7 @@ import click
 from vlae_codec.errors import ConfigError
 
 from . import options
-from .files import ProgressLine, check_free, read_bytes, say, write
+from .files import PathName, ProgressLine, check_free, read_bytes, say, write
 
 _DATA = options.data_folder("--data")
 _MOST_SAMPLES = 1 << 16  # of one image, whose latents are drawn all at once
@@ -24,7 +24,7 @@ def _need_torch() -> None:
 
 
 @click.command()
-@click.argument("experiment", type=click.Path(path_type=Path))
+@click.argument("experiment", type=PathName(path_type=Path))
 @click.option("-o", "--output", "run", type=options.FOLDER, help="Folder of the run.  [default: runs/NAME]")
 @_DATA
 @_DEVICE
@@ -37,7 +37,11 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 
     loaded = config.load(config.locate(experiment))
     run = run or Path("runs") / experiment.stem
-    training.train(loaded, run, data_folder, device, threads, report=say)
+    try:
+        training.train(loaded, run, data_folder, device, threads, report=say)
+    except (KeyboardInterrupt, SystemExit):
+        say(f"stopped: the same command goes on from what is in {run}", err=True)
+        raise
 
 
 @click.command()
@@ -66,7 +70,7 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
     "-o",
     "--output",
     "out",
-    type=click.Path(path_type=Path),
+    type=PathName(path_type=Path),
     help="Also write the figures to this JSON file; `-`: as --json.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
@@ -155,13 +159,15 @@ def export(
 
     for file in exporting.FILES:
         check_free(folder / file, force)
-    report = exporting.export_run(locate(run, Path()), folder, name or folder.resolve().name, step, data_folder)
+    report = exporting.export_run(
+        locate(run, Path()), folder, name or folder.resolve().name, step, data_folder, ProgressLine(quiet=False)
+    )
     say(report)
 
 
 @click.command()
 @click.argument("folder", type=options.FOLDER)
-@click.argument("figures", type=click.Path(path_type=Path))
+@click.argument("figures", type=PathName(path_type=Path))
 def card(folder: Path, figures: Path) -> None:
     """Write the FIGURES that `evaluate -o` measured of an exported model's run onto the card of the model in FOLDER."""
     _need_torch()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from vlae_codec import zoo
 from vlae_codec.cli.main import main
@@ -42,6 +43,18 @@ def digits() -> list[Drawing]:
 def fields(digits) -> np.ndarray:
     """The same as fields, (100, 28, 28)."""
     return np.stack([digit.bits for digit in digits])
+
+
+def levels_of(path) -> np.ndarray:
+    """A picture's pixels, whatever its file stores them as: (H, W) grays, or (H, W, 3) or (H, W, 4)."""
+    with Image.open(path) as picture:
+        if picture.mode == "1":
+            return np.asarray(picture.convert("L"))
+        if picture.mode == "P":
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        found = np.asarray(picture)
+    gray = found.ndim == 3 and found.shape[2] == 3 and bool((found == found[..., :1]).all())
+    return found[..., 0] if gray else found
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HERE
+from conftest import HERE, levels_of
 from PIL import Image
 
 from vlae_codec import files
@@ -41,7 +41,7 @@ def image(tmp_path, digits):
 
 
 def pixels_of(path):
-    return np.asarray(Image.open(path))
+    return levels_of(path)
 
 
 def test_lossless_there_and_back_with_default_names(run, image, tmp_path):
@@ -273,10 +273,21 @@ def test_usage_errors_exit_2(run, image):
         run(*arguments, expect=2)
 
 
+def test_files_that_are_given_to_the_other_command_are_told_of(run, image):
+    run("compress", image, *FAST)
+    assert "img.vlz is already a vlz file: use decompress" in run("compress", "img.vlz", expect=1).stderr
+    assert "img.png is not a vlz file" in run("decompress", image, expect=1).stderr
+
+
+def test_what_cannot_be_read_is_not_said_to_be_verified(run):
+    said = run("compress", "missing.png", "--verify", expect=1).stderr
+    assert len(said.splitlines()) == 1
+
+
 def test_an_input_is_never_replaced_by_its_result(run, image):
     before = image.read_bytes()
     assert "own result" in run("compress", image, "-o", image, "-f", *FAST, expect=1).stderr
-    assert "own result" in run("decompress", image, expect=1).stderr
+    assert "is not a vlz file" in run("decompress", image, expect=1).stderr
     assert image.read_bytes() == before
 
 
@@ -486,7 +497,13 @@ def test_a_folder_that_is_named_as_a_released_model_is_meant_if_it_is_spelled_as
     shutil.copytree(HERE / "tiny", tmp_path / "mnist")
     for name in ("./mnist", "mnist/", tmp_path / "mnist"):
         run("compress", image, "--model", name, "-f", *FAST)
-        assert "--model DIR" in run("info", "img.vlz", expect=1).output
+        assert (
+            "--model DIR"
+            in run(
+                "info",
+                "img.vlz",
+            ).output
+        )
     run("compress", image, "--model", "mnist", "-f", *FAST)
     run("info", "img.vlz")
 

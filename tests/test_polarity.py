@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import levels_of
 from PIL import Image
 
 from vlae_codec import codec, zoo
@@ -145,7 +146,7 @@ def test_one_image_of_a_turned_array_is_the_same_picture(silhouettes, blobs, run
     for name, model in (("a", silhouettes), ("b", replace(silhouettes, mostly_ink=0.0))):
         Path(f"{name}.vlz").write_bytes(archive_of(["images.npy"], model))
         run("unpack", f"{name}.vlz", "--only", "images.npy/7", "-o", name)
-    a, b = (np.asarray(Image.open(path)) for name in "ab" for path in Path(name).rglob("*.png"))
+    a, b = (levels_of(path) for name in "ab" for path in Path(name).rglob("*.png"))
     assert np.array_equal(a, b)
 
 
@@ -159,8 +160,8 @@ def test_loose_pictures_are_turned_one_by_one_and_come_back_as_they_were(silhoue
     run("compress", "set/03.png", "--lossless", "--verify", "--model", "caltech101", "-o", "3.vlz")
     run("decompress", "3.vlz", "-o", "3.png")
     for i, image in enumerate(mixed):
-        assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / "set" / f"{i:02}.png")), image)
-    assert np.array_equal(np.asarray(Image.open("3.png")), mixed[3])
+        assert np.array_equal(levels_of(tmp_path / "back" / "set" / f"{i:02}.png"), image)
+    assert np.array_equal(levels_of("3.png"), mixed[3])
 
 
 def test_a_set_of_loose_pictures_is_turned_as_a_whole(silhouettes, blobs, run, tmp_path):
@@ -172,7 +173,7 @@ def test_a_set_of_loose_pictures_is_turned_as_a_whole(silhouettes, blobs, run, t
     assert len(data) < 0.8 * len(archive_of(["set"], replace(silhouettes, mostly_ink=0.0), ordered=False))
     (tmp_path / "a.vlz").write_bytes(data)
     run("unpack", "a.vlz", "-o", "back")
-    back = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "back").rglob("*.png"))]
+    back = [levels_of(path) for path in sorted((tmp_path / "back").rglob("*.png"))]
     assert sorted(image.tobytes() for image in back) == sorted(blob.tobytes() for blob in mostly_light)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import sys
 from html.parser import HTMLParser
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 
 from vlae_codec.errors import VlaeError
-from vlae_codec.picture.drawing import demo_digits
+from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import png_bytes
 from vlae_codec.picture.sheets import contact_sheet
 from vlae_codec.report import html as pages
-from vlae_codec.report import plots, tables
+from vlae_codec.report import plots, sheets, tables
 
 VOID = {"br", "img", "meta", "source"}
 HOSTILE = "<script>alert('\"&$^$')</script>\x1b[2J\u202e\udc80"
@@ -291,3 +292,40 @@ def test_columns_must_fit(column):
         dataclasses.replace(MADE_UP, per_image={"kl_bits": column})
     with pytest.raises(ValueError, match="needs images"):
         dataclasses.replace(MADE_UP, images=0, per_image={})
+
+
+def test_numbers_on_an_axis_do_not_run_into_each_other():
+    """Whatever the range: on both axes of both plots."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for span in (1.5, 4, 20, 300, 4_000, 200_000, 3e7):
+        figure = Figure(figsize=(7.2, 5.8), layout="constrained")
+        canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+        axes.plot([10, 10 * span], [10, 10 * span])
+        for direction, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+            plots._log_axis(axes, direction)
+            canvas.draw()
+            low, high = axis.get_view_interval()
+            ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+            shown = [label.get_window_extent() for place, label in ticks if low <= place <= high]
+            for one, other in itertools.pairwise(shown):
+                assert one.x1 < other.x0 if direction == "x" else one.y1 <= other.y0, span
+
+
+def test_sheets_show_all_of_few_pictures_whatever_their_sizes_and_the_worst_of_many():
+    sizes = [Drawing(np.zeros((5 + n, 9), np.uint8)) for n in range(14)]
+    assert sheets._chosen(sizes, np.arange(14.0)) == [*range(14)]
+    many = [Drawing(np.zeros((9, 9), np.uint8))] * 500
+    costs = np.zeros(500)
+    costs[[3, 77, 123, 401, 402]] = 1
+    chosen = sheets._chosen(many, costs)
+    assert {3, 77, 123, 401, 402} <= {*chosen}
+    assert 45 <= len(chosen) <= 50
+
+
+def test_a_sheet_of_pictures_of_several_sizes_keeps_each_as_it_is():
+    small, large = Drawing(np.ones((2, 3), np.uint8)), Drawing(np.ones((6, 9), np.uint8))
+    shown = np.asarray(contact_sheet([[small, large]], scale=2))
+    assert (shown == 255).sum() == 4 * (6 + 54)

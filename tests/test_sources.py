@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import levels_of
 from PIL import Image
 
 from vlae_codec.errors import FormatError, ImageError, OutputError
@@ -184,7 +185,7 @@ def test_archives_of_pictures(tmp_path, suffix):
         assert [source.name(i) for i in range(source.count)] == [name for name in members if "deep" in name]
     there_and_back(tmp_path / "out", path)
     for i in range(9):
-        assert (tmp_path / "out" / "deep" / str(i % 3) / f"{i}.png").read_bytes() == png(BITS[i])
+        assert np.array_equal(levels_of(tmp_path / "out" / "deep" / str(i % 3) / f"{i}.png"), BITS[i] * 255)
 
 
 def test_what_is_no_picture_is_left_out_with_a_note(tmp_path):
@@ -390,7 +391,7 @@ def test_pictures_that_their_format_cannot_keep_become_png(tmp_path):
     save(tmp_path / "c", format="PNG")
     there_and_back(tmp_path / "out", "a.jpg", "a.jpg.bmp", "b.gif", "c")
     assert sorted(os.listdir("out")) == ["a.jpg.bmp", "a.jpg.png", "b.gif.png", "c.png"]
-    assert np.array_equal(Image.open("out/b.gif.png"), Image.open("b.gif"))
+    assert np.array_equal(levels_of("out/b.gif.png"), levels_of("b.gif"))
 
 
 def test_a_fallback_name_never_takes_another_pictures_name(tmp_path):
@@ -399,7 +400,7 @@ def test_a_fallback_name_never_takes_another_pictures_name(tmp_path):
     for order in (list, reversed):
         folder = tmp_path / f"out-{order.__name__}"
         there_and_back(folder, "a", "a.png", step=1, order=order)
-        assert {np.asarray(Image.open(path)).tobytes() for path in folder.iterdir()} == {
+        assert {levels_of(path).tobytes() for path in folder.iterdir()} == {
             np.asarray(picture(BITS[i])).tobytes() for i in (0, 1)
         }
 
@@ -863,7 +864,7 @@ def test_nothing_is_overwritten_without_force(tmp_path):
     with restorer_of(tmp_path, [FILES, ARRAY], True) as restorer:
         restorer.put(0, ["a.png"], DRAWINGS[:1])
         restorer.finish()
-    assert np.array_equal(np.asarray(Image.open("a.png")), BITS[0] * 255)
+    assert np.array_equal(levels_of("a.png"), BITS[0] * 255)
     assert np.load("x.npy").shape == (3, 9, 12)
 
 
@@ -883,7 +884,7 @@ def test_chunks_may_span_sources_and_come_in_any_order(tmp_path):
         written = restorer.finish()
     assert [path.name for path in written] == ["b.png", "a.png", "x.npy", "y"]
     assert np.array_equal(np.load("x.npy"), np.array([9, 5])[BITS[:3]])
-    assert np.array_equal(np.asarray(Image.open("b.png")), BITS[4] * 255)
+    assert np.array_equal(levels_of("b.png"), BITS[4] * 255)
     assert (tmp_path / "y").read_bytes()[16:] == np.array([9, 5], np.uint8)[BITS[5:8]].tobytes()
 
 
@@ -991,3 +992,30 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
     for pair in ([ARRAY, ARRAY], [npz, npz], [{**npz, "file": "x.npy"}, ARRAY], [IDX, {**IDX, "gz": True}]):
         with pytest.raises(FormatError, match="one name"):
             restorer_of(tmp_path, pair, True)
+
+
+def test_all_unsuitable_pictures_are_named_at_once_and_can_be_skipped(run):
+    for number in range(3):
+        save(Path(f"set/{number}.png"), BITS[number])
+    Image.fromarray(np.arange(99, dtype=np.uint8).reshape(9, 11)).save("set/gray.png")
+    Path("set/junk.png").write_bytes(b"junk")
+    said = run("pack", "set", "-o", "a.vlz", "-q", expect=1).stderr.splitlines()
+    assert [line.startswith("Error: set/") for line in said] == [True, True, False]
+    assert "gray.png" in said[0]
+    assert "junk.png" in said[1]
+    assert "--skip-unsuitable" in said[2]
+    assert not Path("a.vlz").exists()
+    said = run("pack", "set", "-o", "a.vlz", "--skip-unsuitable", "-q", expect=1).stderr.splitlines()
+    assert [line.endswith("it is not in a.vlz") for line in said] == [True, True]
+    assert run("list", "a.vlz", "--names").stdout.splitlines()[-3:] == [f"set/{number}.png" for number in range(3)]
+    os.unlink("set/gray.png")
+    said = run("pack", "set/junk.png", "-o", "b.vlz", "--skip-unsuitable", expect=1).stderr
+    assert said == "Error: set/junk.png is not an image, or a damaged one\n"
+    assert not Path("b.vlz").exists()
+
+
+def test_quiet_packs_say_nothing(run):
+    save(Path("set/a.png"))
+    Path("set/notes.txt").write_text("left out")
+    result = run("pack", "set", "-o", "a.vlz", "-q")
+    assert (result.stdout, result.stderr) == ("", "")

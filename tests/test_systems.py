@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import levels_of
+from PIL import Image
 
 from vlae_codec import files
 from vlae_codec.archive import jobs, pack
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.errors import OutputError
-from vlae_codec.picture.drawing import Drawing
-from vlae_codec.picture.images import png_bytes, to_picture
+from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.images import picture_bytes, png_bytes, read_drawing, to_picture
 from vlae_codec.sets import restore
 from vlae_codec.sets.manifest import FilesForm, Forms, read
 from vlae_codec.sets.restore import Restorer
@@ -46,7 +48,7 @@ def written(folder):
 
 
 def png(number):
-    return png_bytes(to_picture(Drawing(BITS[number])))
+    return picture_bytes(Drawing(BITS[number]), ".png")
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -158,3 +160,75 @@ def test_without_semaphores_one_process_does_the_work(monkeypatch, tiny, error):
     finally:
         jobs.obstacle.cache_clear()
     assert out.getvalue() == expected.getvalue()
+
+
+def test_only_a_bare_dash_is_a_stream(run):
+    Path("a.pbm").write_bytes(b"P4\n8 8\n\1\2\3\4\5\6\7\x08")
+    Path("-").write_bytes(Path("a.pbm").read_bytes())
+    run("compress", "./-", "-o", "x.vlz", "--effort", 0, stdin="")
+    assert Path("x.vlz").stat().st_size
+    os.unlink("-")
+    said = run("compress", "a.pbm", "-o", "./-", "--effort", 0).output
+    assert "a.pbm -> " in said
+    assert Path("-").read_bytes() == Path("x.vlz").read_bytes()
+    run("decompress", "./-", "-o", "new.png", stdin="")
+    os.unlink("-")
+    run("pack", "a.pbm", "-o", "./-")
+    run("test", "./-", stdin="")
+    os.rename("-", "a.vlz")
+    run("unpack", "a.vlz", "-o", "./-")
+    assert Path("-", "a.pbm").is_file()
+
+
+def test_one_page_is_compressed(run):
+    pages = [Image.fromarray(bits * np.uint8(255)) for bits in BITS[:2]]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:])
+    assert "choose one (compress --page N)" in run("compress", "a.tif", "--lossless", expect=1).stderr
+    run("compress", "a.tif", "--page", 2, "--lossless", "--effort", 0)
+    run("decompress", "a.vlz", "-o", "b.png")
+    assert np.array_equal(levels_of("b.png"), BITS[1] * 255)
+
+
+@pytest.mark.parametrize(
+    "look", [Look(), Look((255,), (0,)), Look((1, 2, 3), (9, 0, 0)), Look((0, 0, 0, 0), (9, 1, 2, 77))]
+)
+def test_pictures_of_two_colours_are_written_with_a_bit_a_pixel(look):
+    bits = np.tile(BITS[0], (20, 20))
+    drawing = Drawing(bits, look)
+    data = picture_bytes(drawing, ".png")
+    assert data[24] == 1  # bits a sample
+    assert len(data) < len(png_bytes(to_picture(drawing)))
+    found = read_drawing(data, exact=True)
+    assert {found.look.paper, found.look.ink} == {look.paper, look.ink}
+
+
+def test_black_and_white_is_written_as_fax_code_in_a_tiff():
+    for look in (Look(), Look((255,), (0,))):
+        data = picture_bytes(Drawing(BITS[0], look), ".tif")
+        with Image.open(io.BytesIO(data)) as picture:
+            assert (picture.mode, picture.info["compression"]) == ("1", "group4")
+        assert np.array_equal(read_drawing(data, exact=True).bits, BITS[0])
+
+
+def test_without_semaphores_commands_say_that_one_process_does_the_work(run, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    np.save("a.npy", BITS)
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), "Lock", refuse)
+    jobs.obstacle.cache_clear()
+    try:
+        said = run("pack", "a.npy", "-o", "a.vlz", "--chunk", 2, "--jobs", 2).stderr
+        assert "note: this system has no semaphores (Function not implemented): one process does the work" in said
+        run("unpack", "a.vlz", "-o", "out", "--jobs", 2, "-q")
+    finally:
+        jobs.obstacle.cache_clear()
+    assert np.array_equal(np.load("out/a.npy"), BITS)
+
+
+def test_two_results_that_would_be_one_file_are_refused(run, monkeypatch):
+    for name, bits in (("A.png", BITS[0]), ("a.png", BITS[1])):
+        Path(name).write_bytes(picture_bytes(Drawing(bits), ".png"))
+    monkeypatch.setattr(files, "is_folding", lambda _folder: True)
+    said = run("compress", "A.png", "a.png", "-o", "out/", "--effort", 0, expect=1).stderr
+    assert "already the output of another input" in said

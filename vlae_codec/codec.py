@@ -14,7 +14,7 @@ from typing import Any
 
 from . import container, container2, registry, zoo
 from .choose import Candidate, Chooser, Source, chooser
-from .errors import Progress, TruncatedError
+from .errors import ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage, to_raster
@@ -222,12 +222,17 @@ def decode_samples(
 
 
 def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
-    """What a file says about itself, without decoding any pixel; its pixel section may be cut short.
+    """What a file says about itself, without decoding anything; its pixel section may be cut short.
+
+    Of a file of a model that is not known here, only what its header says.
 
     Raises:
-        FormatError, ModelError: as `decode`.
+        FormatError: as `decode`.
     """
-    file = _open(data, True, model)
+    try:
+        file = _open(data, True, model)
+    except ModelError:
+        return _of_unknown(data)
     about, geometry = file.parsed.about(), file.parsed.geometry
     version = container.VERSION if file.metadata is None else container2.VERSION
     return {
@@ -239,6 +244,41 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
         "height": geometry.height,
         **about,
         "complete": file.parsed.whole,
+    }
+
+
+def claimed_bytes(data: bytes) -> int:
+    """How many bytes of samples the picture of a file has, by its header.
+
+    Raises:
+        FormatError: there is no such header.
+    """
+    if not container2.is_version2(data):
+        return container.read_header(data)[0].sample_bytes
+    geometry = container2.read_file2(data).header.geometry
+    return (
+        geometry.width * geometry.height * geometry.format.stored_channels * (2 if geometry.format.depth == 16 else 1)
+    )
+
+
+def _of_unknown(data: bytes) -> dict[str, Any]:
+    if container2.is_version2(data):
+        raw = container2.read_file2(data).header
+        version, identity, geometry, kind = container2.VERSION, raw.model, raw.geometry, "file"
+    else:
+        header, at = container.read_header(data)
+        if len(data) - at < container.CHECK_BYTES + -(-header.fields // 8):
+            raise TruncatedError("the file ends within its latent section; nothing of it can be decoded")
+        version, identity, geometry = container.VERSION, header.model, header.geometry
+        kind = header.kind.name.lower()
+    named = identity.hex() if isinstance(identity, bytes) else f"number {identity}"
+    return {
+        "bytes": len(data),
+        "format_version": version,
+        "kind": kind,
+        "model": f"{named}, which is not known here: --model DIR",
+        "width": geometry.width,
+        "height": geometry.height,
     }
 
 

@@ -30,6 +30,8 @@ MAGIC = 0xD7
 VERSION = 1
 CHECK_BYTES = 2
 DIGEST_BYTES = 8
+MOST_BYTES = 1 << 28
+"""Of samples that are written of one file, unless told otherwise: a few bytes may claim very many."""
 
 
 class Kind(enum.IntEnum):
@@ -60,6 +62,11 @@ class Header:
     def geometry(self) -> Geometry:
         """Size and colours."""
         return Geometry(self.width, self.height, format_of(self.look))
+
+    @property
+    def sample_bytes(self) -> int:
+        """How many bytes of samples the picture has."""
+        return self.width * self.height * len(self.look.ink) * (2 if self.look.deep else 1)
 
     @property
     def fields(self) -> int:
@@ -133,6 +140,19 @@ def _check_size(header: Header, left: int) -> None:
     if header.kind != Kind.RAW and header.fields > 8 * left:
         raise FormatError(
             f"the file claims {header.width}x{header.height} pixels, {header.fields} fields, but has {left} bytes for them"
+        )
+
+
+def check_claim(claimed: int, most: int) -> None:
+    """Refuses what claims more bytes of samples than may be written.
+
+    Raises:
+        FormatError: it does.
+    """
+    if claimed > most:
+        raise FormatError(
+            f"it claims {claimed} bytes of pixels, and at most {most} are written unless told otherwise: if you trust it, "
+            f"give --max-bytes {claimed} (max_bytes={claimed})"
         )
 
 

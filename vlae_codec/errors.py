@@ -2,6 +2,7 @@
 
 VlaeError
 ├── ImageError       the picture cannot be coded as asked
+│   └── UnsuitableError  several pictures of a set cannot; `problems` says why, a line each
 ├── FormatError      the bytes are not a file that this version can read
 │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
 ├── ModelError       a model is unknown or its folder is damaged
@@ -11,7 +12,7 @@ VlaeError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total): called as long work advances."""
@@ -23,6 +24,15 @@ class VlaeError(Exception):
 
 class ImageError(VlaeError):
     """The picture cannot be coded as asked."""
+
+
+class UnsuitableError(ImageError):
+    """Pictures of a set cannot be read or coded as asked: `problems` has a line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        several = f"{len(problems)} pictures cannot be packed: " if len(problems) > 1 else ""
+        super().__init__(several + "; ".join(problems))
 
 
 class FormatError(VlaeError):

@@ -90,6 +90,7 @@ def compress_files(
     model: Coder | str | None = None,
     threshold: int | None = None,
     keep: Callable[[Metadata], Metadata] = Metadata.plain,
+    page: int | None = None,
     verify: bool = False,
     jobs: int = 1,
     read: Read = read_file,
@@ -104,6 +105,7 @@ def compress_files(
         model: one that was loaded, the name of a released one, or a folder; of itself the one that suits each picture.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
         keep: what of a picture's metadata its file keeps; of itself neither EXIF nor XMP.
+        page: of files of several images, the one of that number, from 1.
         verify: decode each file and compare.
         jobs: processes. With more than one, call this below `if __name__ == "__main__"`.
         read: gives the bytes of an input, or raises VlaeError.
@@ -118,8 +120,8 @@ def compress_files(
     def opened(path: Path) -> Sequence[Candidate]:
         data, name = read(path), str(path)
         source = Source(
-            lambda: read_raster(data, name, exact=lossless and threshold is None),
-            lambda: read_picture(data, name, exact=lossless),
+            lambda: read_raster(data, name, exact=lossless and threshold is None, page=page),
+            lambda: read_picture(data, name, exact=lossless, page=page),
         )
         try:
             return choice.candidates(source)

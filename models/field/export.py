@@ -21,7 +21,7 @@ import torch
 
 from vlae_codec import codec
 from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS
-from vlae_codec.errors import ConfigError
+from vlae_codec.errors import ConfigError, Progress
 from vlae_codec.exact.fixed import LATENT_BITS, code_length_bits
 from vlae_codec.family import DEFAULT_EFFORT, Ask
 from vlae_codec.field.coder import FieldCoder
@@ -92,6 +92,7 @@ def export_run(
     name: str,
     step: float,
     data_folder: Path,
+    progress: Progress | None = None,
 ) -> str:
     """Exports a run's averaged model to `folder`; lattice steps and the table of octaves are fitted on training images.
 
@@ -99,6 +100,7 @@ def export_run(
 
     Args:
         step: lattice step in units of the geometric mean of the posterior's deviation.
+        progress: told (what, done, total).
 
     Returns:
         One line on how the integer model's ELBO compares with the float model's.
@@ -130,7 +132,7 @@ def export_run(
             save(made, export(float_model, steps, split, lengths), name, about)
             return integers.load(made)
 
-        integer = tried(_best_lengths(tried, bits))
+        integer = tried(_best_lengths(tried, bits, progress))
         integer_nats, float_nats = parity(float_model, integer, fields)
         if not abs(integer_nats - float_nats) <= PARITY_NATS:  # nor is nan
             raise ConfigError(
@@ -271,32 +273,36 @@ def parity(float_model: VLAE, integer: FieldCoder, fields: npt.NDArray[np.float3
     return float(likelihood - log_q + log_p + constant), float(float_nats + constant)
 
 
-def _best_lengths(tried: Callable[[list[int]], FieldCoder], fields: npt.NDArray[np.uint8]) -> list[int]:
+def _best_lengths(
+    tried: Callable[[list[int]], FieldCoder], fields: npt.NDArray[np.uint8], progress: Progress | None
+) -> list[int]:
     """The typical code lengths, or if they are cheaper on the other half of the fields those fitted to one half."""
-    candidates = TYPICAL_LENGTHS, _fitted_lengths(tried(TYPICAL_LENGTHS), fields[::2])
-    return min(candidates, key=lambda lengths: _mean_cost(tried(lengths), fields[1::2]))
+    candidates = TYPICAL_LENGTHS, _fitted_lengths(tried(TYPICAL_LENGTHS), fields[::2], progress)
+    return min(candidates, key=lambda lengths: _mean_cost(tried(lengths), fields[1::2], progress))
 
 
-def _fitted_lengths(model: FieldCoder, fields: npt.NDArray[np.uint8]) -> list[int]:
+def _fitted_lengths(model: FieldCoder, fields: npt.NDArray[np.uint8], progress: Progress | None) -> list[int]:
     """Code lengths for the symbols that are wanted: octaves of the numbers chosen at the default effort and the next."""
     counts = np.full(SYMBOLS, 2.0**-9 * len(fields))
     counts[:6] *= 2.0 ** np.arange(-6, 0)  # there are few such numbers
     for effort in (DEFAULT_EFFORT, DEFAULT_EFFORT + 1):
-        for encoded in _encoded(model, fields, effort):
+        for encoded in _encoded(model, fields, effort, progress):
             for n in codec.inspect(encoded.data, model)["numbers"]:
                 counts[n.bit_length() - 1] += 1
     return huffman_lengths(counts)
 
 
-def _mean_cost(model: FieldCoder, fields: npt.NDArray[np.uint8]) -> float:
+def _mean_cost(model: FieldCoder, fields: npt.NDArray[np.uint8], progress: Progress | None) -> float:
     """The mean of what the search minimises, bits of code and pixels, at the default effort."""
-    return float(np.mean([result.ledger.ideal_bits for result in _encoded(model, fields, DEFAULT_EFFORT)]))
+    return float(np.mean([result.ledger.ideal_bits for result in _encoded(model, fields, DEFAULT_EFFORT, progress)]))
 
 
-def _encoded(model: FieldCoder, fields: npt.NDArray[np.uint8], effort: int) -> list[codec.Encoded]:
+def _encoded(
+    model: FieldCoder, fields: npt.NDArray[np.uint8], effort: int, progress: Progress | None
+) -> list[codec.Encoded]:
     """Lossless files of fields, with their ink as it is."""
     ask = Ask(lossless=True, effort=effort, fixed=True)
-    return codec.encode_views([model.view(raster_of(Drawing(bits)), ask) for bits in fields], model, ask)
+    return codec.encode_views([model.view(raster_of(Drawing(bits)), ask) for bits in fields], model, ask, progress)
 
 
 def huffman_lengths(weights: npt.NDArray[np.float64]) -> list[int]:

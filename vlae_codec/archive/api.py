@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.container import VERSION
-from vlae_codec.errors import OutputError, Progress
+from vlae_codec.container import MOST_BYTES, VERSION, check_claim
+from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
 from vlae_codec.family import Coder, Sampling
 from vlae_codec.files import check_free, whole
@@ -32,19 +32,21 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Packed:
-    """Where the bits of an archive went, and what of its sources was left out: a line each."""
+    """Where the bits of an archive went, and what of its sources was left out, and skipped as unsuitable: a line each."""
 
     ledger: ArchiveLedger
     left_out: tuple[str, ...]
+    unsuitable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files written, and what was damaged or lost and why: a line each. lossy: texture was drawn."""
+    """The files written; what was damaged or lost, and what got another name: a line each. lossy: texture was drawn."""
 
     written: list[Path]
     problems: list[str]
     lossy: bool
+    notes: tuple[str, ...] = ()
 
 
 def pack(
@@ -59,6 +61,7 @@ def pack(
     model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,
+    skip_unsuitable: bool = False,
     progress: Progress | None = None,
 ) -> Packed:
     """Packs images into one archive.
@@ -77,10 +80,11 @@ def pack(
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.
         force: overwrite `out` if it exists.
+        skip_unsuitable: leave out pictures that cannot be read or coded as asked, and say which.
         progress: told (what, done, total).
 
     Raises:
-        ImageError: a source is missing, damaged or empty, or an image cannot be coded as asked.
+        ImageError: a source is missing, damaged or empty, or an image cannot be coded as asked: UnsuitableError says which.
         ModelError: the model is unknown or damaged.
         OutputError: the archive exists and `force` is not set, or it cannot be written, or would replace a source.
         ValueError: an option is out of its range, or a set without order is to be lossy.
@@ -93,9 +97,12 @@ def pack(
     with _gathered(sources, threshold, lossless) as gathered, at_most(jobs and min(jobs, cores())):
         if path:
             _check_not_source(path, gathered)
+        kept, problems = gathered.suitable(progress)
+        if problems and not (skip_unsuitable and kept.sources):
+            raise UnsuitableError(problems)
         with _writing(out, force) as file:
-            ledger = pack_sources(gathered.sources, file, chosen, settings, jobs=jobs or 1, progress=progress)
-    return Packed(ledger, gathered.notes)
+            ledger = pack_sources(kept.sources, file, chosen, settings, jobs=jobs or 1, progress=progress)
+    return Packed(ledger, gathered.notes, tuple(problems))
 
 
 def unpack(
@@ -108,7 +115,9 @@ def unpack(
     model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,
+    max_bytes: int = MOST_BYTES,
     progress: Progress | None = None,
+    announce: Callable[[int, int], None] | None = None,
 ) -> Unpacked:
     """Unpacks an archive into a folder: pictures and arrays as they were packed.
 
@@ -123,11 +132,13 @@ def unpack(
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.
         force: overwrite files that exist.
+        max_bytes: of samples that are written, 2^28 by default: a few bytes may claim very many.
         progress: told (what, done, total).
+        announce: told how many images, and bytes of their samples, are about to be unpacked.
 
     Raises:
         OSError: the archive cannot be read.
-        FormatError: it is no archive, or neither its header nor its index is whole.
+        FormatError: it is no archive, neither its header nor its index is whole, or it claims more than max_bytes.
         ModelError: it needs a model that is not known here.
         OutputError: a file exists and `force` is not set, or it cannot be written.
         ValueError: seed or temperature is out of range.
@@ -138,12 +149,24 @@ def unpack(
         given = zoo.find(opened.header.model, given, version=VERSION)  # before there is a folder
         if only:
             restored = unpacking.restore_some(
-                opened, only, Path(folder), force, sampling, model=given, jobs=jobs or 1, progress=progress
+                opened,
+                only,
+                Path(folder),
+                force,
+                sampling,
+                model=given,
+                jobs=jobs or 1,
+                most_bytes=max_bytes,
+                progress=progress,
             )
         else:
+            claimed = unpacking.claimed_bytes(opened)
+            check_claim(claimed, max_bytes)
+            if announce:
+                announce(opened.header.forms.images, claimed)
             with Restorer(Path(folder), opened.header.forms, force) as restorer:
                 restored = unpacking.restore(opened, restorer, sampling, model=given, jobs=jobs or 1, progress=progress)
-    return Unpacked(restored.written, [*opened.damages, *restored.lost], opened.header.lossy)
+    return Unpacked(restored.written, [*opened.damages, *restored.lost], opened.header.lossy, restored.notes)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vlae_codec import zoo
-from vlae_codec.container import VERSION
+from vlae_codec.container import MOST_BYTES, VERSION, check_claim
 from vlae_codec.errors import FormatError, ModelError, Progress
 from vlae_codec.family import Coder, Sampling
 from vlae_codec.picture.drawing import Drawing
@@ -34,10 +34,11 @@ _SPARSEST = 1000  # an array of which less than one image in so many is there wo
 
 @dataclass(frozen=True)
 class Restored:
-    """The files written, and what was lost and why, a line each."""
+    """The files written; what was lost and why, and what got another name, a line each."""
 
     written: list[Path]
     lost: list[str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,24 @@ def restore(
     blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
     lost += [f"what is lost of {root} is blank in it" for root in blank]
     lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
-    return Restored(restorer.finish(padding), lost)
+    return Restored(restorer.finish(padding), lost, tuple(restorer.renamed))
+
+
+def claimed_bytes(opened: Opened) -> int:
+    """How many bytes of samples an archive claims: of its arrays as they will be written, and of its loose pictures."""
+    header = opened.header
+    total = sum(form.sample_bytes for form in header.forms if isinstance(form, ArrayForm))
+    if all(isinstance(form, ArrayForm) for form in header.forms):
+        return total
+    for place in opened.places:
+        with contextlib.suppress(FormatError):
+            head, _ = opened.head(place)
+            at = head.first
+            for form, count in head.runs:
+                parts = header.forms.parts(at, count)
+                loose = sum(len(own) for one, own in parts if isinstance(one, FilesForm))
+                total, at = total + loose * form.sample_bytes, at + count
+    return total
 
 
 def restore_some(
@@ -120,6 +138,7 @@ def restore_some(
     *,
     model: Coder | None = None,
     jobs: int = 1,
+    most_bytes: int = MOST_BYTES,
     progress: Progress | None = None,
 ) -> Restored:
     """Unpacks those images whose names match, each as a picture file; no folder is made if there are none. See `take`.
@@ -127,19 +146,23 @@ def restore_some(
     Raises:
         ModelError: the archive needs a model that is not known here.
         OutputError: a file cannot be written, or exists.
+        FormatError: they claim more bytes of samples than may be written.
     """
-    lost, restorer = list[str](), None
+    lost, restorer, claimed = list[str](), None, 0
     with contextlib.ExitStack() as undo:
         for taken in take(opened, patterns, sampling, model=model, jobs=jobs, progress=progress):
             if taken.drawing is None:
                 lost.append(str(taken.error))
                 continue
+            look = taken.drawing.look
+            claimed += taken.drawing.bits.size * len(look.ink) * (2 if look.deep else 1)
+            check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
             try:
                 restorer.put_picture(taken.name, taken.drawing)
             except FormatError as failure:
                 lost.append(str(failure))
-        return Restored(restorer.finish() if restorer else [], lost)
+        return Restored(restorer.finish(), lost, tuple(restorer.renamed)) if restorer else Restored([], lost)
 
 
 def take(

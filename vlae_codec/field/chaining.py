@@ -16,7 +16,7 @@ from vlae_codec.coding.bits import PrefixCode, read_varint, varint
 from vlae_codec.errors import FormatError, ImageError
 from vlae_codec.family import Chain, Chaining, Done, Sampling
 from vlae_codec.picture.drawing import Drawing, raster_of
-from vlae_codec.picture.fields import Bits, cut_fields, field_count, from_fields, pixels_inside
+from vlae_codec.picture.fields import SIDE, Bits, cut_fields, field_count, from_fields, pixels_inside
 from vlae_codec.picture.raster import Geometry, Raster
 
 from . import chain, latents
@@ -24,6 +24,8 @@ from .bitsback import Counted, Inside, Tally
 from .model import Model
 from .search import Search
 from .texture import decode_fields
+
+_TOGETHER = 512  # fields of a lossy chunk that are drawn at once
 
 
 def push(model: Model, drawings: Sequence[Drawing], chaining: Chaining, done: Done | None) -> Chain:
@@ -62,9 +64,9 @@ def pop(
     told = _per_picture(done, len(geometries), count)
     if not chaining.lossless and count > 8 * len(payload):  # no code is shorter than a bit
         raise FormatError(f"a chunk claims {count} fields in {len(payload)} bytes: the file is damaged")
-    inside = np.concatenate([pixels_inside(one.height, one.width) for one in geometries])
+    inside = _insides(geometries)
     if not chaining.lossless:
-        fields = _pop_codes(model, sampling, geometries, payload, inside)
+        fields = _pop_codes(model, sampling, geometries, payload, inside, told)
     elif chaining.ordered:
         fields = chain.pop(model, payload, counted, inside, told, chaining.samples)
     else:
@@ -145,7 +147,12 @@ def _push_codes(
 
 
 def _pop_codes(
-    model: Model, sampling: Sampling, geometries: Sequence[Geometry], payload: bytes, inside: Inside
+    model: Model,
+    sampling: Sampling,
+    geometries: Sequence[Geometry],
+    payload: bytes,
+    inside: Inside,
+    told: chain.Done | None,
 ) -> Bits:
     """The inverse of `_push_codes`, with pixels drawn as a single file's are."""
     section = latents.read(payload, 0, len(inside), PrefixCode(model.octave_lengths))
@@ -153,8 +160,21 @@ def _pop_codes(
     if section.end != len(payload):
         raise FormatError(f"{len(payload) - section.end} bytes follow the codes of a chunk: the file is damaged")
     index = np.concatenate([np.arange(_fields_of(one)) for one in geometries])
-    fields: Bits = decode_fields(model, [sampling], section.codes(model.prior), index, inside)[:, 0]
+    codes, fields = section.codes(model.prior), np.zeros(inside.shape, np.uint8)
+    for start in range(0, len(codes), _TOGETHER):
+        own = slice(start, start + _TOGETHER)
+        fields[own] = decode_fields(model, [sampling], codes[own], index[own], inside[own])[:, 0]
+        if told:
+            told(len(codes[own]))
     return fields
+
+
+def _insides(geometries: Sequence[Geometry]) -> Inside:
+    """Which pixels of all fields lie in their pictures, (n, 28, 28); of small pictures of one size, held once for all."""
+    sizes = {(one.height, one.width) for one in geometries}
+    if len(sizes) == 1 and _fields_of(geometries[0]) == 1:
+        return np.broadcast_to(pixels_inside(*sizes.pop())[0], (len(geometries), SIDE, SIDE))
+    return np.concatenate([pixels_inside(one.height, one.width) for one in geometries])
 
 
 def _by_picture(field_bits: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[float]:

@@ -35,6 +35,8 @@ def decode(
             _check_box(sampling.crop, file)
     if not samplings:
         return [[] for _ in files]
+    for file in files:
+        file.read_codes(progress)
     drawn = [file for file in files if file.is_drawn]
     step = max(1, _BATCH // max(1, sum(len(file.codes) for file in drawn)))
     rounds = [(drawn, samplings[start : start + step]) for start in range(0, len(samplings), step)]

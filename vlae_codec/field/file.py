@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,14 @@ import numpy.typing as npt
 from vlae_codec import container
 from vlae_codec.coding.bits import PrefixCode, Stream
 from vlae_codec.container import Header, Kind
-from vlae_codec.errors import FormatError, TruncatedError
+from vlae_codec.errors import FormatError, Progress, TruncatedError
 from vlae_codec.family import Sections
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.fields import SIDE, Bits, field_grid
 from vlae_codec.picture.raster import Geometry
 
 from . import latents
-from .latents import Blank, Code, Lattice, Number
+from .latents import Blank, Code, Number
 from .model import Model
 from .search import Choice
 from .texture import GROUP, write_pixels, write_shortest
@@ -104,13 +105,34 @@ def _raw_file(header: Header, drawing: Drawing) -> bytes:
 
 @dataclass(frozen=True)
 class File:
-    """A file taken apart: `stored` are its pixels, or None; `whole` says that the check of their section holds."""
+    """A file taken apart: `section` are its latents, or None; `stored` its pixels, or None; `whole` says that the check of
+    their section holds.
+    """
 
     model: Model
     header: Header
-    codes: list[Code]
+    section: latents.Section | None
     stored: Stream | None
     whole: bool
+
+    @cached_property
+    def _read(self) -> list[list[Code]]:
+        return []
+
+    def read_codes(self, progress: Progress | None = None) -> list[Code]:
+        """The codes of all fields; coordinates are decoded once, which takes long if there are many.
+
+        Raises:
+            FormatError: they are no code.
+        """
+        if not self._read:
+            self._read.append(self.section.codes(self.model.prior, progress) if self.section else [])
+        return self._read[0]
+
+    @property
+    def codes(self) -> list[Code]:
+        """As of `read_codes`."""
+        return self.read_codes()
 
     @property
     def geometry(self) -> Geometry:
@@ -125,7 +147,7 @@ class File:
     @property
     def starts(self) -> range:
         """Where the groups of fields begin that are coded together."""
-        return range(0, len(self.codes), GROUP)
+        return range(0, len(self.section.symbols) if self.section else 0, GROUP)
 
     def inside(self, index: int) -> Inside:
         """Which pixels of field `index` lie in the picture: (28, 28)."""
@@ -134,13 +156,14 @@ class File:
         return np.logical_and.outer(row * SIDE + along < self.header.height, col * SIDE + along < self.header.width)
 
     def about(self) -> dict[str, Any]:
-        """Its kind, fields and codes."""
+        """Its kind, fields and symbols; nothing is decoded for that."""
+        symbols = self.section.symbols if self.section else []
         return {
             "kind": self.header.kind.name.lower(),
             "fields": self.header.fields,
-            "numbers": [code.n for code in self.codes if isinstance(code, Number)],
-            "lattice_fields": sum(isinstance(code, Lattice) for code in self.codes),
-            "blank_fields": sum(isinstance(code, Blank) for code in self.codes),
+            "numbers": [code.n for code in symbols if isinstance(code, Number)],
+            "lattice_fields": symbols.count(None),
+            "blank_fields": sum(isinstance(code, Blank) for code in symbols),
             "pixel_bytes": len(self.stored.rest) if self.stored else 0,
         }
 
@@ -153,21 +176,19 @@ def parse(model: Model, data: bytes, partial: bool) -> File:
         TruncatedError: it ends early and `partial` is not set, or not even its latents are there.
     """
     header, at = container.read_header(data)
-    codes: list[Code] = []
-    padding = Stream(b"")
+    section, padding = None, Stream(b"")
     if header.kind != Kind.RAW:
         section = latents.read(data, at, header.fields, PrefixCode(model.octave_lengths))
         at = container.read_check(data, section.end)
         if header.kind == Kind.LOSSY:
             section.check_padding()
         padding = section.padding
-        codes = section.codes(model.prior)
     else:
         at = container.read_check(data, at)
     if header.kind == Kind.LOSSY:
         if len(data) > at:
             raise FormatError(f"{len(data) - at} bytes follow the end of the file's content: it is damaged")
-        return File(model, header, codes, None, True)
+        return File(model, header, section, None, True)
     check, stored = data[at : at + container.CHECK_BYTES], data[at + container.CHECK_BYTES :]
     whole = check == container.check(stored)
     if header.kind == Kind.RAW:
@@ -178,4 +199,4 @@ def parse(model: Model, data: bytes, partial: bool) -> File:
         raise TruncatedError(
             "the pixel section fails its check: the file is cut short or damaged; --partial (partial=True) decodes a cut one"
         )
-    return File(model, header, codes, replace(padding, rest=stored), whole)
+    return File(model, header, section, replace(padding, rest=stored), whole)

@@ -25,7 +25,7 @@ import numpy as np
 
 from vlae_codec.coding.bits import LONGEST_SYMBOL_BITS, BitReader, BitWriter, PrefixCode, Stream, read_varint, varint
 from vlae_codec.coding.entropy import Decoder, Encoder
-from vlae_codec.errors import FormatError, TruncatedError
+from vlae_codec.errors import FormatError, Progress, TruncatedError
 from vlae_codec.exact.bins import Latents as Coordinates
 from vlae_codec.exact.random_words import codeword_words
 
@@ -132,13 +132,13 @@ class Section:
         if self.padding.first:
             raise FormatError("the padding of the latent section is not zero: the file is damaged")
 
-    def codes(self, prior: Prior) -> list[Code]:
+    def codes(self, prior: Prior, progress: Progress | None = None) -> list[Code]:
         """The codes of all fields; decodes lattice coordinates, so call it once the section's check holds.
 
         Raises:
             FormatError: `lattice` is no code of coordinates.
         """
-        k = read_coordinates(self.lattice, self.symbols.count(None), prior)
+        k = read_coordinates(self.lattice, self.symbols.count(None), prior, progress)
         rows = iter(k.tolist())
         return [Lattice(tuple(next(rows))) if symbol is None else symbol for symbol in self.symbols]
 
@@ -200,12 +200,16 @@ def write_coordinates(k: Coordinates, prior: Prior) -> bytes:
     return encoder.finish().rest
 
 
-def read_coordinates(data: bytes, fields: int, prior: Prior) -> Coordinates:
+def read_coordinates(data: bytes, fields: int, prior: Prior, progress: Progress | None = None) -> Coordinates:
     """The inverse of `write_coordinates`: (fields, D)."""
-    decoder = Decoder(data)
+    decoder, found = Decoder(data), np.zeros((fields, prior.latents), np.int64)
 
     def get(i: int, conditional: Conditional) -> Coordinates:
         return np.array([decoder.get_symbol(counts) + conditional.lowest for counts in conditional.all_counts()])
 
-    sizes = [min(LATTICE_GROUP, fields - start) for start in range(0, fields, LATTICE_GROUP)]
-    return np.concatenate([np.zeros((0, prior.latents), np.int64), *(prior.walk(size, get) for size in sizes)])
+    for start in range(0, fields, LATTICE_GROUP):
+        size = min(LATTICE_GROUP, fields - start)
+        found[start : start + size] = prior.walk(size, get)
+        if progress and fields > LATTICE_GROUP:
+            progress("reading latents", start + size, fields)
+    return found

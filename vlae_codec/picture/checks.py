@@ -102,14 +102,26 @@ def levels_that_must_be_at_their_ends(picture: Image.Image, data: bytes) -> bool
 
 
 def check_size_of(size: int, picture: Image.Image, name: str) -> None:
-    """Refuses a file that is far larger than any of its pixels can be.
+    """Refuses a file that is far larger than its pixels; see `check_file_size`."""
+    check_file_size(size, picture.size[0] * picture.size[1] * max(1, getattr(picture, "n_frames", 1)), name)
+
+
+def check_file_size(size: int, pixels: int, name: str) -> None:
+    """Refuses a file of so many bytes that is far larger than so many pixels can be.
 
     Raises:
         ImageError: it is.
     """
-    pixels = picture.size[0] * picture.size[1] * max(1, getattr(picture, "n_frames", 1))
     if size > _MOST_BESIDE + _MOST_PER_PIXEL * pixels:
         raise ImageError(f"{name} has {size} bytes for {pixels} pixels, far more than any such picture")
+
+
+def png_size(beginning: bytes) -> tuple[int, int] | None:
+    """Width and height by the first 24 bytes of a PNG; None if it is none."""
+    if not beginning.startswith(SIGNATURE) or beginning[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack(">II", beginning[16:24])
+    return width, height
 
 
 def orientation(picture: Image.Image) -> int:

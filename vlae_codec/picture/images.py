@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,9 @@ from PIL import Image
 
 from vlae_codec.errors import ImageError
 
+from .checks import check_file_size, png_size
 from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
-from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, opened
+from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened
 from .raster import Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -34,6 +35,8 @@ EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".pnm": ("PPM", None, {}),
 }
 """Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
+
+_IN_ONE_BIT = frozenset({"PNG", "TIFF", "BMP"})
 
 PillowImage = Image.Image
 Picture = PillowImage | npt.NDArray[np.generic]
@@ -82,6 +85,18 @@ def open_picture(data: bytes, name: str = "the input", exact: bool = False, page
             its colours cannot be kept.
     """
     return opened(data, name, exact, page, check_size).upright()
+
+
+def check_beginning(file: IO[bytes], size: int, name: str) -> None:
+    """Judges a picture file of so many bytes by its beginning; little of it is read.
+
+    Raises:
+        ImageError: it is no picture, or one of too many pixels, or has far more bytes than its pixels need.
+    """
+    with clear_errors(name):
+        width, height = png_size(file.read(24)) or Image.open(file).size
+        check_size(width, height)
+        check_file_size(size, width * height, name)
 
 
 def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = False) -> Drawing:
@@ -155,13 +170,31 @@ def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
         return None
     kind, mode, options = EXACT_FORMATS[suffix.lower()]
     picture, out = to_picture(drawing), io.BytesIO()
+    if kind in _IN_ONE_BIT and (few := _in_one_bit(drawing, kind)):
+        stored, options = few, options | ({"compression": "group4"} if kind == "TIFF" else {})
+    else:
+        stored = picture.convert(mode, dither=Image.Dither.NONE) if mode else picture
     try:
-        (picture.convert(mode, dither=Image.Dither.NONE) if mode else picture).save(out, kind, **options)
+        stored.save(out, kind, **options)
         again = read_drawing(out.getvalue(), exact=True)
     except (ImageError, OSError, ValueError):  # no such picture in this format
         return None
     was = to_drawing(picture, exact=True)
     return out.getvalue() if again.look == was.look and np.array_equal(again.bits, was.bits) else None
+
+
+def _in_one_bit(drawing: Drawing, kind: str) -> Image.Image | None:
+    """The picture with a bit a pixel, black and white or with a palette; None if there is no such for its colours."""
+    look = drawing.look
+    if {look.paper, look.ink} == {(0,), (255,)} and not look.deep:
+        return Image.fromarray((drawing.bits == 1) == (look.ink == (255,)))
+    if look.deep or kind != "PNG":
+        return None
+    picture = Image.fromarray(drawing.bits)
+    picture.putpalette([value for colour in (look.paper, look.ink) for value in (colour[:3] * 3)[:3]])
+    if len(look.ink) == 4:
+        picture.info["transparency"] = bytes([look.paper[3], look.ink[3]])
+    return picture
 
 
 @cache

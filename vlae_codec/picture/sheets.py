@@ -1,4 +1,4 @@
-"""Contact sheets: many drawings of one size in one picture."""
+"""Contact sheets: many drawings in one picture."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ def check_sheet(count: int, width: int, height: int) -> None:
 
 
 def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:
-    """Drawings of one size in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns."""
-    height, width = (int(side) * scale for side in rows[0][0].bits.shape)
+    """Drawings in a grid on gray, each enlarged by `scale`; a wider gap after every `group` columns.
+
+    All have the place of the largest, and stand in its middle.
+    """
+    sizes = [drawing.bits.shape for row in rows for drawing in row]
+    height, width = (int(max(size[axis] for size in sizes)) * scale for axis in (0, 1))
     gap, columns = 2 * scale, max(map(len, rows))
 
     def left(column: int) -> int:
@@ -34,8 +38,10 @@ def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> 
     sheet = Image.new("RGB", (left(columns - 1) + width + gap, gap + len(rows) * (height + gap)), (128, 128, 128))
     for row, line in enumerate(rows):
         for column, drawing in enumerate(line):
-            tile = _on_gray(drawing).resize((width, height), Image.Resampling.NEAREST)
-            sheet.paste(tile, (left(column), gap + row * (height + gap)))
+            tall, wide = (int(side) * scale for side in drawing.bits.shape)
+            tile = _on_gray(drawing).resize((wide, tall), Image.Resampling.NEAREST)
+            at = left(column) + (width - wide) // 2, gap + row * (height + gap) + (height - tall) // 2
+            sheet.paste(tile, at)
     return sheet.convert("L") if all(len(d.look.ink) == 1 for row in rows for d in row) else sheet
 
 

@@ -141,7 +141,8 @@ def measure(
         names=images.names,
         notes=[*notes, "Everything was decoded again: lossless files and archives give every pixel back."],
     )
-    shown = [*resamplings(drawings, files, model), *extremes(drawings, columns["archive_lossless_bits"])]
+    costs_bits = columns["archive_lossless_bits"]
+    shown = [*resamplings(drawings, files, model, costs_bits), *extremes(drawings, costs_bits)]
     return Measured(measurement, shown)
 
 

@@ -226,14 +226,22 @@ def _draw_diagonal(axes: Axes, seen: Column, theme: Theme) -> None:
         _log_axis(axes, direction)
 
 
+_MARKS: tuple[tuple[float, tuple[int, ...]], ...] = ((1.8, (1, 2, 5)), (3.0, (1, 3)))
+"""Up to so many powers of ten along an axis, which of its numbers are written out: more would be printed over each other."""
+
+
 def _log_axis(axes: Axes, direction: str) -> None:
     """Logarithmic, with numbers as people write them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis = axes.xaxis if direction == "x" else axes.yaxis
     (axes.set_xscale if direction == "x" else axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(10, (1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    low, high = axis.get_view_interval()
+    decades = math.log10(max(high, 1e-9) / max(low, 1e-9))
+    axis.set_major_locator(LogLocator(10, next((marks for most, marks in _MARKS if decades <= most), (1,))))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 1e6:,.0f} M" if value >= 1e6 else f"{value:,.0f}")
+    )
     axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="minor", length=0)
 

@@ -1,6 +1,7 @@
 """Contact sheets of what was measured: originals beside re-samplings, the cheapest images above the most expensive.
 
-A sheet shows pictures of one size, the commonest; there is none of pictures too large to be seen side by side.
+Pictures that are too large to be seen side by side are not on it; of the others all up to fifty, and of more some from all
+over the set and those that cost most.
 """
 
 from __future__ import annotations
@@ -23,25 +24,36 @@ Sheet = tuple[str, bytes]
 """What it shows, and a PNG."""
 _LARGEST_SIDE = 256
 _WIDTH = 1200  # of a sheet, in pixels or so
-_ROWS, _GROUPS = 6, 5
+_ALL, _WORST, _GROUPS = 50, 5, 5
 _SEEDS = 3
 
 
-def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Coder) -> list[Sheet]:
-    """Images from all over the set, each with what its lossy file decodes to with three seeds."""
-    alike = _alike(drawings)
-    if not len(alike):
+def resamplings(drawings: Sequence[Drawing], files: Sequence[bytes], model: Coder, bits: Column) -> list[Sheet]:
+    """Images from all over the set, each with what its lossy file decodes to with three seeds; `bits` are their costs."""
+    shown = _chosen(drawings, bits)
+    if not shown:
         return []
     group = _SEEDS + 1
-    across = max(1, min(_GROUPS, _fitting(drawings[alike[0]]) // group))
-    chosen = np.unique(np.linspace(0, len(alike) - 1, _ROWS * across).astype(int))
-    shown = [alike[i] for i in chosen]
+    widest = max((drawings[i] for i in shown), key=lambda drawing: drawing.bits.shape[1])
+    across = max(1, min(_GROUPS, _fitting(widest) // group))
     samplings = [Sampling(seed) for seed in range(_SEEDS)]
     drawn = codec.decode_samples([files[i] for i in shown], samplings, model=model)
     groups = [[drawings[i], *(one.drawing for one in own)] for i, own in zip(shown, drawn, strict=True)]
     rows = [[*itertools.chain(*groups[i : i + across])] for i in range(0, len(groups), across)]
-    caption = f"In each group of {group} the original, then its lossy file decompressed with {_SEEDS} texture seeds."
-    return [(caption, png_bytes(contact_sheet(rows, _scale(drawings[shown[0]]), group)))]
+    which = "All images" if len(shown) == len(drawings) else f"{len(shown)} of {len(drawings)} images"
+    caption = (
+        f"{which}; in each group of {group} the original, then its lossy file decompressed with {_SEEDS} texture seeds."
+    )
+    return [(caption, png_bytes(contact_sheet(rows, _scale(widest), group)))]
+
+
+def _chosen(drawings: Sequence[Drawing], bits: Column) -> list[int]:
+    """Which are shown, in order: see above."""
+    small = [index for index, drawing in enumerate(drawings) if max(drawing.bits.shape) <= _LARGEST_SIDE]
+    if len(small) <= _ALL:
+        return small
+    spread = np.unique(np.linspace(0, len(small) - 1, _ALL - _WORST).astype(int))
+    return sorted({*(small[i] for i in spread), *sorted(small, key=lambda index: float(bits[index]))[-_WORST:]})
 
 
 def extremes(drawings: Sequence[Drawing], bits: Column) -> list[Sheet]:

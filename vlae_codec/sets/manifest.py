@@ -68,6 +68,11 @@ class ArrayForm:
         return self.shape[0]
 
     @property
+    def sample_bytes(self) -> int:
+        """How many bytes its values have."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
     def packed(self) -> bool:
         """Whether the array holds eight pixels a byte."""
         return len(self.shape) == 2

@@ -176,7 +176,7 @@ class Restorer:
         wanted, final = name, here(name)
         data, spare = picture_bytes(drawing, PurePosixPath(final).suffix), _spare_names(final)
         if data is None or self._key(final) in self._claimed:
-            data = png_bytes(to_picture(drawing))
+            data = picture_bytes(drawing, ".png") or png_bytes(to_picture(drawing))
             final = next(name for name in spare if self._key(name) not in self._claimed)
         if here(wanted) != wanted:
             self.renamed.append(f"{wanted} cannot be the name of a file on this system: it is {final}")

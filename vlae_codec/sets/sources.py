@@ -7,6 +7,7 @@ whatever the size of the whole. The mirror image is `restore`.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import os
 import re
@@ -15,7 +16,7 @@ import tarfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Generic, TypeVar
@@ -23,10 +24,10 @@ from typing import IO, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.errors import ImageError
+from vlae_codec.errors import ImageError, Progress
 from vlae_codec.files import legible, reading, safe_name
 from vlae_codec.picture.drawing import Drawing
-from vlae_codec.picture.images import picture_suffixes, read_drawing
+from vlae_codec.picture.images import check_beginning, picture_suffixes, read_drawing
 
 from . import arrays
 from .arrays import BLOCK_BYTES, StoredArray
@@ -34,6 +35,8 @@ from .manifest import ArrayForm, FilesForm, Form, Forms
 
 LARGEST_BYTES = 1 << 30
 """Of one picture file: more than any picture that can be coded needs."""
+_LOOKED_AT_BYTES = 1 << 24
+"""Picture files that are larger are looked at before they are read as a whole."""
 NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
 """One array of a file: FILE.npz:KEY."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -46,6 +49,7 @@ _MAGICS = {
     b"\x1f\x8b": "idx",  # gzipped; tar files are told by their names
 }
 
+_MANY = 1000  # pictures take long to be looked at
 _UNIX = 3  # in a zip, the system on which a member was packed
 _SPECIAL = "links or special files"
 
@@ -146,6 +150,12 @@ class Files(Source):
         if stop >= self.count:
             self.close()
 
+    def only(self, indices: Sequence[int]) -> Files:
+        """The same without all but those pictures."""
+        shelf = copy.copy(self.shelf)
+        shelf.items = [self.shelf.items[index] for index in indices]
+        return replace(self, shelf=shelf)
+
     def files(self) -> Iterator[Path]:
         """See `Source`."""
         return self.shelf.files()
@@ -197,6 +207,30 @@ class Gathered:
 
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
+
+    def suitable(self, progress: Progress | None = None) -> tuple[Gathered, list[str]]:
+        """The same without the loose pictures that cannot be read or coded as asked, and why each cannot, a line each.
+
+        Each picture is read once for that; arrays were looked through when they were opened.
+        """
+        total = sum(source.count for source in self.sources if isinstance(source, Files))
+        sources, problems, done = list[Source](), list[str](), 0
+        for source in self.sources:
+            kept = source
+            if isinstance(source, Files):
+                good = list[int]()
+                for index in range(source.count):
+                    try:
+                        good += [index for _ in source.drawings(index, index + 1)]
+                    except ImageError as error:
+                        problems.append(str(error))
+                    done += 1
+                    if progress and total > _MANY:
+                        progress("looking at pictures", done, total)
+                source.close()
+                kept = source if len(good) == source.count else source.only(good)
+            sources += [kept] * (kept.count > 0)
+        return Gathered(tuple(sources), self.notes), problems
 
     def files(self) -> Iterator[Path]:
         """The files that the sources read from."""
@@ -563,6 +597,19 @@ def _note(where: str, names: Sequence[str], what: str, notes: list[str]) -> None
 
 
 def _read_whole(file: IO[bytes], size: int, title: str) -> bytes:
+    """The bytes of a picture file of that size, of a large one only if its beginning is that of a picture.
+
+    Raises:
+        ImageError: it is too large for what it says it is, or shorter than its container says.
+    """
     if size > LARGEST_BYTES:
         raise ImageError(f"{title} is larger than any picture file of ours ({LARGEST_BYTES} bytes)")
-    return file.read(size)
+    if size > _LOOKED_AT_BYTES:
+        check_beginning(file, size, title)
+        file.seek(0)
+    data = bytearray()
+    while block := file.read(min(BLOCK_BYTES, size - len(data))):
+        data += block
+    if len(data) < size:
+        raise ImageError(f"{title} ends early: it has {len(data)} of {size} bytes")
+    return bytes(data)
