@@ -139,7 +139,7 @@ def output_for(source: Path, out: str | None, suffix: str, many: bool, folder: P
         target = Path(str(out)) / source.relative_to(folder).with_suffix(suffix)
     else:
         target = _output_for(source, out, suffix, many)
-    if out is None and target == source:
+    if out is None and target == source and str(source) != "-":
         raise VlaeError(_why_not(source, suffix))
     check_not_input(target, [source])
     return target
