@@ -17,6 +17,7 @@ from vlae_codec.errors import ImageError
 from vlae_codec.picture.chunks import SIGNATURE, png_chunk
 from vlae_codec.picture.metadata import Metadata, Resolution, Unit
 from vlae_codec.picture.png import png_metadata, write_png
+from vlae_codec.picture.profiles import is_srgb
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster
 from vlae_codec.picture.reading import orientation, read_given, read_picture
 from vlae_codec.picture.writing import same_colours, to_pillow, write_picture
@@ -191,6 +192,48 @@ def test_png_files_keep_what_is_said_beside_the_pixels(form):
         assert read_picture(data, exact=True).metadata == said
     inches = Metadata(resolution=Resolution(300_000, 72_000, Unit.MILLI_INCH))
     assert png_metadata(write_png(raster(FORMATS[form], 5, 6), inches)).resolution == Resolution(11811, 2835)
+
+
+def test_a_profile_that_says_srgb_is_kept_as_that_word():
+    cms = pytest.importorskip("PIL.ImageCms")
+    srgb = cms.ImageCmsProfile(cms.createProfile("sRGB")).tobytes()
+    assert is_srgb(srgb)
+    picture = raster(FORMATS["rgb 8"], 5, 6)
+    assert read_picture(write_png(picture, Metadata(icc=srgb))).metadata == Metadata(srgb=1)
+    with Image.open(io.BytesIO(write_png(picture, Metadata(icc=srgb)))) as opened:
+        assert opened.info["icc_profile"] == srgb
+    for position in range(len(srgb)):
+        for other in (srgb[:position], srgb[:position] + bytes([srgb[position] ^ 0x41]) + srgb[position + 1 :]):
+            is_srgb(other)  # damaged or not, it is judged
+    (red,) = struct.unpack_from(">I", srgb, srgb.index(b"rXYZ") + 4)
+    assert not is_srgb(srgb[: red + 8] + struct.pack(">i", 0x9C18) + srgb[red + 12 :]), "Adobe's red is another"
+    at = srgb.index(b"para")
+    assert not is_srgb(srgb[: at + 12] + struct.pack(">i", 0x23333) + srgb[at + 16 :]), (
+        "a power of 2.2 is another curve"
+    )
+    gray = cms.ImageCmsProfile(cms.createProfile("LAB")).tobytes()
+    assert not is_srgb(gray)
+    assert not is_srgb(b"")
+    table = struct.pack(">4s4xI1024H", b"curv", 1024, *(round(65535 * value) for value in srgb_light(1024)))
+    assert is_srgb(with_curves(srgb, table))
+    assert not is_srgb(with_curves(srgb, struct.pack(">4s4xIH", b"curv", 1, 0x233)))
+    assert not is_srgb(with_curves(srgb, b"zzzz" + table[4:]))
+
+
+def srgb_light(count):
+    return [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (i / (count - 1) for i in range(count))
+    ]
+
+
+def with_curves(profile, curve):
+    """The profile with other curves, put behind it."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    out = bytearray(profile + curve)
+    for at in range(132, 132 + 12 * count, 12):
+        if out[at : at + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            struct.pack_into(">II", out, at + 4, len(profile), len(curve))
+    return bytes(out)
 
 
 def test_damaged_metadata_of_a_png_are_left_out():

@@ -23,6 +23,7 @@ from .images import Picture
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
 from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
 from .png import png_metadata, read_deep_png
+from .profiles import is_srgb
 from .raster import Kind, Pixel, PixelFormat, Raster, check_size
 
 _AS_THEY_ARE = {
@@ -78,11 +79,13 @@ def read_picture(
 
 
 def _finished(raster: Raster, metadata: Metadata, notes: list[str], kind: str, turn: int) -> Reading:
-    """Turned from that orientation, and without metadata that are too large."""
+    """Turned from that orientation, and without metadata that are too large or say what a few bytes can."""
     if turn != 1:
         raster = Raster(np.ascontiguousarray(_TURNS[turn](raster.samples)), raster.format)
         metadata = _upright(metadata)
     metadata, more = _bounded(metadata)
+    if is_srgb(metadata.icc):  # three bytes say as much
+        metadata = replace(metadata, icc=b"", srgb=metadata.srgb or 1)
     return Reading(raster, metadata, (*notes, *more), kind)
 
 
