@@ -133,6 +133,26 @@ def test_a_size_that_no_raster_has_is_refused_before_anything_is_decoded():
         read_picture(data)
 
 
+@pytest.mark.parametrize("kind", ["deep PNG", "PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_damaged_files_are_refused_or_read(kind):
+    if kind == "deep PNG":
+        data = write_png(raster(FORMATS["rgb 16 alpha"], 9, 7), ALL)
+    else:
+        picture = to_pillow(raster(FORMATS["palette 2" if kind in ("PNG", "GIF") else "rgb 8"], 12, 10))
+        data = saved(picture, kind, icc_profile=bytes(99), exif=b"Exif\0\0" + exif(6), dpi=(72, 72))
+    rng = np.random.default_rng(0)
+    for position in range(0, len(data), max(1, len(data) // 150)):
+        flipped = data[:position] + bytes([data[position] ^ int(rng.integers(1, 256))]) + data[position + 1 :]
+        for damaged in (data[:position], flipped):
+            for exact in (True, False):
+                try:
+                    found = read_picture(damaged, exact=exact)
+                except ImageError as error:
+                    assert "\n" not in str(error)
+                else:
+                    assert found.raster.samples.size > 0
+
+
 # Orientation and metadata
 
 

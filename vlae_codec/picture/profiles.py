@@ -58,12 +58,16 @@ def _curve(tag: bytes) -> npt.NDArray[np.float64]:
         table = np.array(struct.unpack_from(f">{count}H", tag, 12), np.float64)
         if count < len(_PLACES):
             raise ValueError("a power, or too few points")
-        return np.interp(_PLACES, np.linspace(0, 1, count), table / 0xFFFF)
+        between: npt.NDArray[np.float64] = np.interp(_PLACES, np.linspace(0, 1, count), table / 0xFFFF)
+        return between
     if tag[:4] == b"para" and tag[8:10] == b"\0\3":
         g, a, b, c, d = (number / 65536 for number in struct.unpack_from(">5i", tag, 12))
-        return np.where(d <= _PLACES, np.maximum(a * _PLACES + b, 0) ** min(max(g, 0), 10), c * _PLACES)
+        power = np.maximum(a * _PLACES + b, 0) ** min(max(g, 0), 10)
+        light: npt.NDArray[np.float64] = np.where(d <= _PLACES, power, c * _PLACES)
+        return light
     raise ValueError("another kind of curve")
 
 
 def _srgb_curve() -> npt.NDArray[np.float64]:
-    return np.where(_PLACES <= 0.04045, _PLACES / 12.92, ((_PLACES + 0.055) / 1.055) ** 2.4)
+    light: npt.NDArray[np.float64] = np.where(_PLACES <= 0.04045, _PLACES / 12.92, ((_PLACES + 0.055) / 1.055) ** 2.4)
+    return light
