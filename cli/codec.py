@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -55,6 +55,9 @@ from .options import (
     Number,
     Region,
 )
+
+if TYPE_CHECKING:
+    from vlae_codec.report.photos import Shown
 
 _INPUT = PathName(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
 
@@ -475,12 +478,12 @@ def list_models(as_json: bool) -> None:
 @FORCE
 @QUIET
 def demo(out: Path, force: bool, quiet: bool) -> None:
-    """Compress 100 MNIST test digits: prints a table, writes the files and a sheet of originals beside re-samplings."""
+    """Compress 100 MNIST test digits and three photographs: prints tables, writes files and sheets of pictures."""
     digits = demo_digits()
     targets = [out / f"digit-{i:02}.vlz" for i in range(len(digits))]
-    sheet = out / "sheet.png"
+    sheet, photos = out / "sheet.png", out / "photos.png"
     claims = Targets(force)
-    for target in (sheet, *targets):
+    for target in (sheet, photos, *targets):
         claims.claim(target)
     model = zoo.named(zoo.DEFAULT)
     encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
@@ -491,6 +494,7 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
     rows = [[digit, *(one.drawing for one in own)] for digit, own in zip(digits, resampled, strict=True)]
     picture = contact_sheet([[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4)
     write(sheet, png_bytes(picture), force)
+    shown = _demo_photos(photos, force, quiet)
     if quiet:
         return
     ledgers = [result.ledger for result in encoded]
@@ -500,6 +504,23 @@ def demo(out: Path, force: bool, quiet: bool) -> None:
         say("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
     say(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all into {out}, and {sheet}:")
     say(f"in each group of four the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
+    say("\nphoto      pixels   preview bytes  lossy bytes  PSNR dB  exact bytes  bits/dim")
+    for row in shown:
+        ledger = row.exact.ledger
+        say(
+            f"{row.name:10} {ledger.width}x{ledger.height}  {row.preview_bytes:13}  {len(row.lossy.data):11}  "
+            f"{row.lossy.ledger.psnr_db:7.2f}  {len(row.exact.data):11}  {ledger.bits_per_pixel / 3:8.3f}"
+        )
+    say(f"{photos}: the original, what the first bytes of its exact file show, its lossy file, and its exact file.")
+
+
+def _demo_photos(target: Path, force: bool, quiet: bool) -> list[Shown]:
+    """Codes the photographs that ship, and writes a sheet of them."""
+    from vlae_codec.report.photos import sheet, shown
+
+    rows = shown(ProgressLine(quiet))
+    write(target, write_picture(sheet(rows), ".png").data, force)
+    return rows
 
 
 _DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")

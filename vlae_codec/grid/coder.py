@@ -314,14 +314,15 @@ class GridCoder:
         for sampling in samplings:
             key = sampling.preview, sampling.crop
             if key not in made:
-                groups = PREVIEW_GROUPS if sampling.preview else None
-                count = len(found.groups) if groups is None else min(groups, len(found.groups))
-                z, _ = latents.read(self.prior, found.groups[:count], found.whole[:count], shape, found.quality, groups)
+                count = min(PREVIEW_GROUPS, len(found.groups)) if sampling.preview else len(found.groups)
+                z, _ = latents.read(self.prior, found.groups[:count], found.whole[:count], shape, found.quality)
                 made[key] = self._picture(file, z, sampling, progress)
             out.append(made[key])
         return out
 
-    def _picture(self, file: GridParsed, z: Latents, sampling: Sampling, progress: Progress | None) -> Decoded:
+    def _picture(
+        self, file: GridParsed, z: npt.NDArray[np.float64], sampling: Sampling, progress: Progress | None
+    ) -> Decoded:
         geometry, found = file.geometry, file.found
         height, width = geometry.height, geometry.width
         crop = _crop(sampling.crop, height, width)

@@ -13,7 +13,7 @@ from vlae_codec.coding.bisection import Answer
 from vlae_codec.coding.bits import Stream
 from vlae_codec.coding.entropy import Decoder, Encoder, PrefixDecoder
 from vlae_codec.exact.fixed import code_length_bits
-from vlae_codec.exact.logistics import Whole
+from vlae_codec.exact.logistics import MEAN_BITS, Whole
 
 from .network import LARGEST_LATENT, Latents
 from .prior import Answers, Prior, Step, UnknownError, plane
@@ -113,38 +113,35 @@ def thinned(
 
 
 def read(
-    prior: Prior,
-    streams: Sequence[bytes],
-    whole: Sequence[bool],
-    shape: tuple[int, int],
-    quality: int,
-    groups: int | None = None,
-) -> tuple[Latents, int]:
-    """Latents of streams that are there, in order; what they do not say is at its likeliest.
+    prior: Prior, streams: Sequence[bytes], whole: Sequence[bool], shape: tuple[int, int], quality: int
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Latents of streams that are there, in order; what they do not say is at its mean.
 
-    whole: of each stream, whether it is all there. Returns the latents (h, w, C), and how many were read.
+    whole: of each stream, whether it is all there. Returns the latents (h, w, C), whole numbers where they were read and
+    fractions of 2^-8 elsewhere, and how many were read.
     """
     z = np.zeros((*shape, prior.edges[-1]), np.int32)
+    means = np.zeros(z.shape)
     decoders = [
         Decoder(stream) if complete else PrefixDecoder(Stream(stream))
         for stream, complete in zip(streams, whole, strict=True)
     ]
-    known = 0
+    known = np.zeros(z.shape, np.bool_)
 
     def answers(step: Step) -> Answers | None:
+        _place(prior, means, step, step.mixture.means[:, 0] * 2.0**-MEAN_BITS)
         if step.group >= len(decoders):
             return None
         decoder = decoders[step.group]
+        read = np.ones(len(step.mixture.means), np.bool_)
+        _place(prior, known, step, read)
 
         def of(run: slice, values: Whole) -> Answer:
-            nonlocal known
-            known += len(values)
-
             def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
-                nonlocal known
                 bits = decoder.get_bits(counts)
                 if len(bits) < len(counts):
-                    known -= len(values)
+                    read[run.start :] = False
+                    _place(prior, known, step, read)
                     raise UnknownError
                 return bits.astype(np.bool_)
 
@@ -152,6 +149,12 @@ def read(
 
         return of
 
-    prior.visit(z, quality, answers, groups)
-    np.clip(z, -LARGEST_LATENT, LARGEST_LATENT, out=z)
-    return z, known
+    prior.visit(z, quality, answers)
+    return np.where(known, z, means), int(known.sum())
+
+
+def _place(prior: Prior, grid: npt.NDArray[Any], step: Step, values: npt.NDArray[Any]) -> None:
+    """The inverse of `_own`: gives a grid (h, w, C) values in the lanes of a step."""
+    edges = prior.edges
+    part = plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
+    part[...] = values.reshape(part.shape)

@@ -177,10 +177,13 @@ class Decoder:
         log_step = arrays["decoder.log_step"].astype(np.int64)
         return cls(log_step=log_step, blocks=blocks(arrays, "decoder.blocks"), fine=fine, **part)
 
-    def __call__(self, z: Latents, quality: int) -> tuple[Integers, npt.NDArray[np.uint8]]:
-        """Latents (h, w, C) -> hidden (4 h, 4 w, F), picture (8 h, 8 w, 3). Exact HALO sites away from a cut border."""
+    def __call__(self, z: npt.NDArray[Any], quality: int) -> tuple[Integers, npt.NDArray[np.uint8]]:
+        """Hidden (4 h, 4 w, F) and picture (8 h, 8 w, 3) of latents (h, w, C), or of what stands for them in 2^-8.
+
+        Exact HALO sites away from a cut border.
+        """
         steps = exponentials(between(self.log_step, quality))
-        h = clipped(pointwise(clipped(z * steps), self.input))
+        h = clipped(pointwise(clipped(np.floor(z * steps + 0.5)), self.input))
         for block in self.blocks:
             h = block(h)
         hidden = leaky(self.fine(clipped(shuffle(pointwise(h, self.up), PATCH // 2))))

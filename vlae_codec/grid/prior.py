@@ -223,17 +223,14 @@ class Prior:
         """Where each group begins among the channels, and where the last one ends."""
         return [0, *accumulate(group.channels for group in self.groups)]
 
-    def visit(
-        self, z: Latents, quality: int, answers: Callable[[Step], Answers | Whole | None], groups: int | None = None
-    ) -> None:
+    def visit(self, z: Latents, quality: int, answers: Callable[[Step], Answers | Whole | None]) -> None:
         """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
 
         answers: what answers for the runs of a step, or its values themselves, lane by lane; None leaves all of them at
-            their centres, as a run is left that raises `UnknownError`.
-        groups: only so many of them are visited, others are left as they are.
+        their centres, as a run is left that raises `UnknownError`.
         """
         seen: list[Integers] = []
-        for index, (group, (start, end)) in enumerate(zip(self.groups[:groups], pairwise(self.edges), strict=False)):
+        for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
             own = z[:, :, start:end]
             context = group.context(np.concatenate(seen, 2) if seen else None, quality)
             for stride, phase in group.steps(*z.shape[:2]):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .colour import Planes, to_ycocg
-from .network import HALO, PATCH, Decoder, Latents
+from .network import HALO, PATCH, Decoder
 from .texture import EDGE, Texture, Tiles
 
 TILE = 256
@@ -110,7 +111,9 @@ def tile_number(box: Box, width: int) -> int:
     return box.top // TILE * -(-width // TILE) + box.left // TILE
 
 
-def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality: int, block: Box, gray: bool) -> Region:
+def decode_block(
+    decoder: Decoder, texture: Texture | None, z: npt.NDArray[Any], quality: int, block: Box, gray: bool
+) -> Region:
     """A block of the decoded picture; with `texture`, also what the code says at each of its pixels. Gray has no chroma."""
     rows, columns = z.shape[:2]
     height, width = rows * PATCH, columns * PATCH
