@@ -15,7 +15,7 @@ Then its fixed-point scale is exactly 1 and nothing is rounded; golden words in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import constriction
 import numpy as np
@@ -36,7 +36,10 @@ _Categorical = constriction.stream.model.Categorical(perfect=False)
 
 def _binary_weights(ink: Counts) -> npt.NDArray[np.float64]:
     """Weights of (paper, ink) for the count of ink: (n, 2)."""
-    return np.stack([_TOTAL - ink - 1, ink - 1], axis=1).astype(np.float64)
+    weights = np.empty((len(ink), 2))
+    np.subtract(_TOTAL - 1, ink, out=weights[:, 0])
+    np.subtract(ink, 1, out=weights[:, 1])
+    return weights
 
 
 def _pieces(symbols: int) -> Iterator[slice]:
@@ -123,6 +126,24 @@ class Decoder:
             return int(self._coder.decode(_cells(counts)))
         except (ValueError, AssertionError) as error:
             raise FormatError("the entropy-coded bytes are not a code of any symbols") from error
+
+
+def read_bits(decoders: Sequence[Decoder], ends: Sequence[int], ink: Counts) -> npt.NDArray[np.bool_]:
+    """The next bits of several decoders at once: those of decoder i end at ends[i], given the counts of a 1; (n,) bool.
+
+    Raises:
+        FormatError: one of the codes is none.
+    """
+    weights, bits = _binary_weights(ink), np.empty(len(ink), np.bool_)
+    start = 0
+    try:
+        for decoder, end in zip(decoders, ends, strict=True):
+            if start < end:
+                bits[start:end] = decoder._coder.decode(_Categorical, weights[start:end])
+            start = end
+    except (ValueError, AssertionError) as error:
+        raise FormatError("the entropy-coded bytes are not a code of any symbols") from error
+    return bits
 
 
 class PrefixDecoder:

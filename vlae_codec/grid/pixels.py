@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.coding.bisection import bisect
-from vlae_codec.coding.entropy import Decoder, Encoder
+from vlae_codec.coding.entropy import Decoder, Encoder, read_bits
 from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
@@ -70,15 +70,12 @@ def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int
 
     def decide(pixels: Pixels) -> Planes:
         rows = len(pixels.predicted) // len(decoders)
-        borders = rows * np.arange(1, len(decoders))
+        borders = rows * np.arange(1, len(decoders) + 1)
         out = np.zeros((len(pixels.predicted), 3), np.int32)
 
         def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
-            if len(decoders) == 1:
-                return decoders[0].get_bits(counts).astype(np.bool_)
-            parts = np.split(counts, np.searchsorted(lanes, borders))
-            read = [decoder.get_bits(part) for decoder, part in zip(decoders, parts, strict=True)]
-            return np.concatenate(read).astype(np.bool_)
+            ends = np.searchsorted(lanes, borders).tolist()
+            return read_bits(decoders, ends, counts)
 
         weights, known = pixels.begin(), list[Whole]()
         for channel in range(channels):
