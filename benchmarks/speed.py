@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from vlae_codec import codec, zoo
 from vlae_codec.exact.fixed import Affine
@@ -126,12 +127,12 @@ def decompression_macs(model: FieldCoder) -> int:
     return total + at(1, *prior.outputs, *(unit for layer in prior.hidden for unit in layer))
 
 
-def peak_macs_per_second() -> float:
-    """The best of square float64 matrix products, on one core."""
+def peak_macs_per_second(kind: npt.DTypeLike = np.float64) -> float:
+    """The best of square matrix products in float64, or in float32, on one core."""
     from threadpoolctl import threadpool_limits
 
     side = 768
-    a = np.random.default_rng(0).standard_normal((side, side))
+    a = np.random.default_rng(0).standard_normal((side, side)).astype(kind)
     best = 0.0
     with threadpool_limits(1, "blas"):
         for _ in range(7):

@@ -2,6 +2,7 @@
 
     python benchmarks/tables.py            # rewrite
     python benchmarks/tables.py --check    # exit 1 if README.md is not what results/*.json make of it
+    python benchmarks/tables.py NAME ...   # print tables
 
 Nothing in those blocks is typed by hand.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import photo_curves
 import systems
 
 from vlae_codec.archive.chunks import CHUNK
@@ -26,7 +28,11 @@ Table = dict[str, Any]
 
 
 def main() -> None:
-    """Rewrites, or checks."""
+    """Rewrites, checks, or prints."""
+    names = [name for name in sys.argv[1:] if not name.startswith("-")]
+    if names:
+        print("\n\n".join(TABLES[name]() for name in names))
+        return
     path = ROOT / "README.md"
     old = path.read_text(encoding="utf-8")
     new = rendered(old)
@@ -230,6 +236,116 @@ def baselines() -> str:
     return markdown(["bytes an image", "file", "without its container"], rows)
 
 
+def photos_lossless() -> str:
+    """Exact files of photographs, from `benchmarks/photos.py`."""
+    p = result("photos")
+    named = {key: (row["name"], row) for key, row in p["baselines"]["lossless"].items()}
+    named["ours"] = "**vlae-codec, --lossless**", p["ours"]["lossless"]
+    best = named["jxl_9"][1]["bpd"]
+    rows = [
+        [
+            name,
+            _with_error(row, "bpd", 3),
+            f"{sum(row['bytes']) / len(row['bytes']) / 1000:.1f}",
+            _percent(row["bpd"] / best),
+        ]
+        for name, row in sorted(named.values(), key=lambda one: one[1]["bpd"])
+    ]
+    return markdown(
+        [f"{p['data']['pictures']} photographs, exact", "bits/dim", "kB", "against JPEG XL, effort 9"], rows
+    )
+
+
+def photos_parts() -> str:
+    """What is in exact files of photographs, beside theory, from `benchmarks/photos.py`."""
+    e = result("photos")["ours"]["lossless"]
+    rows = [
+        ["KL(q ‖ p)", e["kl_bpd"], "latents: all of a lossy file", e["latent_bpd"]],
+        ["−log₂ p(x\\|z)", e["distortion_bpd"], "pixels", e["pixel_bpd"]],
+        ["", None, "header, sizes, checks, rounding", e["container_bpd"]],
+        ["**together**", e["kl_bpd"] + e["distortion_bpd"], "**file**", e["bpd"]],
+    ]
+    shown = [
+        [left, "" if theory is None else f"{theory:.4f}", right, f"{held:.4f}"] for left, theory, right, held in rows
+    ]
+    return markdown(["theory", "bits/dim", "file", "bits/dim"], shown)
+
+
+def photos_rates() -> str:
+    """PSNR at some rates, from `benchmarks/photos.py`."""
+    p = result("photos")
+    curves = [
+        ("**vlae-codec, `--temperature 0`**", p["ours"]["lossy"]["at_zero"]["points"]),
+        ("**vlae-codec**, as it decodes by default", p["ours"]["lossy"]["at_default"]["points"]),
+        *((row["name"], row["points"]) for row in p["baselines"]["lossy"].values()),
+    ]
+    rows = []
+    for name, points in curves:
+        curve = photo_curves.means(points, "psnr_db", p["data"]["pixels"])
+        values = [photo_curves.at_rate(curve, bpp) for bpp in _RATES_BPP]
+        rows.append([name, *("" if value is None else f"{value:.2f}" for value in values)])
+    return markdown(["mean PSNR in RGB, dB", *(f"{bpp} bpp" for bpp in _RATES_BPP)], rows)
+
+
+_RATES_BPP = 0.1, 0.2, 0.4, 0.8
+
+
+def photos_bd_rate() -> str:
+    """BD-rates, from `benchmarks/photos.py`."""
+    p = result("photos")
+    zero, default = (p["bd_rate"][way] for way in ("at_zero", "at_default"))
+    columns = [("PSNR, `--temperature 0`", zero, "psnr_db"), ("PSNR, by default", default, "psnr_db")]
+    for metric, title in (("ms_ssim_db", "MS-SSIM, by default"), ("ssimulacra2", "SSIMULACRA 2, by default")):
+        if all(metric in row for row in default.values()):
+            columns.append((title, default, metric))
+    rows = [
+        [row["name"], *(_bd_rate(table[key][metric]) for _, table, metric in columns)]
+        for key, row in p["baselines"]["lossy"].items()
+    ]
+    low, high = photo_curves.LEAST_BPP, photo_curves.MOST_BPP
+    return markdown(
+        [f"bytes at equal quality, {low} to {high} bpp, against", *(title for title, _, _ in columns)], rows
+    )
+
+
+def photos_speed() -> str:
+    """Times of whole commands on photographs, from `benchmarks/photos.py`."""
+    o = result("photos")["ours"]
+    rows = []
+    for part in ("speed", "large"):
+        for name, row in o.get(part, {}).get("commands", {}).items():
+            size = f"{o[part]['pixels'] / 1e6:.2f} megapixels"
+            macs = f"{row['macs_per_pixel']:,.0f}" if "macs_per_pixel" in row else ""
+            share = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
+            rows.append(
+                [f"{name}, {size}", f"{row['seconds']:.1f} s", f"{row['peak_bytes'] / 1e6:.0f} MB", macs, share]
+            )
+    header = [
+        f"one command, {o['speed']['cores']} cores",
+        "time",
+        "memory",
+        "multiply-accumulates a pixel",
+        "of the float32 peak",
+    ]
+    return markdown(header, rows)
+
+
+def _bd_rate(row: Table) -> str:
+    if row["bd_rate_percent"] is None:
+        return ""
+    error = "" if row["bd_rate_percent_se"] is None else f" ± {row['bd_rate_percent_se']:.1f}"
+    return f"{row['bd_rate_percent']:+.1f}{error} %".replace("-", "−")
+
+
+def _with_error(row: Table, key: str, places: int) -> str:
+    error = row[f"{key}_se"]
+    return f"{row[key]:.{places}f}" + ("" if error is None else f" ± {error:.{places}f}")
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio - 1:+.1%}".replace("%", " %").replace("-", "−")
+
+
 _RIVALS = {
     "jxl_bits": "JPEG XL",
     "webp_bits": "WebP lossless",
@@ -247,6 +363,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "archive_speed": archive_speed,
     "baselines": baselines,
     "speed": speed,
+    "photos_lossless": photos_lossless,
+    "photos_parts": photos_parts,
+    "photos_rates": photos_rates,
+    "photos_bd_rate": photos_bd_rate,
+    "photos_speed": photos_speed,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""What the benchmark of photographs computes from what it measures."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import numpy as np
+import pytest
+from conftest import HERE
+
+from vlae_codec.errors import TruncatedError
+
+PIXELS = [1 << 16] * 3
+
+
+@pytest.fixture
+def curves(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import photo_curves
+
+    return photo_curves
+
+
+def curve(rates_bpp, gain=1.0, lost_db=0.0):
+    """Three pictures whose PSNR rises by 6 dB when the rate doubles, at `gain` times the rate."""
+    names = ("setting", "bytes", "psnr_db")
+    size = PIXELS[0] / 8
+    rows = [
+        (
+            bpp,
+            [bpp * gain * size * (1 + i / 10) for i in range(3)],
+            [40 + 6 * np.log2(bpp) - lost_db + i for i in range(3)],
+        )
+        for bpp in rates_bpp
+    ]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+RATES = np.geomspace(0.04, 1.6, 9)
+
+
+def test_equal_curves_do_not_differ_and_half_the_rate_is_minus_fifty_per_cent(curves):
+    pytest.importorskip("bjontegaard")
+    found = curves.compared(curve(RATES), curve(RATES), "psnr_db", PIXELS)
+    assert found["bd_rate_percent"] == pytest.approx(0, abs=1e-9)
+    assert found["bd_rate_percent_se"] == pytest.approx(0, abs=1e-9)
+    found = curves.compared(curve(RATES), curve(RATES, gain=0.5), "psnr_db", PIXELS)
+    assert found["bd_rate_percent"] == pytest.approx(-50, abs=0.1)
+    found = curves.compared(curve(RATES), curve(RATES, lost_db=6), "psnr_db", PIXELS)
+    assert found["bd_rate_percent"] == pytest.approx(100, abs=0.1)
+
+
+def test_curves_are_compared_between_two_rates_only(curves):
+    pytest.importorskip("bjontegaard")
+    low, high = curves.LEAST_BPP, curves.MOST_BPP
+    rates, values = curves.cut(curves.means(curve(RATES), "psnr_db", PIXELS))
+    assert (rates[0], rates[-1]) == pytest.approx((low, high))
+    assert values[0] == pytest.approx(41 + 6 * np.log2(low / 1.1), abs=0.01)
+    beyond = [dict(one) for one in curve(RATES)]
+    for one in beyond:
+        if one["setting"] > 1.0 or one["setting"] < 0.06:
+            one["psnr_db"] = [value + 100 * (one["setting"] > 1.0) for value in one["psnr_db"]]
+    found = curves.compared(curve(RATES), beyond, "psnr_db", PIXELS)
+    assert abs(found["bd_rate_percent"]) < 5, "what lies beyond the rates says nothing"
+
+
+def test_curves_that_share_no_quality_are_not_compared(curves):
+    pytest.importorskip("bjontegaard")
+    found = curves.compared(curve(RATES), curve(RATES, lost_db=60), "psnr_db", PIXELS)
+    assert set(found.values()) == {None}
+    assert set(curves.compared(curve(RATES), curve([2.0, 3.0]), "psnr_db", PIXELS).values()) == {None}
+
+
+def test_psnr(curves):
+    original = np.full((8, 8, 3), 100, np.uint8)
+    assert curves.psnr_db(original, original + np.uint8(1)) == pytest.approx(20 * np.log10(255))
+    assert curves.psnr_db(original, original) == 99
+
+
+def test_the_shortest_prefix_is_found(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import photo_ours
+
+    class Model(photo_ours.PhotoModel):
+        def decode(self, data, samplings):
+            if len(data) < 20:
+                raise TruncatedError("the file ends within its header")
+            assert samplings[0].partial
+            return [np.full((1, 1, 3), len(data) >> 8, np.uint8)]
+
+    for wanted in (5, 120, 255):
+        model = Model(HERE, None)
+        assert model.least_prefix_bytes(bytes(65535), lambda seen, at=wanted: seen.max() >= at) == wanted << 8
+    assert model.least_prefix_bytes(bytes(700), lambda seen: True) == 20
+
+
+def test_results_are_kept_unless_they_are_of_other_pictures(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    photos = pytest.importorskip("photos", exc_type=ImportError)
+    pictures = [np.full((4, 5, 3), level, np.uint8) for level in (1, 2)]
+    first = photos.Results(tmp_path / "photos.json", pictures)
+    first.section("baselines")["measured"] = [1, 2]
+    first.keep("first")
+    assert json.loads(first.text)["baselines"] == photos.Results(first.path, pictures).table["baselines"]
+    assert "[ 1, 2 ]" in first.text
+    for others in (pictures[::-1], pictures[:1]):
+        with pytest.raises(click.UsageError, match="other pictures"):
+            photos.Results(first.path, others)
+
+
+def test_a_large_picture_is_made_of_all_of_them(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    photos = pytest.importorskip("photos", exc_type=ImportError)
+    pictures = [np.full((4, 6, 3), 0, np.uint8), np.full((6, 4, 3), 1, np.uint8), np.full((4, 6, 3), 2, np.uint8)]
+    found = photos.mosaic(pictures, 7, 10)
+    assert found.shape == (7, 10, 3)
+    assert [found[0, 0, 0], found[0, 9, 0], found[6, 0, 0], found[6, 9, 0]] == [0, 1, 2, 0]
+
+
+def test_kernel_distances_are_those_of_all_pairs(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    realism = pytest.importorskip("realism", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    first = [rng.standard_normal((count, 5)) for count in (3, 4)]
+    second = [rng.standard_normal((count, 5)) + 1 for count in (3, 4)]
+    x, y = np.concatenate(first), np.concatenate(second)
+
+    def mean(a, b, apart):
+        kernel = (a @ b.T / 5 + 1) ** 3
+        return kernel[~np.eye(7, dtype=bool)].mean() if apart else kernel.mean()
+
+    for shared in (False, True):
+        found = realism.resampled(realism.Sums.of(first, second, shared))
+        assert found[0] == pytest.approx(mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, shared))
+        assert np.isfinite(found).all()
+    equal = realism.resampled(realism.Sums.of(first, first, True))
+    assert equal == pytest.approx(0, abs=1e-12), "pictures are as real as themselves"
+
+
+def test_crops_cover_a_picture(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    realism = pytest.importorskip("realism", exc_type=ImportError)
+    picture = np.arange(192 * 256 * 3).reshape(192, 256, 3).astype(np.uint8)
+    found = realism.crops(picture)
+    assert found.shape == (2 * 3, 128, 128, 3)
+    assert (found[-1] == picture[64:, 128:]).all()
