@@ -27,18 +27,22 @@ ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
 
 
+PAGES = "README.md", "docs/drawings.md", "docs/photos.md"
+"""The pages that have tables."""
+
+
 def main() -> None:
     """Rewrites, checks, or prints."""
     names = [name for name in sys.argv[1:] if not name.startswith("-")]
     if names:
         print("\n\n".join(TABLES[name]() for name in names))
         return
-    path = ROOT / "README.md"
-    old = path.read_text(encoding="utf-8")
-    new = rendered(old)
-    if "--check" in sys.argv:
-        raise SystemExit(old != new)
-    path.write_text(new, encoding="utf-8")
+    for path in map(ROOT.joinpath, PAGES):
+        old = path.read_text(encoding="utf-8")
+        new = rendered(old)
+        if "--check" in sys.argv and old != new:
+            raise SystemExit(1)
+        path.write_text(new, encoding="utf-8")
 
 
 def rendered(text: str) -> str:
