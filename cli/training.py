@@ -32,13 +32,12 @@ def _need_torch() -> None:
 def train(experiment: Path, run: Path | None, data_folder: Path, device: str, threads: int | None) -> None:
     """Train the EXPERIMENT, a TOML file or the name of one that ships; resumes if its run has begun."""
     _need_torch()
-    from vlae_codec.models import config
-    from vlae_codec.models import train as training
+    from vlae_codec.models import config, families
 
-    loaded = config.load(config.locate(experiment))
+    family, table = families.of_experiment(config.locate(experiment))
     run = run or Path("runs") / experiment.stem
     try:
-        training.train(loaded, run, data_folder, device, threads, report=say)
+        family.train(table, run, data_folder, device, threads, say)
     except (KeyboardInterrupt, SystemExit):
         say(f"stopped: the same command goes on from what is in {run}", err=True)
         raise
@@ -154,15 +153,13 @@ def export(
     RUN is the folder of a training run or of an exported model; released:NAME is a model that ships.
     """
     _need_torch()
-    from vlae_codec.models.field import export as exporting
-    from vlae_codec.models.train import locate
+    from vlae_codec.models import families
 
-    for file in exporting.FILES:
+    family = families.of_run(run)
+    for file in family.FILES:
         check_free(folder / file, force)
-    report = exporting.export_run(
-        locate(run, Path()), folder, name or folder.resolve().name, step, data_folder, ProgressLine(quiet=False)
-    )
-    say(report)
+    progress = ProgressLine(quiet=False)
+    say(family.export(run, folder, name or folder.resolve().name, step, data_folder, progress))
 
 
 @click.command()

@@ -10,7 +10,7 @@ import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from vlae_codec.errors import ConfigError
 
@@ -211,15 +211,24 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has a key that no field knows.
     """
+    return from_dict(read_table(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What an experiment file says.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
     try:
-        return from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, OverflowError, RecursionError) as error:  # also of numbers and depths beyond Python's
         raise ConfigError(f"cannot read the experiment {path}: {error}") from error
 
 
 def from_dict(table: dict[str, Any]) -> Config:
     """The configuration whose `dataclasses.asdict` (or TOML table) is `table`."""
-    config: Config = _build(Config, table, "")
+    config: Config = build(Config, table)
     return config
 
 
@@ -236,7 +245,7 @@ def round_from_dict(table: dict[str, Any]) -> Round:
     Raises:
         ConfigError, TypeError, OverflowError: it is not what `round_to_dict` makes.
     """
-    one: Round = _build(Round, table, "")
+    one: Round = build(Round, table)
     return one
 
 
@@ -253,7 +262,15 @@ def differing(one: Config, other: Config) -> list[str]:
     ]
 
 
-def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
+_NAMES = {str: "strings", int: "integers"}
+
+
+def build(cls: Any, table: dict[str, Any], where: str = "") -> Any:
+    """A dataclass of the values in a table, in which tables are dataclasses and lists are tuples; `where` is for messages.
+
+    Raises:
+        ConfigError: a key is unknown, or a value of another type.
+    """
     hints = get_type_hints(cls)
     unknown = sorted(set(table) - set(hints))
     if unknown:
@@ -264,10 +281,11 @@ def _build(cls: Any, table: dict[str, Any], where: str) -> Any:
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, dict):
                 raise ConfigError(f"{where}{name} must be a table, not {value!r}")
-            value = _build(kind, value, f"{where}{name}.")
+            value = build(kind, value, f"{where}{name}.")
         elif isinstance(kind, types.GenericAlias):
-            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-                raise ConfigError(f"{where}{name} must be a list of strings, not {value!r}")
+            of = get_args(kind)[0]
+            if not isinstance(value, list | tuple) or not all(type(one) is of for one in value):
+                raise ConfigError(f"{where}{name} must be a list of {_NAMES[of]}, not {value!r}")
             value = tuple(value)
         elif kind is float and type(value) is int:
             value = float(value)

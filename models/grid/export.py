@@ -12,6 +12,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,11 +26,11 @@ from vlae_codec.files import write
 from vlae_codec.grid import network
 from vlae_codec.grid.network import BITS
 from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, OUTPUT_BITS, RUNS
+from vlae_codec.models.config import build
 
-from .fit_prior import load_prior
 from .prior import Group
 from .texture import Causal, Texture
-from .train_texture import load_texture, load_transforms
+from .train import PhotoConfig
 from .transforms import ResidualBlock
 from .vlae import Transforms
 
@@ -165,39 +166,59 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
     return _layer(name, weight, bias, INPUT_BITS, output_bits, max(bits, output_bits - INPUT_BITS))
 
 
-def export_runs(
-    transforms_run: Path, prior_run: Path, texture_run: Path, photos: Path, folder: Path, name: str
-) -> None:
-    """Writes the model of three runs, of their averaged weights: `weights.npz`, `model.json` and `card.md`.
+FILES = "card.md", "model.json", "weights.npz"
+"""Of a model's folder."""
+STAGES = "transforms", "prior", "texture"
 
-    photos: the folder of the training pictures, whose sources the card lists.
+
+def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
+    """Writes the model of a run, of its averaged weights: `weights.npz`, `model.json` and `card.md`.
+
+    data_folder: of the training pictures, whose sources the card lists.
+
+    Returns:
+        One line on how large it is.
 
     Raises:
-        ConfigError: a run is missing, or its checkpoint is not one of photos.
+        ConfigError: a stage of the run is missing, or its checkpoint is not one of photos.
     """
     try:
-        transforms, (texture, level) = load_transforms(transforms_run), load_texture(texture_run)
-        load_prior(transforms, prior_run)
-        runs = transforms_run, prior_run, texture_run
-        steps = {run.name: last_line(run) for run in runs}
-        configs = {run.name: json.loads((run / "config.json").read_text()) for run in runs}
+        config = config_of(run)
+        transforms, texture = Transforms(config.model), Texture(config.pixels)
+        transforms.load_state_dict(_average(run / "transforms"))
+        transforms.prior.load_state_dict(_average(run / "prior"))
+        texture.load_state_dict(_average(run / "texture"))
+        trained = {stage: last_line(run / stage) for stage in STAGES}
     except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"no photo model in {transforms_run}, {prior_run} and {texture_run}: {error}") from error
-    arrays = to_arrays(transforms, texture, level)
+        raise ConfigError(f"no photo model in {run}: {error}") from error
+    sources = sources_of([data_folder / config.data.scaled, data_folder / config.data.plain])
+    arrays = to_arrays(transforms.eval(), texture.eval(), config.level)
     packed = io.BytesIO()
     np.savez_compressed(packed, **cast(Any, arrays))
     data = packed.getvalue()
-    about = {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "runs": configs, "trained": steps}
-    sources = sources_of([photos / "train", photos / "cid22"])
+    digest = hashlib.sha256(data).hexdigest()
+    about = {"name": name, "sha256": digest, "experiment": asdict(config), "trained": trained}
+    parameters = sum(array.size for array in arrays.values())
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "weights.npz", data, force=True)
     write(folder / "model.json", (json.dumps(about, indent=2) + "\n").encode(), force=True)
-    parameters = sum(array.size for array in arrays.values())
     write(folder / "card.md", card(name, about, parameters, sources).encode(), force=True)
+    return f"{name}: {parameters:,} integers, {len(data) / 1e6:.1f} MB, sha256 {digest[:16]}..."
+
+
+def config_of(run: Path) -> PhotoConfig:
+    """The configuration of a run, as its last stage has it."""
+    config: PhotoConfig = build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text()))
+    return config
+
+
+def _average(stage: Path) -> dict[str, Tensor]:
+    average: dict[str, Tensor] = torch.load(stage / "checkpoint.pt", weights_only=True)["average"]
+    return average
 
 
 def last_line(run: Path) -> dict[str, Any]:
-    """The last line of a run's log."""
+    """The last line of a stage's log."""
     line: dict[str, Any] = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     return line
 
@@ -230,19 +251,15 @@ window over the pixels given it. {parameters:,} integers. SHA-256 of `weights.np
 
 ## How it was made
 
-    python -m vlae_codec.models.grid.train_transforms --photos DIR --folder {transforms[run]} --steps {transforms[steps]}
-    python -m vlae_codec.models.grid.fit_prior --photos DIR --transforms {transforms[run]} --folder {prior[run]} \\
-        --steps {prior[steps]}
-    python -m vlae_codec.models.grid.train_texture --photos DIR --transforms {transforms[run]} --folder {texture[run]} \\
-        --steps {texture[steps]}
-    python -m vlae_codec.models.grid.export {transforms[run]} {texture[run]} --prior {prior[run]} --photos DIR -o {name}
+    vlae-codec train photo --data DIR
+    vlae-codec export runs/photo --data DIR -o {name}
 
-| run | steps | hours on one core | schedule |
+| stage | steps | hours on one core | figures at the end |
 | --- | ---: | ---: | --- |
 {rows}
 
-`DIR` has `train` (photographs, scaled by 0.4 to 0.75 anew at each look), `valid`, and `cid22` (at their own size), of which
-pictures whose number is divisible by 8 are left out for validation.
+Below `DIR`: `{scaled}`, photographs that are scaled by 0.4 to 0.75 anew at each look; `{plain}`, lossless pictures at their
+own size, of which those whose number is divisible by {leave_out} are left out for validation; `{valid}`, for validation.
 
 ## What it has seen
 
@@ -254,32 +271,11 @@ No training picture, whole or in part, is in this package. The Kodak pictures we
 
 def card(name: str, about: dict[str, Any], parameters: int, sources: str) -> str:
     """What a model's card says: how it was made, and on what."""
-    rows = "\n".join(
-        f"| {run} | {line['step']:,} | {line['seconds'] / 3600:.2f} | {json.dumps(about['runs'][run]['schedule'])} |"
-        for run, line in about["trained"].items()
-    )
-    runs = {
-        part: {"run": f"runs/{run}", "steps": about["runs"][run]["schedule"]["steps"]}
-        for part, run in zip(("transforms", "prior", "texture"), about["runs"], strict=True)
-    }
-    return _CARD.format(
-        name=name,
-        parameters=parameters,
-        sha256=about["sha256"],
-        **runs,
-        rows=rows,
-        sources=sources,
-    )
+    rows = "\n".join(_row(stage, dict(line)) for stage, line in about["trained"].items())
+    data = about["experiment"]["data"]
+    return _CARD.format(name=name, parameters=parameters, sha256=about["sha256"], rows=rows, sources=sources, **data)
 
 
-if __name__ == "__main__":
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("transforms", type=Path)
-    parser.add_argument("texture", type=Path)
-    parser.add_argument("--prior", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    given = parser.parse_args()
-    export_runs(given.transforms, given.prior, given.texture, given.photos, given.out, given.out.name)
+def _row(stage: str, line: dict[str, Any]) -> str:
+    steps, hours = line.pop("step"), line.pop("seconds") / 3600
+    return f"| {stage} | {steps:,} | {hours:.2f} | {', '.join(f'{key} {value:.4f}' for key, value in line.items())} |"

@@ -20,7 +20,6 @@ from vlae_codec.picture.scaling import grayed, read_rgb, scaled
 
 Crops = npt.NDArray[np.uint8]
 """Training crops: (B, S, S, 3) RGB."""
-_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm"}
 _SCALES = 0.4, 0.75
 _GRAY = 0.06
 """Share of crops that are shown without their colours."""
@@ -35,17 +34,9 @@ class Source:
     scaled: bool
 
 
-def source(folder: Path, weight: float, scaled: bool, leave_out: int = 0) -> Source:
-    """The pictures of a folder, in order of their names; with `leave_out` n, those whose number n divides are left out."""
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
-    if leave_out:
-        files = [path for path in files if _number(path) % leave_out]
+def source(files: Sequence[Path], weight: float, scaled: bool) -> Source:
+    """Pictures with their share of looks."""
     return Source(tuple(files), weight, scaled)
-
-
-def _number(path: Path) -> int:
-    digits = "".join(character for character in path.stem if character.isdigit())
-    return int(digits or 0)
 
 
 class Pictures:

@@ -9,6 +9,7 @@ pixels explains nearly all, and z would stay idle; so lambda, the place of the i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 from .prior import Prior
 from .transforms import Decoder, Encoder
+
+Mean = Callable[[Tensor, Tensor], Tensor]
+Decode = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -65,24 +69,23 @@ class Transforms(nn.Module):
         c = self.config
         return c.least_lambda * torch.exp(levels / (c.levels - 1) * math.log(c.most_lambda / c.least_lambda))
 
-    def forward(self, x: Tensor, levels: Tensor, autocast: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x (B, 3, H, W) in -1/2 .. 1/2 -> rate_bits (B,), error (B,), decoded picture, hidden (B, F, H/2, W/2).
+    def terms(self, x: Tensor, levels: Tensor, encoder: Mean, decoder: Decode) -> Terms:
+        """x (B, 3, H, W) in -1/2 .. 1/2; encoder and decoder are the model's own, or what was compiled of them.
 
         The rate is that of noisy latents, the decoder sees rounded ones (Minnen & Singh 2020).
         """
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
-            mu = self.encoder(x, levels)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            mu = encoder(x, levels)
         z = mu + (torch.round(mu) - mu).detach()
         noisy = mu + torch.rand_like(mu) - 0.5
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+        with torch.autocast(x.device.type, torch.bfloat16):
             rate_bits = self.prior.bits(noisy, z, levels)
-            hidden, picture = self.decoder(z, levels)
-        error = ((picture - x) ** 2).mean((1, 2, 3)) * 255**2
-        return rate_bits, error, picture, hidden
+            _, picture = decoder(z, levels)
+        return Terms(rate_bits, ((picture - x) ** 2).mean((1, 2, 3)) * 255**2)
 
     @torch.no_grad()
     def coded(self, x: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As `forward` of the code that a file holds: rounded latents in every term, in float32."""
+        """Of the code that a file holds: bits (B,) of the rounded latents, these, the decoded picture, hidden features."""
         z = torch.round(self.encoder(x, levels))
         hidden, picture = self.decoder(z, levels)
         return self.prior.bits(z, z, levels), z, picture, hidden

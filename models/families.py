@@ -1,0 +1,37 @@
+"""Which family an experiment or a run is of: each knows how it is trained and exported.
+
+Training: train(table, folder, data_folder, device, threads, report), with the experiment's TOML table less its `family`
+Exporting: export(run, folder, name, step, data_folder, progress) -> a line on how it went
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from vlae_codec.errors import ConfigError
+
+from . import config
+
+FAMILIES = {"field": "vlae_codec.models.field.experiment", "grid": "vlae_codec.models.grid.experiment"}
+"""Where each family's `train` and `export` are."""
+
+
+def of_experiment(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The module of the family of an experiment file, and the rest of its table.
+
+    Raises:
+        ConfigError: the file cannot be read, or names no family that is known.
+    """
+    table = config.read_table(path)
+    name = table.pop("family", "field")
+    if name not in FAMILIES:
+        raise ConfigError(f"{path} is of the family {name!r}: known are {', '.join(FAMILIES)}")
+    return import_module(FAMILIES[name]), table
+
+
+def of_run(name: str) -> Any:
+    """The module of the family whose training a folder holds; of folders that are no run, that of drawings."""
+    folder = Path(name)
+    return import_module(FAMILIES["grid" if (folder / "transforms" / "config.json").is_file() else "field"])

@@ -1,0 +1,183 @@
+"""One stage of a training: what a checkpoint restores, and the loop of all stages; stops and resumes at any moment."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vlae_codec.errors import ConfigError
+
+from .muon import Muon
+from .pictures import Pictures, Source
+
+CHECKPOINT_SECONDS = 180.0
+_REPORTED, _EVALUATED = 100, 2500  # steps
+_DAMAGED = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how fast. `decay_from` is the share of the steps after which the rates fall in a cosine to nothing.
+
+    crop: side of the square crops, pixels; muon, adam: learning rates; average: of the weights that are released; clip: the
+    largest norm of a gradient.
+    """
+
+    steps: int
+    batch: int = 8
+    crop: int = 128
+    muon: float = 0.0015
+    adam: float = 0.001
+    warm_up: int = 300
+    decay_from: float = 0.5
+    average: float = 0.997
+    clip: float = 1.0
+    seed: int = 0
+
+    def factor(self, step: int) -> float:
+        """Of the learning rates at a step."""
+        behind = max(0.0, step / self.steps - self.decay_from) / (1 - self.decay_from)
+        return min(1.0, (step + 1) / self.warm_up) * max(0.01, 0.5 * (1 + math.cos(math.pi * behind)))
+
+
+class Run:
+    """A stage of a training in its folder: model, average, optimisers and step are in one checkpoint, replaced as a whole.
+
+    tables: how the names of parameters end that are tables of vectors, which are for Adam whatever their dimensions.
+
+    Raises:
+        ConfigError: the folder's checkpoint is damaged, or of another model.
+    """
+
+    def __init__(self, model: nn.Module, schedule: Schedule, folder: Path, tables: Sequence[str]) -> None:
+        self.model, self.schedule, self.folder = model, schedule, folder
+        self.optimizers = optimizers(model, schedule, tables)
+        self.average = {name: value.clone() for name, value in model.state_dict().items()}
+        self.step, self.seconds = 0, 0.0
+        path = folder / "checkpoint.pt"
+        if path.exists():
+            try:
+                self._restore(torch.load(path, weights_only=True))
+            except _DAMAGED as error:
+                raise ConfigError(f"{path} is damaged, or of another model: {error}") from error
+
+    def _restore(self, kept: dict[str, Any]) -> None:
+        self.model.load_state_dict(kept["model"])
+        self.average = kept["average"]
+        for one, state in zip(self.optimizers, kept["optimizers"], strict=True):
+            one.load_state_dict(state)
+        self.step, self.seconds = kept["step"], kept["seconds"]
+
+    def save(self) -> None:
+        """Replaces the checkpoint."""
+        kept: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "seconds": self.seconds,
+            "optimizers": [one.state_dict() for one in self.optimizers],
+        }
+        torch.save(kept, self.folder / "checkpoint.new")
+        os.replace(self.folder / "checkpoint.new", self.folder / "checkpoint.pt")
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the optimisers down the gradient of a loss."""
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip)
+        factor = self.schedule.factor(self.step)
+        for one in self.optimizers:
+            for group in one.param_groups:
+                group["lr"] = group["base"] * factor
+            one.step()
+        self.model.zero_grad(set_to_none=True)
+        self.step += 1
+        keep = min(self.schedule.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - keep)
+
+    def log(self, figures: dict[str, float]) -> None:
+        """Appends to log.jsonl."""
+        line = {"step": self.step, "seconds": round(self.seconds), **figures}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+Loss = Callable[[Tensor, np.random.Generator], tuple[Tensor, dict[str, float]]]
+"""RGB crops (B, 3, S, S) of 0 .. 255, and chance -> what is to fall, and figures for the log."""
+
+
+def advance(
+    run: Run,
+    sources: Sequence[Source],
+    about: dict[str, Any],
+    loss: Loss,
+    evaluate: Callable[[dict[str, Tensor]], str],
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    """Trains to the end of the schedule.
+
+    about: the configuration, for the folder's config.json. evaluate: says in a line how good averaged weights are.
+
+    Raises:
+        ConfigError: training diverged; the last checkpoint stays.
+    """
+    schedule, name = run.schedule, run.folder.name
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
+    if run.step >= schedule.steps:
+        return
+    torch.manual_seed(schedule.seed + run.step)
+    rng = np.random.default_rng([schedule.seed, run.step])
+    pictures = Pictures(sources, schedule.crop, schedule.batch, schedule.seed * 1000003 + run.step)
+    started = saved = time.monotonic()
+    sums, count = dict[str, float](), 0
+    for crops in pictures:
+        value, figures = loss(torch.from_numpy(crops).permute(0, 3, 1, 2).float().to(device), rng)
+        run.update(value)
+        count += 1
+        for key, figure in figures.items():
+            sums[key] = sums.get(key, 0.0) + figure
+        now, ended = time.monotonic(), run.step >= schedule.steps
+        if run.step % _REPORTED == 0 or ended:
+            run.seconds, started = run.seconds + now - started, now
+            means = {key: figure / count for key, figure in sums.items()}
+            if not all(map(math.isfinite, means.values())):
+                raise ConfigError(f"training diverged at step {run.step} of {name}: try lower learning rates")
+            run.log(means)
+            said = ", ".join(f"{key.replace('_', ' ')} {figure:.4f}" for key, figure in means.items())
+            report(f"{name}, step {run.step} of {schedule.steps}: {said}; {run.seconds:.0f} s")
+            sums, count = {}, 0
+        if now - saved > CHECKPOINT_SECONDS or ended:
+            run.save()
+            saved = now
+        if run.step % _EVALUATED == 0 or ended:
+            report(f"{name}, {evaluate(run.average)}")
+        if ended:
+            break
+    pictures.close()
+
+
+def optimizers(model: nn.Module, schedule: Schedule, tables: Sequence[str]) -> list[torch.optim.Optimizer]:
+    """Muon for matrices, Adam for vectors and for tables whose names end so."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and not n.endswith(tuple(tables))]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    made: list[torch.optim.Optimizer] = [Muon(matrices, schedule.muon), torch.optim.Adam(others, schedule.adam)]
+    for one in made:
+        for group in one.param_groups:
+            group["base"] = group["lr"]
+    return made

@@ -1,0 +1,272 @@
+"""Trains a photo model in three stages, each in a folder of its run; stops and resumes at any moment.
+
+transforms    encoder, decoder and prior, for all rates at once: KL(q || p) + lambda |x - decoded|^2
+prior         the prior anew, on rounded latents: the transforms train with noisy ones, whose rate has a gradient, and
+              noise at the border of a cell is dear where nearly all latents are zero
+texture       the PixelCNN, -log p(x|z), given the code of the level that exact files begin with
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vlae_codec.errors import ConfigError
+from vlae_codec.models.layers import compiled
+from vlae_codec.picture.scaling import read_rgb, scaled
+
+from .colour import to_ycocg
+from .pictures import Source, source
+from .run import Run, Schedule, advance
+from .texture import Texture, TextureConfig, pixel_bits
+from .transforms import PATCH
+from .vlae import TransformConfig, Transforms
+
+_VALIDATED = 12  # pictures
+_SHORT_SIDE = 512  # of pictures for rates and distortions
+_CROP = slice(128, 384)  # rows and columns of pictures for exact rates
+
+
+@dataclass(frozen=True)
+class PhotoData:
+    """Folders of pictures, below the folder of the data sets.
+
+    scaled: photographs that went through lossy codecs, looked at at a random scale; plain: lossless ones, at their own size,
+    of which those whose number `leave_out` divides are for validation of exact rates; valid: for that of lossy ones.
+    scaled_share, prior_share, texture_share: the share of looks at scaled ones, in each stage.
+    """
+
+    scaled: str = "photos/train"
+    plain: str = "photos/cid22"
+    valid: str = "photos/valid"
+    leave_out: int = 8
+    scaled_share: float = 0.75
+    prior_share: float = 0.6
+    texture_share: float = 0.4
+
+
+@dataclass(frozen=True)
+class PhotoConfig:
+    """One experiment. level: that of the code in exact files."""
+
+    model: TransformConfig = field(default_factory=TransformConfig)
+    pixels: TextureConfig = field(default_factory=TextureConfig)
+    data: PhotoData = field(default_factory=PhotoData)
+    transforms: Schedule = field(default_factory=lambda: Schedule(8200))
+    prior: Schedule = field(default_factory=lambda: Schedule(2000, warm_up=100, decay_from=0.3))
+    texture: Schedule = field(
+        default_factory=lambda: Schedule(5600, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
+    )
+    level: float = 1.0
+
+
+def train(
+    config: PhotoConfig,
+    folder: Path,
+    data_folder: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Trains all stages to their ends, from the folder's checkpoints where there are some.
+
+    Raises:
+        ConfigError: a folder of pictures is missing or empty, a checkpoint is damaged, or training diverged.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    scaled_ones, plain = _files(data_folder / config.data.scaled), _files(data_folder / config.data.plain)
+    held_out = [one for one in plain if not _number(one) % config.data.leave_out]
+    plain = [one for one in plain if _number(one) % config.data.leave_out]
+    valid = _files(data_folder / config.data.valid)
+    valid = valid[:: -(-len(valid) // _VALIDATED)]
+
+    def sources(share: float) -> list[Source]:
+        return [source(scaled_ones, share, scaled=True), source(plain, 1 - share, scaled=False)]
+
+    share = config.data.scaled_share
+    torch.manual_seed(config.transforms.seed)
+    transforms = Transforms(config.model).to(device)
+    _train_transforms(transforms, config, folder / "transforms", sources(share), valid, device, report)
+    _fit_prior(transforms, config, folder / "prior", sources(config.data.prior_share), valid, device, report)
+    _train_texture(transforms, config, folder / "texture", sources(config.data.texture_share), held_out, device, report)
+
+
+def _train_transforms(
+    model: Transforms,
+    config: PhotoConfig,
+    folder: Path,
+    sources: Sequence[Source],
+    valid: Sequence[Path],
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    run = Run(model, config.transforms, folder, ("log_gain", "log_step", "level", ".step"))
+    encoder, decoder = compiled(model.encoder), compiled(model.decoder)  # the prior's small steps gain little by it
+
+    def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        levels = _levels(rng, len(rgb), config.model.levels, device)
+        terms = model.terms(rgb / 255 - 0.5, levels, encoder, decoder)
+        lambdas = model.lambdas(levels)
+        bpp = terms.rate_bits / (rgb.shape[2] * rgb.shape[3])
+        value = ((bpp + lambdas * terms.error) / lambdas.sqrt()).mean()
+        return value * 0.05, {"bpp": bpp.mean().item(), "error": terms.error.mean().item(), "loss": value.item()}
+
+    def evaluated(average: dict[str, Tensor]) -> str:
+        averaged = Transforms(config.model)
+        averaged.load_state_dict(average)
+        return rates(averaged, valid)
+
+    advance(run, sources, _about(config), loss, evaluated, device, report)
+    model.load_state_dict(run.average)
+    model.eval().requires_grad_(False)
+
+
+def _fit_prior(
+    transforms: Transforms,
+    config: PhotoConfig,
+    folder: Path,
+    sources: Sequence[Source],
+    valid: Sequence[Path],
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    prior = transforms.prior.requires_grad_(True)
+    run = Run(prior, config.prior, folder, ("level", ".step"))
+
+    def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        levels = _levels(rng, len(rgb), config.model.levels, device)
+        with torch.autocast(rgb.device.type, torch.bfloat16):
+            with torch.no_grad():
+                z = torch.round(transforms.encoder(rgb / 255 - 0.5, levels))
+            bpp = prior.bits(z, z, levels) / (rgb.shape[2] * rgb.shape[3])
+        return (bpp / transforms.lambdas(levels).sqrt()).mean() * 0.05, {"bpp": bpp.mean().item()}
+
+    def evaluated(average: dict[str, Tensor]) -> str:
+        averaged = Transforms(config.model)
+        averaged.load_state_dict(transforms.state_dict())
+        averaged.prior.load_state_dict(average)
+        return rates(averaged, valid)
+
+    advance(run, sources, _about(config), loss, evaluated, device, report)
+    prior.load_state_dict(run.average)
+    prior.requires_grad_(False)
+
+
+def _train_texture(
+    transforms: Transforms,
+    config: PhotoConfig,
+    folder: Path,
+    sources: Sequence[Source],
+    held_out: Sequence[Path],
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    torch.manual_seed(config.texture.seed)
+    model = Texture(config.pixels).to(device)
+    run = Run(model, config.texture, folder, ("level",))
+    given = compiled(decoded_of)
+
+    def bits(x: Tensor, decoded: Tensor, hidden: Tensor, levels: Tensor) -> Tensor:
+        parameters, predicted = model(x, decoded, model.given_code(decoded, hidden, levels))
+        bits_of = pixel_bits(parameters, x - predicted, config.pixels.mixtures)
+        return bits_of[:, :-PATCH, PATCH:-PATCH].mean() / 3  # what lies at a crop's border sees less than in a picture
+
+    compiled_bits = compiled(bits)
+
+    def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        spread = rng.uniform(-0.5, 0.5, len(rgb)) if rng.random() < 0.5 else np.zeros(len(rgb))
+        near = (config.level + spread).clip(0, config.model.levels - 1).astype(np.float32)
+        levels = torch.from_numpy(near).to(device)
+        with torch.autocast(rgb.device.type, torch.bfloat16):
+            decoded, hidden = given(transforms, rgb, levels)
+            value = compiled_bits(to_ycocg(rgb), decoded, hidden, levels)
+        return value, {"bpd": value.item()}
+
+    def evaluated(average: dict[str, Tensor]) -> str:
+        averaged, parts = Texture(config.pixels), Transforms(config.model)
+        averaged.load_state_dict(average)
+        parts.load_state_dict(transforms.state_dict())
+        return exact_rates(averaged, parts, config.level, held_out)
+
+    advance(run, sources, _about(config), loss, evaluated, device, report)
+
+
+@torch.no_grad()
+def decoded_of(transforms: Transforms, rgb: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The decoded picture in YCoCg-R, and the decoder's features, of 8-bit RGB (B, 3, H, W), sides divisible by 8."""
+    z = torch.round(transforms.encoder(rgb / 255 - 0.5, levels))
+    hidden, picture = transforms.decoder(z, levels)
+    return to_ycocg(((picture.float() + 0.5) * 255).round().clamp(0, 255)), hidden.float()
+
+
+@torch.no_grad()
+def rates(model: Transforms, files: Sequence[Path]) -> str:
+    """Rate of the rounded code and PSNR of each level, means over pictures scaled to a short side of 512."""
+    rows = []
+    pictures = [_halved(read_rgb(path)) for path in files]
+    for level in range(model.config.levels):
+        figures = []
+        for picture in pictures:
+            x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
+            bits, _, decoded, _ = model.coded(x / 255 - 0.5, torch.tensor([float(level)]))
+            error = (((decoded + 0.5) * 255).round().clamp(0, 255) - x).square().mean().item()
+            figures.append((bits.item() / x[0, 0].numel(), 10 * np.log10(255**2 / max(error, 1e-9))))
+        bpp, psnr = np.mean(figures, axis=0)
+        rows.append(f"{bpp:.3f} {psnr:.2f}")
+    return "validation, bits a pixel and dB by level: " + " | ".join(rows)
+
+
+@torch.no_grad()
+def exact_rates(model: Texture, transforms: Transforms, level: float, files: Sequence[Path]) -> str:
+    """Bits/dim of pixels and of the code, means over crops of 256x256 in the middle of the pictures."""
+    rows = []
+    for path in files:
+        rgb = torch.from_numpy(read_rgb(path)[_CROP, _CROP].copy()).permute(2, 0, 1)[None].float()
+        levels = torch.tensor([level])
+        decoded, hidden = decoded_of(transforms, rgb, levels)
+        x = to_ycocg(rgb)
+        parameters, predicted = model(x, decoded, model.given_code(decoded, hidden, levels))
+        pixels = pixel_bits(parameters, x - predicted, model.config.mixtures).mean().item() / 3
+        rows.append((pixels, transforms.coded(rgb / 255 - 0.5, levels)[0].item() / rgb.numel()))
+    pixels, code = np.mean(rows, axis=0)
+    return f"validation, bits/dim: pixels {pixels:.4f} + code {code:.4f} = {pixels + code:.4f}"
+
+
+def _halved(picture: np.ndarray) -> np.ndarray:
+    scale = _SHORT_SIDE / min(picture.shape[:2])
+    height, width = (max(PATCH, round(side * scale) // PATCH * PATCH) for side in picture.shape[:2])
+    return scaled(picture, height, width)
+
+
+def _levels(rng: np.random.Generator, count: int, levels: int, device: str) -> Tensor:
+    return torch.from_numpy(rng.uniform(0, levels - 1, count).astype(np.float32)).to(device)
+
+
+def _about(config: PhotoConfig) -> dict[str, Any]:
+    return asdict(config)
+
+
+_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm"}
+
+
+def _files(folder: Path) -> list[Path]:
+    """The pictures of a folder, in order of their names.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise ConfigError(f"there are no pictures in {folder}: --data names the folder that it is in")
+    return found
+
+
+def _number(path: Path) -> int:
+    return int("".join(character for character in path.stem if character.isdigit()) or 0)

@@ -1,0 +1,90 @@
+"""Training of photo models: it stops and resumes, and what it leaves is exported as a model that codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_grid import picture
+
+from vlae_codec import codec, zoo
+from vlae_codec.errors import ConfigError
+from vlae_codec.family import Ask
+from vlae_codec.models import config as configs
+from vlae_codec.models import families
+from vlae_codec.models.grid import export, train
+from vlae_codec.models.grid.run import Schedule
+from vlae_codec.models.grid.texture import TextureConfig
+from vlae_codec.models.grid.train import PhotoConfig, PhotoData
+from vlae_codec.models.grid.vlae import TransformConfig
+from vlae_codec.picture.writing import write_picture
+
+SMALL = PhotoConfig(
+    TransformConfig(16, (1, 2, 5, 8), 2, 1, 1, 4, 8, 3, 0.001, 0.03),
+    TextureConfig(8, 1, 2, 4, 8, 4, 3),
+    PhotoData("scaled", "plain", "valid", leave_out=2),
+    *(Schedule(4, 2, 48, warm_up=1) for _ in range(3)),
+    level=0.5,
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(train, "compiled", lambda function: function)
+    for folder in ("scaled", "plain", "valid"):
+        (tmp_path / folder).mkdir()
+        for number in (1, 2):
+            made = write_picture(picture(400, 400, seed=number), ".png").data
+            (tmp_path / folder / f"{number}.png").write_bytes(made)
+        rows = [f"{number}.png\tsomewhere\tCC0" for number in (1, 2, 3)]
+        (tmp_path / folder / "SOURCES.tsv").write_text("\n".join(["file\trepo_or_package\tlicence_as_stated", *rows]))
+    return tmp_path
+
+
+def test_a_run_resumes_and_its_export_codes(data: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    run = tmp_path / "run"
+    train.train(replace(SMALL, transforms=replace(SMALL.transforms, steps=2)), run, data, report=told.append)
+    train.train(SMALL, run, data, report=told.append)
+    logs = [json.loads(line) for line in (run / "transforms" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logs] == [2, 4]
+    assert all(np.isfinite(line["loss"]) for line in logs)
+    assert sum("validation" in text for text in told) == 4
+    before = (run / "texture" / "checkpoint.pt").read_bytes()
+    train.train(SMALL, run, data, report=told.append)  # it has ended
+    assert (run / "texture" / "checkpoint.pt").read_bytes() == before
+    families.of_run(str(run)).export(str(run), tmp_path / "model", "small", 0.5, data)
+    model = zoo.load(tmp_path / "model")
+    model.check()
+    raster = picture(20, 30)
+    view = model.view(raster, Ask(lossless=True))
+    (made,) = codec.encode_views([view], model, Ask(lossless=True))
+    assert np.array_equal(codec.decode([made.data], model=model)[0].raster.samples, raster.samples)
+    card = (tmp_path / "model" / "card.md").read_text()
+    assert "| somewhere | CC0 | 4 |" in card
+    assert model.digest.hex() in card
+
+
+def test_the_experiment_that_ships_is_one_of_photos() -> None:
+    family, table = families.of_experiment(configs.locate(Path("photo")))
+    assert family.FILES == export.FILES
+    assert configs.build(PhotoConfig, table) == PhotoConfig()
+
+
+def test_what_is_missing_or_damaged_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no pictures in"):
+        train.train(SMALL, tmp_path / "run", tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="no photo model"):
+        export.export_run(tmp_path / "nothing", tmp_path / "model", "x", data)
+    (tmp_path / "run" / "transforms").mkdir(parents=True)
+    for damaged in (b"", b"rubbish", b"PK\3\4"):
+        (tmp_path / "run" / "transforms" / "checkpoint.pt").write_bytes(damaged)
+        with pytest.raises(ConfigError, match="damaged, or of another model"):
+            train.train(SMALL, tmp_path / "run", data)
+    torch.save({"model": {}}, tmp_path / "run" / "transforms" / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="damaged, or of another model"):
+        train.train(SMALL, tmp_path / "run", data)
