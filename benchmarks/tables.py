@@ -1,10 +1,10 @@
-"""Puts measured figures into README.md: each block between `<!-- table NAME -->` and `<!-- end -->` is rewritten.
+"""Puts measured figures into README.md and docs: each block between `<!-- table NAME -->` and `<!-- end -->` is rewritten.
 
     python benchmarks/tables.py            # rewrite
-    python benchmarks/tables.py --check    # exit 1 if README.md is not what results/*.json make of it
+    python benchmarks/tables.py --check    # exit 1 if they are not what results/*.json make of them
     python benchmarks/tables.py NAME ...   # print tables
 
-Nothing in those blocks is typed by hand.
+Nothing in those blocks is typed by hand. One whose figures were not measured yet stays as it is, and `main` says so.
 """
 
 from __future__ import annotations
@@ -37,19 +37,32 @@ def main() -> None:
     if names:
         print("\n\n".join(TABLES[name]() for name in names))
         return
-    for path in map(ROOT.joinpath, PAGES):
-        old = path.read_text(encoding="utf-8")
-        new = rendered(old)
-        if "--check" in sys.argv and old != new:
+    missing = set[str]()
+    for page in PAGES:
+        old = (ROOT / page).read_text(encoding="utf-8")
+        new = rendered(old, page, missing)
+        if "--check" in sys.argv and (missing or old != new):
             raise SystemExit(1)
-        path.write_text(new, encoding="utf-8")
+        (ROOT / page).write_text(new, encoding="utf-8")
+    if missing:
+        print(f"not measured yet: {', '.join(sorted(missing))}", file=sys.stderr)
 
 
-def rendered(text: str) -> str:
-    """The text with every block made anew."""
+class NotMeasuredError(Exception):
+    """The figures of a table are not there yet."""
+
+
+def rendered(text: str, page: str = "README.md", missing: set[str] | None = None) -> str:
+    """The text of a page with every block made anew; `missing` is told of tables whose figures are not there yet."""
+    up = "../" * page.count("/")
 
     def block(match: re.Match[str]) -> str:
-        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+        try:
+            table = re.sub(r"\]\((?!http)", f"]({up}", TABLES[match[1]]())
+        except NotMeasuredError:
+            (set() if missing is None else missing).add(match[1])
+            return match[0]
+        return f"<!-- table {match[1]} -->\n{table}\n<!-- end -->"
 
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
 
@@ -240,9 +253,23 @@ def baselines() -> str:
     return markdown(["bytes an image", "file", "without its container"], rows)
 
 
+def photos(*parts: str) -> Table:
+    """results/photos.json, if these parts of what it says of a model are there.
+
+    Raises:
+        NotMeasuredError: they are not.
+    """
+    if not (ROOT / "results" / "photos.json").exists():
+        raise NotMeasuredError("results/photos.json")
+    p = result("photos")
+    if missing := [part for part in parts if part not in p.get("ours", {})]:
+        raise NotMeasuredError(f"{missing[0]} in results/photos.json")
+    return p
+
+
 def photos_lossless() -> str:
     """Exact files of photographs, from `benchmarks/photos.py`."""
-    p = result("photos")
+    p = photos("lossless")
     named = {key: (row["name"], row) for key, row in p["baselines"]["lossless"].items()}
     named["ours"] = "**vlae-codec, --lossless**", p["ours"]["lossless"]
     best = named["jxl_9"][1]["bpd"]
@@ -262,7 +289,7 @@ def photos_lossless() -> str:
 
 def photos_parts() -> str:
     """What is in exact files of photographs, beside theory, from `benchmarks/photos.py`."""
-    e = result("photos")["ours"]["lossless"]
+    e = photos("lossless")["ours"]["lossless"]
     rows = [
         ["KL(q ‖ p)", e["kl_bpd"], "latents: all of a lossy file", e["latent_bpd"]],
         ["−log₂ p(x\\|z)", e["distortion_bpd"], "pixels", e["pixel_bpd"]],
@@ -275,9 +302,41 @@ def photos_parts() -> str:
     return markdown(["theory", "bits/dim", "file", "bits/dim"], shown)
 
 
+def photos_preview() -> str:
+    """How few bytes show a picture, from `benchmarks/photos.py`."""
+    seen = photos("lossless")["ours"]["lossless"]["preview"]
+    what = f"until a picture of {seen['db']:.0f} dB decodes"
+    return markdown(["first bytes of an exact file", "mean"], [[what, _with_error(seen, "mean_bytes", 0)]])
+
+
+def photos_realism() -> str:
+    """Kernel inception distances, from `benchmarks/realism.py`."""
+    if not (ROOT / "results" / "realism.json").exists():
+        raise NotMeasuredError("results/realism.json")
+    r = result("realism")
+    rows = []
+    for way, name in _WAYS.items():
+        row = r["coded"][way]
+        rates = [f"{row['mean_bpp']:.3f}", f"{row['mean_psnr_db']:.2f}"]
+        kids = [row["kid"][to] for to in ("originals", "other photographs")]
+        rows.append(
+            [name, *rates, *(_with_error(kid, "kid", 3) for kid in kids), _with_error(kids[0], "ratio_to_avif", 2)]
+        )
+    rows.append(["the originals", "", "", "", _with_error(r["originals_to_other_photographs"], "kid", 3), ""])
+    header = ["", "bpp", "PSNR, dB", "KID to the originals", "KID to other photographs", "of AVIF's"]
+    return markdown(header, rows)
+
+
+_WAYS = {
+    "at_default": "**vlae-codec**, as it decodes by default",
+    "at_zero": "**vlae-codec, `--temperature 0`**",
+    "avif": "AVIF, speed 4",
+}
+
+
 def photos_rates() -> str:
     """PSNR at some rates, from `benchmarks/photos.py`."""
-    p = result("photos")
+    p = photos("lossy")
     curves = [
         ("**vlae-codec, `--temperature 0`**", p["ours"]["lossy"]["at_zero"]["points"]),
         ("**vlae-codec**, as it decodes by default", p["ours"]["lossy"]["at_default"]["points"]),
@@ -296,7 +355,7 @@ _RATES_BPP = 0.1, 0.2, 0.4, 0.8
 
 def photos_bd_rate() -> str:
     """BD-rates, from `benchmarks/photos.py`."""
-    p = result("photos")
+    p = photos("lossy")
     zero, default = (p["bd_rate"][way] for way in ("at_zero", "at_default"))
     columns = [("PSNR, `--temperature 0`", zero, "psnr_db"), ("PSNR, by default", default, "psnr_db")]
     for metric, title in (("ms_ssim_db", "MS-SSIM, by default"), ("ssimulacra2", "SSIMULACRA 2, by default")):
@@ -314,7 +373,7 @@ def photos_bd_rate() -> str:
 
 def photos_speed() -> str:
     """Times of whole commands on photographs, from `benchmarks/photos.py`."""
-    o = result("photos")["ours"]
+    o = photos("speed")["ours"]
     rows = []
     for part in ("speed", "large"):
         for name, row in o.get(part, {}).get("commands", {}).items():
@@ -325,7 +384,7 @@ def photos_speed() -> str:
                 [f"{name}, {size}", f"{row['seconds']:.1f} s", f"{row['peak_bytes'] / 1e6:.0f} MB", macs, share]
             )
     header = [
-        f"one command, {o['speed']['cores']} cores",
+        f"one command, {o['speed']['cores']} core{'s' * (o['speed']['cores'] > 1)}",
         "time",
         "memory",
         "multiply-accumulates a pixel",
@@ -369,6 +428,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "photos_lossless": photos_lossless,
     "photos_parts": photos_parts,
+    "photos_preview": photos_preview,
+    "photos_realism": photos_realism,
     "photos_rates": photos_rates,
     "photos_bd_rate": photos_bd_rate,
     "photos_speed": photos_speed,

@@ -145,3 +145,18 @@ def test_crops_cover_a_picture(monkeypatch):
     found = realism.crops(picture)
     assert found.shape == (2 * 3, 128, 128, 3)
     assert (found[-1] == picture[64:, 128:]).all()
+
+
+def test_what_is_not_measured_yet_is_left_and_told_of(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import tables
+
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    page, missing = "<!-- table photos_speed -->\n<!-- end -->", set()
+    assert tables.rendered(page, missing=missing) == page
+    assert missing == {"photos_speed"}
+    (tmp_path / "results").mkdir()
+    seen = {"db": 20.0, "mean_bytes": 1234.4, "mean_bytes_se": 5.6}
+    (tmp_path / "results" / "photos.json").write_text(json.dumps({"ours": {"lossless": {"preview": seen}}}))
+    assert tables.rendered(page) == page
+    assert tables.photos_preview().splitlines()[-1] == "| until a picture of 20 dB decodes | 1234 ± 6 |"
