@@ -27,8 +27,6 @@ def train(
     training.train(config.from_dict(table), folder, data_folder, device, threads, report=report)
 
 
-def export(
-    run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None
-) -> str:
+def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:
     """See `export_run`."""
     return export_run(training.locate(run, Path()), folder, name, step, data_folder, progress)

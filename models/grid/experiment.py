@@ -28,8 +28,6 @@ def train(
     train_photo(config.build(PhotoConfig, table), folder, data_folder, device, threads, report)
 
 
-def export(
-    run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None
-) -> str:
+def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:
     """See `export_run`; the lattice has gains of its own, and `step` says nothing."""
     return export_run(Path(run), folder, name, data_folder)

@@ -61,7 +61,7 @@ class PhotoConfig:
     transforms: Schedule = field(default_factory=lambda: Schedule(8200))
     prior: Schedule = field(default_factory=lambda: Schedule(2000, warm_up=100, decay_from=0.3))
     texture: Schedule = field(
-        default_factory=lambda: Schedule(5600, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
+        default_factory=lambda: Schedule(4750, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
     )
     level: float = 1.0
 
