@@ -18,12 +18,14 @@ from . import zoo
 from .errors import ImageError
 from .family import Ask, Coder, View
 from .picture.fields import SIDE, field_count
-from .picture.metadata import Metadata
+from .picture.metadata import Metadata, write_metadata
 from .picture.raster import Kind, Raster
 from .picture.reading import Reading
 
 _FLAT = 0.4
 """A picture is flat if this share of its pixels is as the one on the left: screenshots, charts, pixel art."""
+_METADATA_BYTES = 4
+"""What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
 
@@ -114,9 +116,11 @@ class Chooser:
         return [Candidate(_DRAWING, self.ask, view, Metadata(), _joined(view.note, lost))]
 
     def _whole(self, reading: Reading, which: int, ask: Ask | None = None) -> Candidate:
-        ask = ask or self.ask
+        ask, kept = ask or self.ask, self.keep(reading.metadata)
+        if ask.size_bytes is not None and (said := write_metadata(kept)):
+            ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
         view = self.coders[which].view(reading.raster, ask)
-        return Candidate(which, ask, view, self.keep(reading.metadata), _joined(view.note, *reading.notes))
+        return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes))
 
 
 _DRAWING, _RAW, _PHOTO = range(3)

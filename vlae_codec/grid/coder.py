@@ -190,11 +190,11 @@ class GridCoder:
 
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         padded = _padded(view.colours)
-        quality = self._quality(padded, view, ask)
+        alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
+        quality = self._quality(padded, len(alpha or b""), ask)
         means = self.encoder.means(padded, quality) * 2.0**-BITS
         z = self._latents(means, quality, ask.effort)
         coded = latents.write(self.prior, z, quality)
-        alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         tiles, pixel_bits, error, differing = self._tiles(view, z, quality, ask.lossless, progress)
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles))
         stored = 8 * sum(map(len, coded.streams)) + 8 * sum(len(stream) for _, stream in tiles or ())
@@ -219,7 +219,7 @@ class GridCoder:
         weight = lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS)
         return latents.thinned(self.prior, means, quality, _CAUTION * weight * 255**2 / 3 / gains**2)
 
-    def _quality(self, padded: Samples, view: GridView, ask: Ask) -> int:
+    def _quality(self, padded: Samples, alpha_bytes: int, ask: Ask) -> int:
         """The step of quality that is asked for.
 
         Raises:
@@ -227,27 +227,31 @@ class GridCoder:
         """
         if ask.lossless:
             return int(self.arrays["exact_quality"])
-        goal_bits = None
-        if ask.size_bytes is not None:
-            goal_bits = 8.0 * ask.size_bytes
-        elif ask.bpp is not None:
-            goal_bits = ask.bpp * view.geometry.width * view.geometry.height
-        if goal_bits is None:
+        if ask.size_bytes is None and ask.bpp is None:
             wanted = DEFAULT_QUALITY if ask.quality is None else ask.quality
             return round(wanted / 100 * (self.qualities - 1))
-        return self._within(padded, goal_bits - 8 * _OVERHEAD_BYTES, ask.effort)
+        size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * padded[..., 0].size / 8
+        return self._within(padded, size, alpha_bytes + _OVERHEAD_BYTES, ask.effort)
 
-    def _within(self, padded: Samples, bits: float, effort: int) -> int:
-        """The highest quality whose latents take at most so many bits."""
-        low, high = 0, self.qualities - 1  # low fits, if any does
-        if self._latent_bits(padded, 0, effort) > bits:
-            raise ImageError(
-                f"no file of this picture is smaller than {self._latent_bits(padded, 0, effort) / 8:.0f} bytes"
-            )
+    def _within(self, padded: Samples, size: float, overhead: int, effort: int) -> int:
+        """The highest quality whose latents leave so much room in a file of at most so many bytes.
+
+        It is looked for by estimates, and lowered until the streams themselves are small enough.
+        """
+        low, high = 0, self.qualities - 1
         while low < high:
             middle = low + high + 1 >> 1
-            low, high = (middle, high) if self._latent_bits(padded, middle, effort) <= bits else (low, middle - 1)
+            fits = self._latent_bits(padded, middle, effort) <= 8 * (size - overhead)
+            low, high = (middle, high) if fits else (low, middle - 1)
+        while (needed := self._latent_bytes(padded, low, effort) + overhead) > size:
+            if low == 0:
+                raise ImageError(f"no file of this picture is smaller than {needed} bytes")
+            low -= max(1, low >> 6)
         return low
+
+    def _latent_bytes(self, padded: Samples, quality: int, effort: int) -> int:
+        z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
+        return sum(map(len, latents.write(self.prior, z, quality).streams))
 
     def _latent_bits(self, padded: Samples, quality: int, effort: int) -> float:
         z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
@@ -399,7 +403,7 @@ class GridCoder:
 
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
-_OVERHEAD_BYTES = 40
+_OVERHEAD_BYTES = 50
 """What a file takes beside its latents, at most."""
 
 

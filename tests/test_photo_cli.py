@@ -1,0 +1,127 @@
+"""Photographs as a user meets them: what is chosen for a picture, what its files hold, and what is said."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from test_grid import picture
+
+import vlae_codec
+from vlae_codec import zoo
+
+pytestmark = pytest.mark.usefixtures("pictures")
+PHOTO = picture(48, 64, seed=3).samples
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = Image.fromarray(PHOTO)
+    photo.save("photo.png")
+    photo.convert("L").save("gray.png")
+    photo.quantize(40).save("palette.png")
+    screen = np.full((60, 90, 3), 255, np.uint8)
+    screen[10:20, 5:60], screen[30:50:2, 8:80] = (20, 60, 200), 0
+    Image.fromarray(screen).save("screen.png")
+    two = np.zeros((28, 28), np.uint8)
+    two[5:22, 12:15] = 255
+    Image.fromarray(two).save("digit.png")
+
+
+def rows(run, *arguments: object) -> list[dict]:
+    found: list[dict] = json.loads(run("compress", *arguments, "--json", "-f", "--effort", 0).stdout)
+    return found
+
+
+def test_each_picture_goes_to_what_suits_it(run) -> None:
+    lossy = {row["input"]: row for row in rows(run, "photo.png", "gray.png", "palette.png", "screen.png", "digit.png")}
+    assert {name: row["family"] for name, row in lossy.items()} == {
+        "photo.png": "grid",
+        "gray.png": "grid",
+        "palette.png": "grid",
+        "screen.png": "raw",
+        "digit.png": "field",
+    }
+    assert "kept exactly" in lossy["screen.png"]["note"]
+    assert lossy["photo.png"]["psnr_db"] > 20
+    names = ["photo.png", "gray.png", "palette.png", "screen.png"]
+    exact = {row["input"]: row for row in rows(run, *names, "--lossless", "--verify")}
+    assert (exact["palette.png"]["family"], exact["photo.png"]["family"]) == ("raw", "grid")
+    assert all(row["differing_pixels"] == 0 for row in exact.values())
+
+
+@pytest.mark.parametrize("name", ["photo", "gray", "palette", "screen"])
+def test_exact_files_come_back_as_they_came(run, name: str) -> None:
+    run("compress", f"{name}.png", "--lossless", "--effort", 0)
+    run("decompress", f"{name}.vlz", "-o", "back.png")
+    one, other = Image.open(f"{name}.png"), Image.open("back.png")
+    assert one.mode == other.mode
+    assert np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_prefix_region_and_preview_are_pictures(run) -> None:
+    run("compress", "photo.png", "--lossless", "--effort", 0)
+    data = Path("photo.vlz").read_bytes()
+    about = json.loads(run("info", "photo.vlz", "--json").stdout)
+    assert about["preview_ends_at_byte"] < about["latents_end_at_byte"] < len(data)
+    Path("cut.vlz").write_bytes(data[: about["preview_ends_at_byte"]])
+    assert "--partial" not in run("decompress", "cut.vlz", "--partial", "-o", "cut.png").stderr
+    run("decompress", "photo.vlz", "--preview", "-o", "preview.png")
+    assert np.array_equal(np.asarray(Image.open("cut.png")), np.asarray(Image.open("preview.png")))
+    run("decompress", "photo.vlz", "--crop", "8,4,20,10", "-o", "crop.png")
+    assert np.array_equal(np.asarray(Image.open("crop.png")), PHOTO[4:14, 8:28])
+    assert (
+        "beyond the picture" in run("decompress", "photo.vlz", "--crop", "60,0,20,10", "-o", "x.png", expect=1).stderr
+    )
+    assert run("decompress", "cut.vlz", "-o", "y.png", expect=1).stderr.count("\n") == 1
+
+
+def test_sizes_and_rates_are_kept_within(run) -> None:
+    (best,) = rows(run, "photo.png", "-Q", 100)
+    for goal in (["--size", best["total_bytes"] - 20], ["--bpp", best["bits_per_pixel"] * 0.8]):
+        (row,) = rows(run, "photo.png", *goal)
+        assert row["total_bytes"] <= (goal[1] if goal[0] == "--size" else goal[1] * PHOTO[..., 0].size / 8)
+    assert "not both" in run("compress", "photo.png", "-Q", 3, "--size", "1k", expect=2).stderr
+    assert "--lossless keeps everything" in run("compress", "photo.png", "-Q", 3, "--lossless", expect=2).stderr
+
+
+def test_metadata_are_kept_or_dropped_as_asked(run) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E] = "at home"
+    Image.fromarray(PHOTO).save("told.png", icc_profile=profile, exif=exif, dpi=(300, 300))
+
+    def back(*options: str) -> dict:
+        run("compress", "told.png", "-f", "--effort", 0, *options)
+        run("decompress", "told.vlz", "-o", "back.png", "-f")
+        with Image.open("back.png") as opened:
+            return {**opened.info, "exif": dict(opened.getexif())}
+
+    assert back()["icc_profile"] == profile
+    assert "at home" not in str(back())
+    assert back()["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert "at home" in str(back("--keep-metadata"))
+    assert "icc_profile" not in back("--strip")
+
+
+def test_what_cannot_be_kept_is_refused_in_one_line(run) -> None:
+    Image.fromarray(PHOTO).convert("CMYK").save("print.jpg")
+    assert "CMYK" in run("compress", "print.jpg", "--lossless", expect=1).stderr
+    run("compress", "print.jpg", "--effort", 0)
+    run("compress", "photo.png", "--effort", 0)
+    assert "is not a drawing" in run("decompress", "photo.vlz", "--samples", 2, "-o", "s.png", expect=1).stderr
+
+
+def test_the_library_does_the_same(run) -> None:
+    run("compress", "photo.png", "--effort", 0, "-Q", 40)
+    assert vlae_codec.compress(Image.open("photo.png"), quality=40, effort=0) == Path("photo.vlz").read_bytes()
+    exact = vlae_codec.compress(PHOTO, lossless=True, effort=0)
+    assert np.array_equal(np.asarray(vlae_codec.decompress(exact)), PHOTO)
+    made = io.BytesIO()
+    vlae_codec.decompress(exact).save(made, "PNG")
+    assert zoo.named(zoo.PHOTO).name == vlae_codec.inspect(exact)["model"]
