@@ -979,7 +979,8 @@ def test_only_some(run, folder):
     run("pack", folder)
     run("unpack", "digits.vlz", *("--only", "digits/3.png") * 2, "--only", "digits/4.png", "-o", "some")
     assert listing("some/digits") == ["3.png", "4.png"]
-    assert Path("some/digits/3.png").read_bytes() == Path("digits/3.png").read_bytes()
+    levels = [np.asarray(Image.open(path).convert("L")) for path in ("some/digits/3.png", "digits/3.png")]
+    assert np.array_equal(*levels)
     result = run("unpack", "digits.vlz", "--only", "9", "--only", "digits/0.png", "-o", "some", expect=1)
     assert "no image named 9" in result.stderr
     assert listing("some/digits") == ["0.png", "3.png", "4.png"]
