@@ -288,6 +288,8 @@ def build(cls: Any, table: dict[str, Any], where: str = "") -> Any:
                 raise ConfigError(f"{where}{name} must be a list of {_NAMES[of]}, not {value!r}")
             value = tuple(value)
         elif kind is float and type(value) is int:
+            if abs(value) > _MOST:
+                raise ConfigError(f"{where}{name} must be at most 2^62, not {str(value)[:20]}...")
             value = float(value)
         elif type(value) is not kind:
             raise ConfigError(f"{where}{name} must be {kind.__name__}, not {value!r}")

@@ -12,7 +12,12 @@ from vlae_codec.models import train as training
 
 from .export import FILES, export_run
 
-__all__ = ["FILES", "export", "train"]
+__all__ = ["FILES", "export", "read", "train"]
+
+
+def read(table: dict[str, Any]) -> config.Config:
+    """The configuration in an experiment's table."""
+    return config.from_dict(table)
 
 
 def train(
@@ -24,7 +29,7 @@ def train(
     report: Callable[[str], None],
 ) -> None:
     """See `models.train.train`."""
-    training.train(config.from_dict(table), folder, data_folder, device, threads, report=report)
+    training.train(read(table), folder, data_folder, device, threads, report=report)
 
 
 def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:

@@ -13,7 +13,13 @@ from .export import FILES, export_run
 from .train import PhotoConfig
 from .train import train as train_photo
 
-__all__ = ["FILES", "export", "train"]
+__all__ = ["FILES", "export", "read", "train"]
+
+
+def read(table: dict[str, Any]) -> PhotoConfig:
+    """The configuration in an experiment's table."""
+    found: PhotoConfig = config.build(PhotoConfig, table)
+    return found
 
 
 def train(
@@ -25,7 +31,7 @@ def train(
     report: Callable[[str], None],
 ) -> None:
     """See `train.train`."""
-    train_photo(config.build(PhotoConfig, table), folder, data_folder, device, threads, report)
+    train_photo(read(table), folder, data_folder, device, threads, report)
 
 
 def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:
