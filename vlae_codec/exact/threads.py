@@ -59,11 +59,12 @@ def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Arra
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """function(item) of all items, in their order, on all cores, each with one BLAS thread."""
-    if len(items) <= 1 or cores() == 1:
-        yield from map(function, items)
-        return
-    with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
-        yield from pool.map(function, items)
+    with _single_threaded_blas():
+        if len(items) <= 1 or cores() == 1:
+            yield from map(function, items)
+            return
+        with ThreadPoolExecutor(cores()) as pool:
+            yield from pool.map(function, items)
 
 
 def batches(items: Iterable[T], weight: Callable[[T], int], most: int, heaviest: int) -> Iterator[list[T]]:

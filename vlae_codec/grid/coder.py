@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from vlae_codec import raw
 from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
-from vlae_codec.exact.threads import cores, in_threads
+from vlae_codec.exact.threads import in_threads
 from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
@@ -47,7 +47,7 @@ DEFAULT_QUALITY = 50.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes: the means of luma and of both chromas."""
-_BATCH = 16  # tiles that are decoded together by one thread
+_BATCH = 16  # tiles that are decoded together by one thread: fewer on each of several threads take longer in all
 
 Samples = npt.NDArray[np.uint8]
 
@@ -363,8 +363,7 @@ class GridCoder:
             sizes.setdefault((box.height, box.width), []).append(box)
         batches = []
         for same in sizes.values():
-            size = min(_BATCH, max(1, -(-len(same) // cores())))
-            batches += [same[start : start + size] for start in range(0, len(same), size)]
+            batches += [same[start : start + _BATCH] for start in range(0, len(same), _BATCH)]
 
         def read(batch: list[Box]) -> list[tuple[Box, Samples]]:
             made = [region.tile(box, height, width) for box in batch]
