@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from .errors import Progress
+from .errors import ImageError, Progress
 from .exact.random_words import SEED_LIMIT
 from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
@@ -101,6 +101,17 @@ class Sampling:
             left, top, right, bottom = self.crop
             if not (0 <= left < right and 0 <= top < bottom):
                 raise ValueError(f"a region is left, top, right, bottom with something in between, not {self.crop}")
+
+    def region(self, width: int, height: int) -> Box:
+        """The region that is wanted of a picture of that size: all of it unless `crop` says which.
+
+        Raises:
+            ImageError: it ends beyond the picture.
+        """
+        left, top, right, bottom = self.crop or (0, 0, width, height)
+        if right > width or bottom > height:
+            raise ImageError(f"the region ends at {right},{bottom}, beyond the picture of {width}x{height} pixels")
+        return left, top, right, bottom
 
 
 class View(Protocol):

@@ -34,11 +34,6 @@ class Source:
     scaled: bool
 
 
-def source(files: Sequence[Path], weight: float, scaled: bool) -> Source:
-    """Pictures with their share of looks."""
-    return Source(tuple(files), weight, scaled)
-
-
 class Pictures:
     """An endless stream of batches of crops, made by one thread from a seed."""
 

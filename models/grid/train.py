@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from vlae_codec.models.layers import compiled
 from vlae_codec.picture.scaling import read_rgb, scaled
 
 from .colour import to_ycocg
-from .pictures import Source, source
+from .pictures import Source
 from .run import Run, Schedule, advance
 from .texture import Texture, TextureConfig, pixel_bits
 from .transforms import PATCH
@@ -88,7 +87,7 @@ def train(
     valid = valid[:: -(-len(valid) // _VALIDATED)]
 
     def sources(share: float) -> list[Source]:
-        return [source(scaled_ones, share, scaled=True), source(plain, 1 - share, scaled=False)]
+        return [Source(tuple(scaled_ones), share, scaled=True), Source(tuple(plain), 1 - share, scaled=False)]
 
     share = config.data.scaled_share
     torch.manual_seed(config.transforms.seed)
@@ -123,7 +122,7 @@ def _train_transforms(
         averaged.load_state_dict(average)
         return rates(averaged, valid)
 
-    advance(run, sources, _about(config), loss, evaluated, device, report)
+    advance(run, sources, asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
     model.eval().requires_grad_(False)
 
@@ -154,7 +153,7 @@ def _fit_prior(
         averaged.prior.load_state_dict(average)
         return rates(averaged, valid)
 
-    advance(run, sources, _about(config), loss, evaluated, device, report)
+    advance(run, sources, asdict(config), loss, evaluated, device, report)
     prior.load_state_dict(run.average)
     prior.requires_grad_(False)
 
@@ -195,7 +194,7 @@ def _train_texture(
         parts.load_state_dict(transforms.state_dict())
         return exact_rates(averaged, parts, config.level, held_out)
 
-    advance(run, sources, _about(config), loss, evaluated, device, report)
+    advance(run, sources, asdict(config), loss, evaluated, device, report)
 
 
 @torch.no_grad()
@@ -247,10 +246,6 @@ def _halved(picture: np.ndarray) -> np.ndarray:
 
 def _levels(rng: np.random.Generator, count: int, levels: int, device: str) -> Tensor:
     return torch.from_numpy(rng.uniform(0, levels - 1, count).astype(np.float32)).to(device)
-
-
-def _about(config: PhotoConfig) -> dict[str, Any]:
-    return asdict(config)
 
 
 _SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm"}

@@ -35,8 +35,6 @@ from .network import (
     Decoder,
     Encoder,
     Latents,
-    between,
-    exponentials,
 )
 from .prior import Prior
 from .sections import Found
@@ -213,7 +211,7 @@ class GridCoder:
         """The rounded means; with any effort, rounded with an eye to the rate."""
         if not effort:
             return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
-        gains = exponentials(between(self.encoder.log_gain, quality)) * 2.0**-BITS
+        gains = self.encoder.gains(quality) * 2.0**-BITS
         level, part = divmod(quality, LEVEL_STEPS)
         lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
         weight = lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS)
@@ -329,7 +327,8 @@ class GridCoder:
     ) -> Decoded:
         geometry, found = file.geometry, file.found
         height, width = geometry.height, geometry.width
-        crop = _crop(sampling.crop, height, width)
+        left, top, right, bottom = sampling.region(width, height)
+        crop = Box(top, left, bottom, right)
         tiles = found.tiles if found.tiles is not None and not sampling.preview else None
         gray = _is_gray(geometry.format)
         out = np.empty((crop.height, crop.width, 3), np.uint8)
@@ -475,15 +474,6 @@ def _psnr(error: float) -> float:
 
 def _is_gray(form: PixelFormat) -> bool:
     return form.kind == Kind.GRAY
-
-
-def _crop(region: tuple[int, int, int, int] | None, height: int, width: int) -> Box:
-    if region is None:
-        return Box(0, 0, height, width)
-    left, top, right, bottom = region
-    if right > width or bottom > height:
-        raise ImageError(f"the region ends at {right},{bottom}, beyond the picture of {width}x{height} pixels")
-    return Box(top, left, bottom, right)
 
 
 def _place(out: Samples, crop: Box, box: Box, part: Samples) -> int:

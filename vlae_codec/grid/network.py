@@ -153,8 +153,11 @@ class Encoder:
         h = clipped(pointwise(unshuffle(x, PATCH), self.input))
         for block in self.blocks:
             h = block(h)
-        gains = exponentials(between(self.log_gain, quality))
-        return np.floor(clipped(pointwise(h, self.output)) * gains * 0.5**BITS + 0.5)
+        return np.floor(clipped(pointwise(h, self.output)) * self.gains(quality) * 0.5**BITS + 0.5)
+
+    def gains(self, quality: int) -> Integers:
+        """How many steps of the lattice a unit of each latent is, in 2^-BITS: (C,)."""
+        return exponentials(between(self.log_gain, quality))
 
 
 @dataclass(frozen=True)

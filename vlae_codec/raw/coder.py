@@ -93,22 +93,9 @@ class RawCoder:
 def _decoded(file: Parsed, sampling: Sampling) -> Decoded:
     assert isinstance(file, RawParsed)  # of this coder's making
     raster = decode(file.geometry, file.payload)
-    if sampling.crop is not None:
-        raster = cropped(raster, sampling.crop)
+    left, top, right, bottom = sampling.region(file.geometry.width, file.geometry.height)
+    raster = Raster(raster.samples[top:bottom, left:right], raster.format)
     return Decoded(raster, raster.samples.size, 0)
-
-
-def cropped(raster: Raster, crop: tuple[int, int, int, int]) -> Raster:
-    """A region of a picture: left, top, right, bottom.
-
-    Raises:
-        ImageError: it ends beyond the picture.
-    """
-    left, top, right, bottom = crop
-    height, width, _ = raster.samples.shape
-    if right > width or bottom > height:
-        raise ImageError(f"the region ends at {right},{bottom}, beyond the picture of {width}x{height} pixels")
-    return Raster(raster.samples[top:bottom, left:right], raster.format)
 
 
 class RawFamily:
