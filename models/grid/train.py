@@ -57,7 +57,7 @@ class PhotoConfig:
     model: TransformConfig = field(default_factory=TransformConfig)
     pixels: TextureConfig = field(default_factory=TextureConfig)
     data: PhotoData = field(default_factory=PhotoData)
-    transforms: Schedule = field(default_factory=lambda: Schedule(8200))
+    transforms: Schedule = field(default_factory=lambda: Schedule(18500))
     prior: Schedule = field(default_factory=lambda: Schedule(2000, warm_up=100, decay_from=0.3))
     texture: Schedule = field(
         default_factory=lambda: Schedule(4750, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
