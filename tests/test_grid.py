@@ -192,7 +192,7 @@ def test_what_cannot_be_kept_exactly_is_refused() -> None:
 
 def test_batches_of_tiles_change_nothing() -> None:
     raster = picture(20, 24)
-    data = coded(raster)
+    data = coded(raster, Ask(lossless=True, effort=0))
     file = coder().parse(raster.geometry, data, 0)
     assert file.found.tiles
     z, _ = latents.read(coder().prior, file.found.groups, file.found.whole, (3, 3), file.found.quality)

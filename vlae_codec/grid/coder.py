@@ -24,7 +24,7 @@ from vlae_codec.exact.threads import in_threads
 from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
-from . import latents, pixels, sections
+from . import adaptation, latents, pixels, sections
 from .colour import Planes, to_rgb, to_ycocg
 from .network import (
     BITS,
@@ -39,7 +39,7 @@ from .network import (
 from .prior import Prior
 from .sections import Found
 from .texture import Texture, Tiles
-from .tiles import Box, Region, blocks, decode_block, tile_count, tile_number, tiles_of
+from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_number, tiles_of
 
 DEFAULT_QUALITY = 50.0
 """On the scale of 0 to 100 that users see."""
@@ -92,6 +92,7 @@ class GridParsed:
             "preview_ends_at_byte": ends[PREVIEW_GROUPS],
             "first_group_ends_at_byte": ends[1],
             "latents_end_at_byte": ends[-1],
+            "corrections_bytes": len(self.found.corrections),
             "tiles": len(self.found.tiles) if self.found.tiles is not None else 0,
         }
 
@@ -193,9 +194,12 @@ class GridCoder:
         means = self.encoder.means(padded, quality) * 2.0**-BITS
         z = self._latents(means, quality, ask.effort)
         coded = latents.write(self.prior, z, quality)
-        tiles, pixel_bits, error, differing = self._tiles(view, z, quality, ask.lossless, progress)
-        data = sections.write(sections.Content(quality, coded.streams, alpha, tiles))
-        stored = 8 * sum(map(len, coded.streams)) + 8 * sum(len(stream) for _, stream in tiles or ())
+        corrections = self._corrections(view, z, quality) if ask.lossless and ask.effort else b""
+        texture = self._texture(corrections) if ask.lossless else None
+        tiles, pixel_bits, error, differing = self._tiles(view, z, quality, texture, progress)
+        data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
+        pixel_bits += 8 * len(corrections)
+        stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
         return Sections(
             data,
@@ -255,28 +259,58 @@ class GridCoder:
         z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
         return latents.cost_bits(self.prior, z, quality)
 
+    def _texture(self, corrections: bytes) -> Texture:
+        """The PixelCNN of a file with these corrections, if there are any."""
+        if not corrections:
+            return self.texture
+        inputs, outputs = self.texture.output.weight.shape
+        return adaptation.adapted(self.texture, adaptation.read(corrections, inputs, outputs))
+
+    def _corrections(self, view: GridView, z: Latents, quality: int) -> bytes:
+        """What the PixelCNN is told of this picture, fitted on boxes spread over it; nothing if that does not pay."""
+        height, width = view.colours.shape[:2]
+        found = blocks(height, width)
+        inner, residuals = list[Any](), list[Any]()
+
+        def see(box: Box) -> tuple[Any, Planes]:
+            x = _planes(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
+            seen, predicted = self.texture.inner(x, region.tile(box, height, width))
+            return seen, x.reshape(-1, 3) - predicted
+
+        few = found[:: -(-len(found) // _BLOCKS_SEEN)]
+        for block in few:
+            region = decode_block(self.decoder, self.texture, z, quality, block, view.gray)
+            for seen, residual in in_threads(see, spread(block, _BOXES_SEEN // len(few), _SEEN)):
+                inner.append(seen)
+                residuals.append(residual)
+        channels = 1 if view.gray else 3
+        corrections = adaptation.fit(
+            self.texture.output, np.concatenate(inner), np.concatenate(residuals), channels, height * width
+        )
+        return adaptation.write(corrections) if corrections else b""
+
     def _tiles(
-        self, view: GridView, z: Latents, quality: int, exact: bool, progress: Progress | None
+        self, view: GridView, z: Latents, quality: int, texture: Texture | None, progress: Progress | None
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
-        """The tiles of an exact file and the information in their pixels; the decoded picture's mean squared error; and how
-        many pixels of what the file decodes to differ.
+        """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
+        squared error; and how many pixels of what the file decodes to differ.
         """
         height, width = view.colours.shape[:2]
         tiles: dict[int, tuple[bytes, bytes]] = {}
         bits, squares, differing, count = 0.0, 0.0, 0, tile_count(height, width)
         for block in blocks(height, width):
-            region = decode_block(self.decoder, self.texture if exact else None, z, quality, block, view.gray)
+            region = decode_block(self.decoder, texture, z, quality, block, view.gray)
             own = view.colours[block.top : block.bottom, block.left : block.right]
-            error = region.picture().astype(np.int32) - own
-            squares += float((error**2).sum())
-            differing += int(error.any(axis=2).sum())
-            if not exact:
+            differences = region.picture().astype(np.int32) - own
+            squares += float((differences**2).sum())
+            differing += int(differences.any(axis=2).sum())
+            if texture is None:
                 continue
 
-            def write(box: Box, region: Region = region) -> tuple[Box, bytes, pixels.Coded]:
+            def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
                 part = view.colours[box.top : box.bottom, box.left : box.right]
                 x = _planes(part, view.gray)
-                coded = pixels.write(self.texture, region.tile(box, height, width), x, 1 if view.gray else 3)
+                coded = pixels.write(texture, region.tile(box, height, width), x, 1 if view.gray else 3)
                 return box, _pixel_check(part), coded
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):
@@ -284,8 +318,8 @@ class GridCoder:
                 bits += coded.ideal_bits
                 if progress:
                     progress("compressing", len(tiles), count)
-        found = [tiles[number] for number in range(count)] if exact else None
-        return found, bits, squares / view.colours.size, 0 if exact else differing
+        error = squares / view.colours.size
+        return (None, bits, error, differing) if texture is None else ([tiles[i] for i in range(count)], bits, error, 0)
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> GridParsed:
         """Takes sections apart.
@@ -333,12 +367,13 @@ class GridCoder:
         gray = _is_gray(geometry.format)
         out = np.empty((crop.height, crop.width, 3), np.uint8)
         exact, count, done = 0, tile_count(height, width), 0
+        texture = self._texture(found.corrections) if tiles else self.texture
         for block in blocks(height, width, crop):
             wanted = [box for box in tiles_of(block) if box.meets(crop)]
             stored = [box for box in wanted if tiles and tiles[tile_number(box, width)] is not None]
-            region = decode_block(self.decoder, self.texture if stored else None, z, found.quality, block, gray)
+            region = decode_block(self.decoder, texture if stored else None, z, found.quality, block, gray)
             _place(out, crop, block, region.picture())
-            for box, part in self._read(region, stored, tiles or (), height, width, gray):
+            for box, part in self._read(region, texture, stored, tiles or (), height, width, gray):
                 exact += _place(out, crop, box, part)
                 done += 1
                 if progress:
@@ -350,6 +385,7 @@ class GridCoder:
     def _read(
         self,
         region: Region,
+        texture: Texture,
         stored: list[Box],
         tiles: Sequence[tuple[bytes, bytes] | None],
         height: int,
@@ -368,7 +404,7 @@ class GridCoder:
             made = [region.tile(box, height, width) for box in batch]
             together = Tiles(*(np.concatenate([getattr(one, part) for one in made]) for part in ("decoded", "code")))
             found = [tiles[tile_number(box, width)] for box in batch]
-            x = pixels.read(self.texture, together, [one[1] for one in found if one], 1 if gray else 3)
+            x = pixels.read(texture, together, [one[1] for one in found if one], 1 if gray else 3)
             parts = []
             for box, one, planes in zip(batch, found, x, strict=True):
                 part = _colours(planes, gray)
@@ -401,6 +437,8 @@ class GridCoder:
 
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
+_BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 16, 56
+"""Corrections are fitted on the pixels of so many boxes, of so many pixels each way, in so many blocks at most."""
 _OVERHEAD_BYTES = 50
 """What a file takes beside its latents, at most."""
 

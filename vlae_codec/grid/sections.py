@@ -7,7 +7,8 @@
     .       the groups' streams, coarse to fine
     4       CRC-32 of the groups' streams
     .       alpha: varint bytes, CRC-32, and that many bytes of the family `raw`     } of pictures with alpha
-    .       a varint for each tile: bytes of its stream; CRC-16 of these varints     } of exact files
+    .       varint bytes of corrections of the PixelCNN, and these (see `adaptation`) } of exact files
+    .       a varint for each tile: bytes of its stream; CRC-16 from the corrections on
     .       for each tile CRC-32 of its pixels, and its stream                       }
 
 Any prefix from the first stream on is a picture: a coarse one, then the lossy one, then exact tiles among decoded ones.
@@ -32,33 +33,34 @@ _LONG, _SHORT = 4, 2
 class Content:
     """What a payload holds.
 
-    alpha: None if the picture has none. tiles: (check of the pixels, stream) of each; None of a lossy file.
+    alpha: None if the picture has none. tiles: (check of the pixels, stream) of each; None of a lossy file. corrections: as
+    `adaptation.write` gives them, or nothing.
     """
 
     quality: int
     groups: Sequence[bytes]
     alpha: bytes | None
     tiles: Sequence[tuple[bytes, bytes]] | None
+    corrections: bytes = b""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A payload as read. whole: of each group, whether all of its stream is there.
+    """A payload as read.
 
-    latents_whole: the check of the latents is there, and holds. tiles: None of a lossy file; a tile that is not all there is
-    None. latents_end and preview_end: where the latents, and the first group of them, end in the payload. damaged: whether
-    something that is there fails its check: only of files read as partial.
+    whole: of each group, whether all of its stream is there. tiles: None of a lossy file; a tile that is not all there is
+    None. ends: where the first group begins in the payload, and where each of them ends. complete: nothing is missing.
     """
 
     exact: bool
     quality: int
     groups: Sequence[bytes]
     whole: Sequence[bool]
-    latents_whole: bool
     alpha: bytes | None
     tiles: Sequence[tuple[bytes, bytes] | None] | None
     ends: Sequence[int]
     complete: bool
+    corrections: bytes = b""
 
 
 def write(content: Content) -> bytes:
@@ -70,7 +72,8 @@ def write(content: Content) -> bytes:
     if content.alpha is not None:
         out += varint(len(content.alpha)) + long_check(content.alpha) + content.alpha
     if content.tiles is not None:
-        sizes = b"".join(varint(len(stream)) for _, stream in content.tiles)
+        sizes = varint(len(content.corrections)) + content.corrections
+        sizes += b"".join(varint(len(stream)) for _, stream in content.tiles)
         out += sizes + _short(sizes) + b"".join(check + stream for check, stream in content.tiles)
     return out
 
@@ -104,24 +107,25 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
             raise TruncatedError("the file ends within its latents; decode it as partial to see what is there")
         there = sum(map(bool, streams))
         return Found(
-            exact, quality, streams[:there], whole[:there], False, None, [None] * tiles if exact else None, ends, False
+            exact, quality, streams[:there], whole[:there], None, [None] * tiles if exact else None, ends, False
         )
     if long_check(data[start:end]) != data[end : end + _LONG]:
         raise FormatError("the check of the latents fails: the file is damaged")
-    stored, found, at = None, None, end + _LONG
+    stored, found, corrections, at = None, None, b"", end + _LONG
     try:
         if alpha:
             stored, at = _read_alpha(data, at)
         if exact:
-            found, at = _read_tiles(data, at, tiles, partial)
+            found, corrections, at = _read_tiles(data, at, tiles, partial)
     except TruncatedError:
         if not partial:
             raise
         found = [None] * tiles if exact else None
-        return Found(exact, quality, streams, whole, True, stored, found, ends, False)
+        return Found(exact, quality, streams, whole, stored, found, ends, False)
     if at < len(data):
         raise FormatError(f"{len(data) - at} bytes follow the end of the file's content: it is damaged")
-    return Found(exact, quality, streams, whole, True, stored, found, ends, found is None or None not in found)
+    complete = found is None or None not in found
+    return Found(exact, quality, streams, whole, stored, found, ends, complete, corrections)
 
 
 def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
@@ -133,10 +137,14 @@ def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
     return stored, at + _LONG + size
 
 
-def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[tuple[bytes, bytes] | None], int]:
+def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[tuple[bytes, bytes] | None], bytes, int]:
+    """The tiles, the corrections before them, and where they end."""
+    start, sizes = at, []
+    size, at = read_varint(data, at)
+    corrections = _take(data, at, size)
+    at += size
     if tiles > len(data) - at and not partial:
         raise TruncatedError(f"the file has {tiles} tiles, and {len(data) - at} bytes for them")
-    start, sizes = at, []
     for _ in range(tiles):
         size, at = read_varint(data, at)
         sizes.append(size)
@@ -151,7 +159,7 @@ def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[t
             continue
         found.append((data[at : at + _LONG], data[at + _LONG : at + _LONG + size]))
         at += _LONG + size
-    return found, at
+    return found, corrections, at
 
 
 def long_check(data: bytes) -> bytes:

@@ -48,9 +48,8 @@ _WIDEST = 6
 Array = npt.NDArray[Any]
 
 
-def narrow(arrays: Arrays, name: str) -> Affine:
-    """A layer in float32 if that is exact for inputs below INPUT_LIMIT, else in float64."""
-    layer = affine(arrays, name, INPUT_LIMIT)
+def narrow(layer: Affine) -> Affine:
+    """A layer of inputs below INPUT_LIMIT in float32 if that is exact, else in float64."""
     worst = float((np.abs(layer.weight).sum(0) * INPUT_LIMIT + np.abs(layer.bias)).max())
     if worst >= _FLOAT32:
         return layer
@@ -173,10 +172,14 @@ class Texture:
     def of(cls, arrays: Arrays, name: str = "texture") -> Texture:
         """The PixelCNN of a model's arrays."""
         parts = ("features", "around", "context", "window", "last", "output")
-        part = {key: narrow(arrays, f"{name}.{key}") for key in parts}
+
+        def layer(key: str) -> Affine:
+            return narrow(affine(arrays, f"{name}.{key}", INPUT_LIMIT))
+
+        part = {key: layer(key) for key in parts}
         layers = range(int(arrays[f"{name}.layers"]))
-        causal = tuple(narrow(arrays, f"{name}.causal.{layer}") for layer in layers)
-        pointwise = tuple(narrow(arrays, f"{name}.pointwise.{layer}") for layer in layers)
+        causal = tuple(layer(f"causal.{index}") for index in layers)
+        pointwise = tuple(layer(f"pointwise.{index}") for index in layers)
         return cls(level=arrays[f"{name}.level"].astype(np.int64), causal=causal, pointwise=pointwise, **part)
 
     def code(self, decoded: Planes, hidden: Numbers, quality: int) -> npt.NDArray[np.float32]:
@@ -193,13 +196,19 @@ class Texture:
         inner = activated(self.causal[layer].linear(taps))
         return h + self.pointwise[layer].linear(inner)
 
-    def _outputs(self, h: Numbers) -> Whole:
-        h = h + self.last.linear(activated(h))
-        outputs = self.output.linear(activated(h)).astype(np.int64)
-        return outputs.reshape(len(h), 10, -1)
+    def _inner(self, h: Numbers) -> Numbers:
+        return activated(h + self.last.linear(activated(h)))
+
+    def _outputs(self, inner: Numbers) -> Whole:
+        return self.output.linear(inner).astype(np.int64).reshape(len(inner), 10, -1)
 
     def parameters(self, x: Planes, tile: Tiles) -> Pixels:
         """The mixtures of all pixels of one known tile x (H, W, 3), in raster order; `tile` is a batch of one."""
+        inner, predicted = self.inner(x, tile)
+        return Pixels(self._outputs(inner), predicted)
+
+    def inner(self, x: Planes, tile: Tiles) -> tuple[Numbers, Planes]:
+        """What the last layer sees of all pixels of one known tile, (n, C) at INPUT_BITS, and their predictions (n, 3)."""
         height, width, _ = x.shape
         around = tile.decoded[0]
         wide = around.copy()
@@ -223,8 +232,7 @@ class Texture:
             h[top : top + count] = self.window.linear(taps) + tile.code[0, top : top + count]
         for layer in range(len(self.causal)):
             h = self._layer(h, layer)
-        outputs = self._outputs(h.reshape(height * width, -1))
-        return Pixels(outputs, predicted.reshape(-1, 3))
+        return self._inner(h.reshape(height * width, -1)), predicted.reshape(-1, 3)
 
     def _layer(self, h: Numbers, layer: int) -> Numbers:
         height, width, channels = h.shape
@@ -271,7 +279,7 @@ class Texture:
                 left = ring[(t - 1) % 4][:, first + 1 : last + 2]
                 near = np.concatenate([*above, left, now[:, first + 1 : last + 2]], 2)
                 h = self._hidden(h, layer, near.reshape(n, -1))
-            x = decide(Pixels(self._outputs(h), predicted.reshape(n, 3))).reshape(count, rows, 3)
+            x = decide(Pixels(self._outputs(self._inner(h)), predicted.reshape(n, 3))).reshape(count, rows, 3)
             _diagonal(wide, first + EDGE, column + EDGE, rows)[...] = x
             _diagonal(planes, first + REACH, column + REACH, rows)[...] = _seen(x, west, north, predicted, own)
         return wide[:, EDGE:, EDGE:-EDGE]

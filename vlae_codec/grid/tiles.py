@@ -106,6 +106,18 @@ def tiles_of(block: Box) -> Iterator[Box]:
         yield Box(box.top + block.top, box.left + block.left, box.bottom + block.top, box.right + block.left)
 
 
+def spread(block: Box, count: int, size: int) -> list[Box]:
+    """About so many squares of that size, spread evenly over a block; all of it if it is small."""
+    if block.height * block.width <= count * size**2:
+        return list(tiles_of(block))
+    down = max(1, min(block.height // size, round((count * block.height / block.width) ** 0.5)))
+    across = max(1, min(block.width // size, round(count / down)))
+    height, width = min(size, block.height), min(size, block.width)
+    tops = [block.top + (block.height * (2 * row + 1) // down - height) // 2 for row in range(down)]
+    lefts = [block.left + (block.width * (2 * column + 1) // across - width) // 2 for column in range(across)]
+    return [Box(top, left, top + height, left + width) for top in tops for left in lefts]
+
+
 def tile_number(box: Box, width: int) -> int:
     """The place of a tile among all of a picture, in raster order."""
     return box.top // TILE * -(-width // TILE) + box.left // TILE
