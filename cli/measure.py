@@ -9,7 +9,7 @@ import click
 
 from vlae_codec import files, zoo
 from vlae_codec.family import DEFAULT_EFFORT
-from vlae_codec.report import html, measure, plots, tables
+from vlae_codec.report import html, judge, measure, plots, samples, tables
 
 from .files import PathName, ProgressLine, check_not_input, say, workers
 from .options import FORCE, JSON, MODEL, THRESHOLD
@@ -35,7 +35,7 @@ _OUT = PathName(path_type=Path, dir_okay=False)
 @click.option(
     "--labels", metavar="FILE", help="The images' classes: FILE.npz:KEY, .npy or IDX.  [default: beside X_x, X_y]"
 )
-@click.option("--classifier", type=PathName(path_type=Path, dir_okay=False), default=measure.CLASSIFIER,
+@click.option("--classifier", type=PathName(path_type=Path, dir_okay=False), default=judge.CLASSIFIER,
               show_default=True, help="Reads digits, before and after, if classes are known.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes, for archives.  [default: one a core]")
 @MODEL
@@ -60,7 +60,8 @@ def measure_images(
 ) -> None:
     """Measure the codec on your own images: theory, files, archives, baselines. SOURCES are those of `pack`.
 
-    Everything is coded for real and decoded again; nothing but the reports asked for is kept.
+    Everything is coded for real and decoded again; nothing but the reports asked for is kept. Resumes where it was
+    stopped.
     """
     reports = [path for path in (csv_file, plot_file, page_file) if path]
     _check_free(reports, force)
@@ -68,10 +69,14 @@ def measure_images(
         plots.check(plot_file)
     model = zoo.named(model_name or zoo.DEFAULT)
     settled = measure.Settled(effort, workers(jobs, quiet), not no_baselines, classifier)
-    images = measure.sample(sources, count, threshold, labels)
+    images = samples.sample(sources, count, threshold, labels)
     for path in reports:
         check_not_input(path, images.files)
-    measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
+    try:
+        measured = measure.measure(images, model, settled, progress=ProgressLine(quiet))
+    except (KeyboardInterrupt, SystemExit):
+        say("stopped: the same command goes on from what is done", err=True)
+        raise
     found = measured.measurement
     if csv_file:
         files.write(csv_file, tables.csv_text(found).encode(), force)

@@ -16,7 +16,7 @@ import pytest
 from conftest import HERE, levels_of
 from PIL import Image
 
-from vlae_codec import files
+from vlae_codec import codec, files, zoo
 from vlae_codec.cli.files import ProgressLine
 from vlae_codec.errors import OutputError
 from vlae_codec.field import codebook
@@ -394,10 +394,12 @@ def test_without_a_cache_folder_it_works_all_the_same(run, image, cache, monkeyp
 
 def test_a_damaged_cache_is_made_anew(run, image, tmp_path, monkeypatch):
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
+    zoo._load_released.cache_clear()  # a model remembers what it has read
     data = run("compress", image, "-o", "-", *FAST).stdout_bytes
     (kept,) = (tmp_path / "cache" / "vlae-codec").iterdir()
     for content in (b"", b"PK nonsense"):
         kept.write_bytes(content)
+        zoo._load_released.cache_clear()
         assert run("compress", image, "-o", "-", *FAST).stdout_bytes == data
 
 
@@ -417,7 +419,7 @@ def test_a_cache_with_any_byte_changed_or_of_another_model_is_made_anew(tmp_path
         assert codebook._read(path, tiny, count) is None
     codebook._write(path, dataclasses.replace(tiny, digest=bytes(32)), roots)
     assert codebook._read(path, tiny, count) is None
-    codebook._write(path, tiny, codebook._Roots(roots.k[::-1], roots.p_bits))  # what an error of ours might have kept
+    codebook._write(path, tiny, codebook.Roots(roots.k[::-1], roots.p_bits))  # what an error of ours might have kept
     assert codebook._read(path, tiny, count) is None
 
 
@@ -425,6 +427,17 @@ def test_a_cache_with_any_byte_changed_or_of_another_model_is_made_anew(tmp_path
 def test_a_pipe_in_place_of_the_cache_does_not_hang(tmp_path, tiny):
     os.mkfifo(tmp_path / "kept.roots")
     assert codebook._read(tmp_path / "kept.roots", tiny, 16) is None
+    codebook._write(tmp_path / "kept.roots", tiny, codebook._drawn(tiny, 0, 16))
+    assert "not a file" in codebook._obstacle(tmp_path / "kept.roots")
+
+
+def test_what_cannot_be_kept_is_made_once_a_process(digits, tiny, monkeypatch):
+    monkeypatch.setenv("VLAE_CACHE", "/dev/null")
+    told, model = [], dataclasses.replace(tiny)
+    for _ in range(2):
+        codec.encode(digits[:70], model, effort=0, progress=lambda what, *_: told.append(what))
+    assert [what for what in told if "codebook" in what] == [told[1]]
+    assert "each time: cannot write" in told[1]
 
 
 def test_what_is_made_each_time_says_so(tmp_path, tiny, monkeypatch):

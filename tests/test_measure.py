@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +25,15 @@ from vlae_codec.archive.chunks import Images, Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.cli.main import main
 from vlae_codec.errors import ImageError, VlaeError
+from vlae_codec.field import search
 from vlae_codec.field.posterior import Posterior
 from vlae_codec.field.search import distortion_bits
 from vlae_codec.field.theory import theory_bits
 from vlae_codec.picture.drawing import Drawing, Look, demo_digits, raster_of
-from vlae_codec.report import baselines, measure
-from vlae_codec.report.measure import Sample, Settled
+from vlae_codec.picture.fields import cut_fields
+from vlae_codec.report import baselines, judge, kept, measure, samples
+from vlae_codec.report.measure import Settled
+from vlae_codec.report.samples import Sample
 from vlae_codec.sets import labels
 from vlae_codec.sets.sources import Memory, gather
 
@@ -218,24 +222,107 @@ def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
                 measure.measure(images, tiny, QUICK)
 
 
+def test_what_was_stopped_goes_on_and_finds_the_same(tiny, digits, monkeypatch):
+    """Stopped again and again, it does each part once, finds what an undisturbed one does, and tidies up."""
+    images, whole = Sample("digits", digits[:70], None, []), []
+    expected = measure.measure(images, tiny, QUICK, progress=lambda what, *_: whole.append(what.split(":")[0]))
+    folder = kept.place(measure._content(images.drawings, tiny, QUICK))
+    done, stages, encode = [], list(dict.fromkeys(whole)), codec.encode
+
+    def counting(drawings, *arguments, **options):
+        done.append((len(drawings), options.get("lossless", False)))
+        return encode(drawings, *arguments, **options)
+
+    def stop_at(stage):
+        def progress(what, *_):
+            if what.startswith(stage):
+                raise KeyboardInterrupt
+
+        return progress
+
+    monkeypatch.setattr(codec, "encode", counting)
+    assert not folder.exists()
+    for stage in stages:
+        with pytest.raises(KeyboardInterrupt):
+            measure.measure(images, tiny, QUICK, progress=stop_at(stage))
+    found = measure.measure(images, tiny, QUICK)
+    assert done == [(64, False), (64, True), (6, False), (6, True)] or done[2:] == [(64, True), (6, False), (6, True)]
+    for key, column in expected.measurement.per_image.items():
+        assert np.array_equal(found.measurement.per_image[key], column), key
+    assert found.measurement.archives == expected.measurement.archives
+    assert found.sheets == expected.sheets
+    assert not folder.exists()
+
+
+def test_what_is_kept_is_of_the_same_content_settings_and_code_only(tiny, digits):
+    found = {
+        kept.place(measure._content(drawings, model, replace(QUICK, effort=effort)))
+        for drawings in (digits[:2], digits[1::-1], digits[:1])
+        for model in (tiny, replace(tiny, digest=bytes(32)))
+        for effort in (0, 1)
+    }
+    assert len(found) == 12
+
+
+@pytest.mark.parametrize("content", [b"", b"PK nonsense", "deflated", None])
+def test_parts_that_were_kept_and_damaged_are_made_again(tmp_path, content):
+    parts, path = kept.Kept(tmp_path), tmp_path / "a.npz"
+    parts.part("a", lambda: {"x": np.zeros(2)})
+    assert parts.part("a", dict)["x"].tolist() == [0, 0]
+    if content is None:
+        path.unlink()
+        os.mkfifo(path)
+        parts = kept.Kept(tmp_path)
+    elif content == "deflated":
+        np.savez_compressed(path, x=np.ones(1 << 20))
+    else:
+        path.write_bytes(content)
+    assert parts.part("a", lambda: {"x": np.full(1, 7)})["x"].tolist() == [7]
+
+
+def test_a_search_is_shared_by_all_that_is_made_of_a_picture(tiny, digits, monkeypatch):
+    """Whatever is made with it, and in whatever order, is what is made without."""
+    ranked, rank = [], search.rank
+
+    def counting(prefix, posterior, *arguments):
+        ranked.append(len(posterior.mu))
+        return rank(prefix, posterior, *arguments)
+
+    monkeypatch.setattr(search, "rank", counting)
+    drawings = [*digits[:3], *mixed(digits), digits[1]]
+    made = []
+    for model in (tiny.remembering(), tiny):
+        files = [
+            [one.data for one in codec.encode(some, model, lossless=lossless, effort=0)]
+            for some, lossless in ((drawings[2:5], True), (drawings, False), (drawings, True))
+        ]
+        out = io.BytesIO()
+        packing.pack([Memory(drawings)], out, model, Settings(lossless=False, effort=0))
+        made.append([files, out.getvalue()])
+    assert made[0] == made[1]
+    inked = len({bits.tobytes() for one in drawings for bits in cut_fields([one.bits])[0] if bits.any()})
+    assert ranked[0] < inked < sum(ranked[:2]) <= inked + 1
+    assert len(ranked) == 2 + 4
+
+
 def test_a_sample_is_fixed_random_and_in_order(arrays, tmp_path):
     source = f"{arrays}:some_x"
-    first, again = (measure.sample([source], 20) for _ in range(2))
-    every = measure.sample([source])
+    first, again = (samples.sample([source], 20) for _ in range(2))
+    every = samples.sample([source])
     chosen = np.sort(np.random.default_rng(0).permutation(100)[:20])
     assert [drawing.bits.tobytes() for drawing in first.drawings] == [d.bits.tobytes() for d in again.drawings]
     assert [drawing.bits.tobytes() for drawing in first.drawings] == [every.drawings[i].bits.tobytes() for i in chosen]
     assert first.labels.tolist() == every.labels[chosen].tolist()
     assert len(set(first.labels.tolist())) > 5, "a slice of a sorted set is no sample"
     assert any("20 of 100 images, drawn with a fixed seed" in note for note in first.notes)
-    assert len(measure.sample([source], 1000).drawings) == 100
+    assert len(samples.sample([source], 1000).drawings) == 100
 
 
 def test_a_sample_spans_sources(arrays, tmp_path, digits):
     (tmp_path / "p").mkdir()
     for index in range(5):
         Image.fromarray(digits[index].bits * np.uint8(255)).save(tmp_path / "p" / f"{index}.png")
-    found = measure.sample([str(tmp_path / "p"), f"{arrays}:other"], 60)
+    found = samples.sample([str(tmp_path / "p"), f"{arrays}:other"], 60)
     assert len(found.drawings) == 60
     assert found.labels is None  # nobody says what the pictures are
     assert found.source == "p, d.npz:other"
@@ -255,7 +342,7 @@ def test_labels_are_found_beside_images(arrays):
 def test_what_is_no_classes_beside_images_is_left_with_a_note(arrays, tmp_path, odd):
     with np.load(arrays) as stored:
         np.savez_compressed(tmp_path / "odd.npz", a_x=stored["some_x"], a_y=odd)
-    found = measure.sample([f"{tmp_path / 'odd.npz'}:a_x"], 3)
+    found = samples.sample([f"{tmp_path / 'odd.npz'}:a_x"], 3)
     assert found.labels is None
     assert any("not used as their classes" in note and "a_y" in note for note in found.notes)
 
@@ -288,10 +375,10 @@ def test_bad_labels_are_refused_in_one_line(arrays, tmp_path):
 def test_why_no_classifier_read_the_images(arrays, tiny, digits):
     def note(images, path="nowhere.pt"):
         notes = []
-        assert measure._judge(images, Path(path), notes) is None
+        assert judge.judge_of(images, Path(path), notes) is None
         return notes[0]
 
-    labelled = measure.sample([f"{arrays}:some_x"], 5)
+    labelled = samples.sample([f"{arrays}:some_x"], 5)
     assert "none at nowhere.pt" in note(labelled)
     assert "--labels" in note(replace(labelled, labels=None))
     assert "0 to 9" in note(replace(labelled, labels=labelled.labels + 20))
@@ -303,10 +390,10 @@ def test_a_classifier_reads_before_and_after(arrays, tiny, tmp_path, fields):
     from vlae_codec.models.classifier import Classifier, classify
 
     torch.manual_seed(0)
-    judge = Classifier().eval()
-    torch.save(judge.state_dict(), tmp_path / "c.pt")
-    images = measure.sample([f"{arrays}:some_x"], 6)
-    images = replace(images, labels=classify(judge, np.stack([drawing.bits for drawing in images.drawings])))
+    reader = Classifier().eval()
+    torch.save(reader.state_dict(), tmp_path / "c.pt")
+    images = samples.sample([f"{arrays}:some_x"], 6)
+    images = replace(images, labels=classify(reader, np.stack([drawing.bits for drawing in images.drawings])))
     seen = measure.measure(images, tiny, replace(QUICK, classifier=tmp_path / "c.pt")).measurement.classified
     assert seen["images"] == seen["originals_right"] == 6
     assert 0 <= seen["lossy_right"] <= 6

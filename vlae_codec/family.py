@@ -291,6 +291,14 @@ class Coder(Protocol):
         """What the views cost in theory."""
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """Optional: a coder that can share the work of coding the same picture lossily, exactly, and in an archive."""
+
+    def remembering(self) -> Coder:
+        """The same coder, which remembers what it searched for, up to some 100 MB; other processes share nothing of it."""
+
+
 Done = Callable[[float], None]
 """Told how many pictures, and fractions of them, were coded since it was last told."""
 

@@ -97,6 +97,13 @@ def write(path: Path, data: bytes, force: bool) -> None:
         out.write(data)
 
 
+def keep(path: Path, data: bytes) -> None:
+    """Writes a file that can be made again, if the disk lets us. What is in its place and not a file stays."""
+    if not _is_device(path):
+        with contextlib.suppress(OutputError, OSError):
+            write(path, data, force=True)
+
+
 @contextlib.contextmanager
 def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
     """A file to write into that appears at `path` when the block ends well, with all its content.

@@ -11,7 +11,6 @@ damaged, or of something else, is made anew.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from vlae_codec.errors import OutputError, Progress
 from vlae_codec.exact.fixed import LATENT_BITS
 from vlae_codec.exact.random_words import BRANCHES, ROOTS, branch_words, root_words
 from vlae_codec.exact.threads import in_pieces
-from vlae_codec.files import cache_folder, check_free, write
+from vlae_codec.files import cache_folder, check_free, keep
 
 from .model import Model
 from .posterior import Floats, Posterior
@@ -42,7 +41,7 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Roots:
+class Roots:
     """Roots 0 .. n - 1: lattice coordinates (n, D) int8; -log2 p before the split, and of all latents, (n, 2) float32."""
 
     k: npt.NDArray[np.int8]
@@ -54,7 +53,7 @@ def rank(
 ) -> npt.NDArray[np.int64]:
     """The numbers of the `best` codewords by estimated J, for each image: (B, best) int64."""
     model = posterior.model
-    roots = _roots(model, 1 << size.bits, progress)
+    roots = model.roots.get(size.bits) or model.roots.setdefault(size.bits, _roots(model, 1 << size.bits, progress))
     natural = posterior.natural()
     numbers = np.arange(len(roots.k))
     cost_bits = prefix.number_bits(np.maximum(numbers, 1)).astype(np.float32) - roots.p_bits[:, 1]
@@ -124,7 +123,7 @@ def _shares(prefix: PrefixCode, branches: int, score: Floats) -> npt.NDArray[np.
     return counts
 
 
-def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
+def _roots(model: Model, count: int, progress: Progress | None) -> Roots:
     folder = cache_folder()
     path = folder / f"{model.digest.hex()[:16]}-{count.bit_length() - 1}.roots" if folder else None
     kept = _read(path, model, count) if path else None
@@ -136,23 +135,23 @@ def _roots(model: Model, count: int, progress: Progress | None) -> _Roots:
     return kept
 
 
-def _sample(model: Model, count: int, progress: Progress | None, how_often: str) -> _Roots:
+def _sample(model: Model, count: int, progress: Progress | None, how_often: str) -> Roots:
     parts, piece = [], 1 << 13
     for start in range(0, count, piece):
         parts.append(_drawn(model, start, min(start + piece, count)))
         if progress:
             progress(f"building the codebook ({how_often})", min(start + piece, count), count)
-    return _Roots(np.concatenate([part.k for part in parts]), np.concatenate([part.p_bits for part in parts]))
+    return Roots(np.concatenate([part.k for part in parts]), np.concatenate([part.p_bits for part in parts]))
 
 
-def _drawn(model: Model, start: int, stop: int) -> _Roots:
+def _drawn(model: Model, start: int, stop: int) -> Roots:
     """Roots `start` to `stop` - 1."""
     prior = model.rough.prior
     drawn = in_pieces(512, prior.sample_with_bits, root_words(start, stop - start, prior.latents))
-    return _Roots(drawn[:, :-2].astype(np.int8), drawn[:, -2:].astype(np.float32))
+    return Roots(drawn[:, :-2].astype(np.int8), drawn[:, -2:].astype(np.float32))
 
 
-def _read(path: Path, model: Model, count: int) -> _Roots | None:
+def _read(path: Path, model: Model, count: int) -> Roots | None:
     """What `_write` kept, if it is all there, of that model, and some of it the same when drawn again."""
     k_bytes, p_bytes = count * model.prior.latents, count * 2 * 4
     size = _SUM_BYTES + k_bytes + p_bytes
@@ -166,18 +165,17 @@ def _read(path: Path, model: Model, count: int) -> _Roots | None:
     if len(data) != size or data[:_SUM_BYTES] != _sum(model, data[_SUM_BYTES:]):
         return None
     k = np.frombuffer(data, np.int8, k_bytes, _SUM_BYTES).reshape(count, -1)
-    roots = _Roots(k, np.frombuffer(data, "<f4", 2 * count, _SUM_BYTES + k_bytes).reshape(count, 2).astype(np.float32))
+    roots = Roots(k, np.frombuffer(data, "<f4", 2 * count, _SUM_BYTES + k_bytes).reshape(count, 2).astype(np.float32))
     last = max(0, count - _LOOKED_AT)
     again = _drawn(model, last, count)
     same = np.array_equal(again.k, k[last:]) and np.allclose(again.p_bits, roots.p_bits[last:], rtol=1e-3, atol=0.1)
     return roots if same else None
 
 
-def _write(path: Path, model: Model, roots: _Roots) -> None:
+def _write(path: Path, model: Model, roots: Roots) -> None:
     """Keeps roots if the disk lets us; the codec works without."""
     data = roots.k.tobytes() + roots.p_bits.astype("<f4").tobytes()
-    with contextlib.suppress(OutputError, OSError):
-        write(path, _sum(model, data) + data, force=True)
+    keep(path, _sum(model, data) + data)
 
 
 def _obstacle(path: Path | None) -> str | None:
@@ -186,9 +184,9 @@ def _obstacle(path: Path | None) -> str | None:
         return "there is no folder to keep it in"
     try:
         check_free(path, force=True)
-    except OutputError as error:
+        return None if path.is_file() or not path.exists() else f"{path} is not a file"
+    except (OutputError, OSError) as error:
         return str(error)
-    return None
 
 
 def _sum(model: Model, data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from vlae_codec.picture.raster import Geometry, Raster
 from . import chaining as chains
 from .decode import decode
 from .file import File, parse, write
+from .memory import Memory
 from .model import Model
 from .polarity import gain_bits, suited, takes_both
 from .search import Search
@@ -133,6 +134,10 @@ class FieldCoder(Model):
         if not takes_both(self):
             return False
         return bool(gain_bits([drawing_of(picture) for picture in pictures], self).sum() > 0)
+
+    def remembering(self) -> FieldCoder:
+        """See `family.Remembering`."""
+        return replace(self, memory=Memory())
 
     def _drawings(self, views: Sequence[View]) -> list[Drawing]:
         """The drawings of views, those that are not fixed with the ink that costs the model less."""

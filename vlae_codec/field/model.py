@@ -5,7 +5,7 @@ Parts are built when they are first used: a decoder never unpacks the encoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from vlae_codec.picture.fields import SIDE
 from vlae_codec.registry import identity_of, number_of
 
 from .latents import SYMBOLS
+from .memory import Memory
 from .network import Decoder, Encoder, PixelCNN
 from .prior import HIDDEN_LIMIT, Prior
 
@@ -32,16 +33,23 @@ class Model:
     """An integer VLAE. `digest` is the SHA-256 of its weights file.
 
     mostly_ink: the share of its training images of which more than half is ink; a hint for encoders (see `polarity`).
+    memory: of what was searched for, if searches are to share it; it stays in this process.
     """
 
     name: str
     digest: bytes
     arrays: Arrays
     mostly_ink: float = 0.0
+    memory: Memory | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Model], tuple[str, bytes, Arrays, float]]:
         """Sent to another process, a model goes without the parts that were built from it."""
         return type(self), (self.name, self.digest, self.arrays, self.mostly_ink)
+
+    @cached_property
+    def roots(self) -> dict[int, Any]:
+        """What `codebook` has read or drawn of the codebook, by its size: 3 MB at most."""
+        return {}
 
     @property
     def number(self) -> int | None:

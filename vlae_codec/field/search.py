@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from vlae_codec.picture.fields import Bits
 from . import latents
 from .codebook import Size, rank
 from .latents import Blank, Code, Lattice, Number
+from .memory import Found
 from .model import Model
 from .posterior import Posterior
 from .texture import DRAW_PIECE, GROUP, PIECE, divisor, field_words, pixel_bits, sample_fields
@@ -128,14 +129,10 @@ class Search:
             return choices
         fields, inside = fields[inked], inside[inked]
         posterior = Posterior.of(model, fields)
-        size, best, slack_bits = EFFORTS[self.effort]
-        numbers = rank(prefix, posterior, size, best, progress)
-        lattice = posterior.nearest()
-        k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)  # (B, best + 1, D)
-        code_bits = np.concatenate(
-            [prefix.number_bits(numbers), _lattice_bits(model, prefix, lattice)[:, None]], axis=1
-        )
-        distortion = _distortions(model, fields, inside, k, code_bits)
+        _, best, slack_bits = EFFORTS[self.effort]
+        find = partial(self._find, progress)
+        found = model.memory.found(self.effort, fields, inside, find) if model.memory else find(fields, inside)
+        numbers, lattice, k, code_bits, distortion = found
         total = (_LOSSY_RATE_WEIGHT if self.lossy else 1) * code_bits + distortion
         total[:, best] += _LATTICE_OVERHEAD_BITS
 
@@ -159,6 +156,16 @@ class Search:
         for row, (place, column) in enumerate(zip(inked, chosen.tolist(), strict=True)):
             choices[place] = choice(row, column, () if self.lossy else runners_up(row))
         return choices
+
+    def _find(self, progress: Progress | None, fields: Bits, inside: npt.NDArray[np.bool_]) -> Found:
+        """The candidates for fields with ink, and what they cost: the same for lossy files and for lossless ones."""
+        model, (size, best, _) = self.model, EFFORTS[self.effort]
+        posterior = Posterior.of(model, fields)
+        numbers, lattice = rank(self.prefix, posterior, size, best, progress), posterior.nearest()
+        k = np.concatenate([_codewords(model, numbers), lattice[:, None]], axis=1)
+        lattice_bits = _lattice_bits(model, self.prefix, lattice)
+        code_bits = np.concatenate([self.prefix.number_bits(numbers), lattice_bits[:, None]], axis=1)
+        return Found(numbers, lattice, k, code_bits, _distortions(model, fields, inside, k, code_bits))
 
 
 def _distortions(

@@ -1,0 +1,67 @@
+"""The images of a measurement: sources as `pack` takes them in, drawings with their names and classes out.
+
+A sample is drawn with a fixed seed, not cut off the front: sets are often sorted by class. It keeps its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.sets import labels
+from vlae_codec.sets.labels import Labels
+from vlae_codec.sets.sources import gather, pick
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images to measure: where they came from, their names, classes if those are known, and what was done to get them.
+
+    files: those that they and their classes were read from.
+    """
+
+    source: str
+    drawings: list[Drawing]
+    labels: Labels | None
+    notes: list[str]
+    names: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def sample(
+    paths: Sequence[str],
+    count: int | None = None,
+    threshold: int | None = None,
+    labelled: str | None = None,
+) -> Sample:
+    """`count` images of the sources at `paths`, drawn at random and always the same; all, if it is None or too many.
+
+    `labelled` says where their classes are; those beside an npz array are found without.
+
+    Raises:
+        ImageError: a source or the labels cannot be read.
+    """
+    with gather(paths, threshold) as gathered:
+        total = sum(source.count for source in gathered.sources)
+        chosen, notes = np.arange(total), list(gathered.notes)
+        classes = labels.read(labelled, total) if labelled else labels.beside(gathered.sources, notes)
+        if count is not None and count < total:
+            chosen = np.sort(np.random.default_rng(_SEED).permutation(total)[:count])
+            notes.append(
+                f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
+            )
+        names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
+        read = [*gathered.files(), *([labels.file_of(labelled)] if labelled else [])]
+    notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
+    return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names, read)
+
+
+def _shown(paths: Sequence[str]) -> str:
+    names = [Path(path).name or path for path in paths]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
