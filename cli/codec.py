@@ -298,7 +298,7 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
     decoded = one.result()
     first = decoded[0]
     if first.metadata is not None and as_sheet:
-        raise OutputError(f"{one.path} is not a drawing: --samples shows several textures of drawings only")
+        raise OutputError(f"{one.path} is not a drawing: --samples shows several textures of drawings only; --seed draws another")
     if first.metadata is not None:
         return _written_photo(one.path, first, target, force)
     picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
@@ -339,6 +339,7 @@ def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
         if row.get("photo"):
             share = row["exact_pixels"] / row["width"] / row["height"]
             how = "exact" if share == 1 else f"lossy, {share:.0%} of its pixels exact" if share else "lossy"
+            how += ", with drawn texture" if row["sampled_pixels"] else ""
         say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
         for note in row.get("notes", ()):
             say(f"note: {row['output']}: {note}", err=True)

@@ -26,6 +26,13 @@ def networks() -> tuple[Transforms, Texture]:
 
 
 @cache
+def drawing() -> Texture:
+    """The PixelCNN that draws."""
+    torch.manual_seed(1)
+    return Texture(TextureConfig(8, 2, 3, 4, 8, 4, LEVELS)).eval().requires_grad_(False)
+
+
+@cache
 def coder() -> GridCoder:
     """The integer model."""
-    return GridFamily().load(Identity("small", bytes(32)), to_arrays(*networks(), exact_level=0.5))
+    return GridFamily().load(Identity("small", bytes(32)), to_arrays(*networks(), exact_level=0.5, grain=drawing()))

@@ -97,10 +97,11 @@ def test_a_region_is_that_of_the_whole(ask: Ask) -> None:
 def test_blocks_decode_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
     raster = picture(70, 300)
     data = coded(raster, Ask(quality=70))
-    whole = decoded(coder().view(raster, Ask()).geometry, data).raster.samples
+    geometry, mean = coder().view(raster, Ask()).geometry, Sampling(temperature=0)
+    whole = decoded(geometry, data, mean).raster.samples
     monkeypatch.setattr(tiles, "_BLOCK", 1)
     monkeypatch.setattr(tiles, "TILE", 32)
-    assert np.array_equal(decoded(coder().view(raster, Ask()).geometry, data).raster.samples, whole)
+    assert np.array_equal(decoded(geometry, data, mean).raster.samples, whole)
 
 
 def test_every_prefix_shows_a_picture_and_more_shows_more() -> None:
@@ -146,9 +147,9 @@ def test_any_flipped_byte_gives_a_clean_error_or_the_same_picture(form: PixelFor
 def test_hostile_payloads_give_clean_errors_or_pictures(seed: int) -> None:
     """Random streams with checks that hold: extreme latents, impossible colours, streams that are no code."""
     rng = np.random.default_rng(seed)
-    groups = [rng.bytes(rng.integers(0, 60)) for _ in coder().prior.groups]
+    groups = [rng.bytes(rng.integers(0, 60)) for _ in coder().model.prior.groups]
     stream = [(rng.bytes(4), rng.bytes(rng.integers(0, 200)))] if seed % 2 else None
-    data = sections.write(sections.Content(int(rng.integers(coder().qualities)), groups, None, stream))
+    data = sections.write(sections.Content(int(rng.integers(coder().model.qualities)), groups, None, stream))
     try:
         made = decoded(Geometry(37, 21, FORMS[0]), data)
     except VlaeError:
@@ -176,7 +177,7 @@ def test_a_size_is_met_from_below() -> None:
 def test_the_ledger_adds_up() -> None:
     raster = picture(64, 96)
     made = coder().encode([coder().view(raster, EXACT)], EXACT)[0]
-    assert made.ideal_bits < made.coded_bits < 1.005 * made.ideal_bits + 8 * (len(coder().prior.groups) + 1)
+    assert made.ideal_bits < made.coded_bits < 1.005 * made.ideal_bits + 8 * (len(coder().model.prior.groups) + 1)
     assert 8 * len(made.data) - made.coded_bits < 8 * 40
 
 
@@ -195,13 +196,15 @@ def test_batches_of_tiles_change_nothing() -> None:
     data = coded(raster, Ask(lossless=True, effort=0))
     file = coder().parse(raster.geometry, data, 0)
     assert file.found.tiles
-    z, _ = latents.read(coder().prior, file.found.groups, file.found.whole, (3, 3), file.found.quality)
-    region = tiles.decode_block(coder().decoder, coder().texture, z, file.found.quality, tiles.Box(0, 0, 20, 24), False)
-    tile = region.tile(tiles.Box(0, 0, 20, 24), 20, 24)
+    z, _ = latents.read(coder().model.prior, file.found.groups, file.found.whole, (3, 3), file.found.quality)
+    region = tiles.decode_block(
+        coder().model.decoder, coder().model.texture, z, file.found.quality, tiles.Box(0, 0, 20, 24), False
+    )
+    tile = region.tile(tiles.Box(0, 0, 20, 24), 24)
     stream = file.found.tiles[0]
     assert stream
     twice = type(tile)(*(np.concatenate([part, part]) for part in (tile.decoded, tile.code)))
-    read = pixels.read(coder().texture, twice, [stream[1]] * 2, 3)
+    read = pixels.read(coder().model.texture, twice, [stream[1]] * 2, 3)
     assert np.array_equal(colour.to_rgb(read[0]), raster.samples)
     assert np.array_equal(colour.to_rgb(read[1]), raster.samples)
 
@@ -209,22 +212,23 @@ def test_batches_of_tiles_change_nothing() -> None:
 def test_the_wavefront_sees_what_the_whole_tile_sees() -> None:
     raster = picture(13, 17)
     z = np.zeros((2, 3, 16), np.int32)
-    region = tiles.decode_block(coder().decoder, coder().texture, z, 5, tiles.Box(0, 0, 13, 17), False)
-    tile, x = region.tile(tiles.Box(0, 0, 13, 17), 13, 17), colour.to_ycocg(raster.samples)
-    whole = coder().texture.parameters(x, tile)
+    region = tiles.decode_block(coder().model.decoder, coder().model.texture, z, 5, tiles.Box(0, 0, 13, 17), False)
+    tile, x = region.tile(tiles.Box(0, 0, 13, 17), 17), colour.to_ycocg(raster.samples)
+    whole = coder().model.texture.parameters(x, tile)
     rows, columns = np.mgrid[:13, :17]
     order = np.lexsort((rows.ravel(), (columns + 2 * rows).ravel()))
     at = 0
 
-    def decide(step: Pixels) -> colour.Planes:
+    def decide(step: Pixels, own_rows: np.ndarray, own_columns: np.ndarray) -> colour.Planes:
         nonlocal at
         own = order[at : at + len(step.predicted)]
         at += len(own)
+        assert np.array_equal(own_rows * 17 + own_columns, own)
         assert np.array_equal(step.outputs, whole.outputs[own])
         assert np.array_equal(step.predicted, whole.predicted[own])
         return x.reshape(-1, 3)[own]
 
-    assert np.array_equal(coder().texture.walk(tile, decide)[0], x)
+    assert np.array_equal(coder().model.texture.walk(tile, decide)[0], x)
     assert at == 13 * 17
 
 
@@ -292,8 +296,8 @@ def test_latents_beyond_one_run_come_back() -> None:
     rng = np.random.default_rng(0)
     z = rng.integers(-3, 4, (60, 90, 16)).astype(np.int32)
     assert LANES < 30 * 45 * 8
-    written = latents.write(coder().prior, z, 20)
-    read, known = latents.read(coder().prior, written.streams, [True] * 4, (60, 90), 20)
+    written = latents.write(coder().model.prior, z, 20)
+    read, known = latents.read(coder().model.prior, written.streams, [True] * 4, (60, 90), 20)
     assert np.array_equal(read, z)
     assert known == z.size
 

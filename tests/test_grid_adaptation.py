@@ -18,7 +18,7 @@ from vlae_codec.picture.raster import Kind, PixelFormat, Raster
 
 
 def corrections(step_bits: int = 6, seed: int = 0) -> Corrections:
-    inputs, outputs = coder().texture.output.weight.shape
+    inputs, outputs = coder().model.texture.output.weight.shape
     values = np.random.default_rng(seed).laplace(0, 1.5, (inputs + 1, outputs)).round().astype(np.int64)
     return Corrections(step_bits, values)
 
@@ -35,15 +35,15 @@ def test_corrections_come_back(seed: int) -> None:
 
 def test_none_of_a_wrong_kind_are_taken() -> None:
     data = adaptation.write(corrections())
-    inputs, outputs = coder().texture.output.weight.shape
+    inputs, outputs = coder().model.texture.output.weight.shape
     for wrong in (b"", data[:1], bytes([4]) + data[1:], bytes([9]) + data[1:], data[:1] + b"\xff" + data[2:]):
         with pytest.raises(FormatError):
             adaptation.read(wrong, inputs, outputs)
 
 
 def test_a_corrected_layer_is_the_layer_plus_whole_steps() -> None:
-    layer, made = coder().texture.output, corrections(5)
-    found = adaptation.adapted(coder().texture, made).output
+    layer, made = coder().model.texture.output, corrections(5)
+    found = adaptation.adapted(coder().model.texture, made).output
     x = np.random.default_rng(0).integers(-2047, 2048, (50, len(layer.weight))).astype(np.float32)
     bits = layer.shift + OUTPUT_BITS - INPUT_BITS - made.step_bits
     weight = layer.weight.astype(object) + made.values[:-1].astype(object) * 2**bits

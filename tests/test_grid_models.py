@@ -35,11 +35,11 @@ def test_the_integer_transforms_are_the_float_ones() -> None:
     samples = picture(40, 56).samples
     levels = torch.tensor([QUALITY / LEVEL_STEPS])
     means = transforms.encoder(planes_of(samples) / 255 - 0.5, levels)[0].permute(1, 2, 0).numpy()
-    integer = coder().encoder.means(samples, QUALITY) * 2.0**-12
+    integer = coder().model.encoder.means(samples, QUALITY) * 2.0**-12
     assert np.abs(means - integer).max() < 0.02
     z = np.floor(integer + 0.5).astype(np.int32)
     hidden, decoded = transforms.decoder(planes_of(z), levels)
-    integer_hidden, integer_decoded = coder().decoder(z, QUALITY)
+    integer_hidden, integer_decoded = coder().model.decoder(z, QUALITY)
     assert np.abs(hidden[0].permute(1, 2, 0).numpy() - integer_hidden * 2.0**-12).max() < 0.01
     levels_of = ((decoded[0].permute(1, 2, 0).numpy() + 0.5) * 255).round().clip(0, 255)
     assert np.abs(levels_of - integer_decoded).max() <= 1
@@ -49,20 +49,22 @@ def test_the_integer_prior_costs_what_the_float_one_says() -> None:
     transforms, _ = networks()
     z = np.random.default_rng(0).integers(-4, 5, (11, 14, 16)).astype(np.int32)
     bits = transforms.prior.bits(planes_of(z), planes_of(z), torch.tensor([QUALITY / LEVEL_STEPS])).item()
-    assert latents.write(coder().prior, z, QUALITY).ideal_bits == pytest.approx(bits, rel=0.01)
-    assert latents.cost_bits(coder().prior, z, QUALITY) == pytest.approx(bits, rel=0.01)
+    assert latents.write(coder().model.prior, z, QUALITY).ideal_bits == pytest.approx(bits, rel=0.01)
+    assert latents.cost_bits(coder().model.prior, z, QUALITY) == pytest.approx(bits, rel=0.01)
 
 
 def test_the_integer_pixelcnn_is_the_float_one() -> None:
     transforms, texture = networks()
     samples = picture(24, 32).samples
     levels = torch.tensor([QUALITY / LEVEL_STEPS])
-    z = np.floor(coder().encoder.means(samples, QUALITY) * 2.0**-12 + 0.5).astype(np.int32)
-    region = tiles.decode_block(coder().decoder, coder().texture, z, QUALITY, tiles.Box(0, 0, 24, 32), False)
+    z = np.floor(coder().model.encoder.means(samples, QUALITY) * 2.0**-12 + 0.5).astype(np.int32)
+    region = tiles.decode_block(
+        coder().model.decoder, coder().model.texture, z, QUALITY, tiles.Box(0, 0, 24, 32), False
+    )
     hidden, _ = transforms.decoder(planes_of(z), levels)
     x, decoded = planes_of(colour.to_ycocg(samples)), planes_of(region.planes)
     outputs, predicted = texture(x, decoded, texture.given_code(decoded, hidden, levels))
-    integer = coder().texture.parameters(colour.to_ycocg(samples), region.tile(tiles.Box(0, 0, 24, 32), 24, 32))
+    integer = coder().model.texture.parameters(colour.to_ycocg(samples), region.tile(tiles.Box(0, 0, 24, 32), 32))
     assert np.array_equal(integer.predicted, predicted[0].permute(1, 2, 0).reshape(-1, 3).numpy())
     difference = np.abs(
         integer.outputs.reshape(24 * 32, -1) / 4096 - outputs[0].permute(1, 2, 0).reshape(24 * 32, -1).numpy()

@@ -24,13 +24,15 @@ from torch import Tensor, nn
 from vlae_codec.errors import ConfigError
 from vlae_codec.files import write
 from vlae_codec.grid import network
+from vlae_codec.grid.grain import STRENGTH_BITS
 from vlae_codec.grid.network import BITS
 from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, OUTPUT_BITS, RUNS
 from vlae_codec.models.config import build
 
+from .calibration import strengths
 from .prior import Group
 from .texture import Causal, Texture
-from .train import PhotoConfig
+from .train import PhotoConfig, middles
 from .transforms import ResidualBlock
 from .vlae import Transforms
 
@@ -38,10 +40,15 @@ Arrays = dict[str, npt.NDArray[Any]]
 _MOST_BITS = 13
 _MOST_NARROW_BITS = 10
 _FLOAT32 = 2.0**24
+_TEMPERATURE = 0.5
+_CALIBRATED = 192  # pixels each way
 
 
-def to_arrays(transforms: Transforms, texture: Texture, exact_level: float) -> Arrays:
-    """All arrays of the integer model; exact_level is the level of the code in exact files."""
+def to_arrays(transforms: Transforms, texture: Texture, exact_level: float, grain: Texture | None = None) -> Arrays:
+    """All arrays of the integer model.
+
+    exact_level: the level of the code in exact files. grain: the PixelCNN that draws, if there is one, at a strength of 1.
+    """
     arrays: Arrays = {
         "family": np.array("grid"),
         "exact_quality": np.array(round(exact_level * network.LEVEL_STEPS), np.int64),
@@ -79,6 +86,11 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float) -> A
     for name, layer in wide.items():
         arrays.update(_layer(name, _taps(layer.weight), layer.bias, BITS, BITS))
     arrays.update(texture_arrays(texture, "texture"))
+    if grain is not None:
+        arrays.update(texture_arrays(grain, "grain"))
+        unit, levels = 1 << STRENGTH_BITS, transforms.config.levels
+        arrays["grain.strengths"] = np.full((levels, 2), unit, np.int64)
+        arrays["grain.temperatures"] = np.full((levels, 1), round(_TEMPERATURE * unit), np.int64)
     return arrays
 
 
@@ -168,7 +180,7 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
 
 FILES = "card.md", "model.json", "weights.npz"
 """Of a model's folder."""
-STAGES = "transforms", "prior", "texture"
+STAGES = "transforms", "prior", "texture", "grain"
 
 
 def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
@@ -187,12 +199,15 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
         transforms, texture = Transforms(config.model), Texture(config.pixels)
         transforms.load_state_dict(_average(run / "transforms"))
         transforms.prior.load_state_dict(_average(run / "prior"))
+        grain = Texture(config.pixels)
         texture.load_state_dict(_average(run / "texture"))
+        grain.load_state_dict(_average(run / "grain"))
         trained = {stage: last_line(run / stage) for stage in STAGES}
     except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"no photo model in {run}: {error}") from error
     sources = sources_of([data_folder / config.data.scaled, data_folder / config.data.plain])
-    arrays = to_arrays(transforms.eval(), texture.eval(), config.level)
+    arrays = to_arrays(transforms.eval(), texture.eval(), config.level, grain.eval())
+    arrays["grain.strengths"] = strengths(arrays, middles(data_folder / config.data.valid, _CALIBRATED))
     packed = io.BytesIO()
     np.savez_compressed(packed, **cast(Any, arrays))
     data = packed.getvalue()

@@ -1,9 +1,10 @@
-"""Trains a photo model in three stages, each in a folder of its run; stops and resumes at any moment.
+"""Trains a photo model in four stages, each in a folder of its run; stops and resumes at any moment.
 
 transforms    encoder, decoder and prior, for all rates at once: KL(q || p) + lambda |x - decoded|^2
 prior         the prior anew, on rounded latents: the transforms train with noisy ones, whose rate has a gradient, and
               noise at the border of a cell is dear where nearly all latents are zero
 texture       the PixelCNN, -log p(x|z), given the code of the level that exact files begin with
+grain         a copy of it that draws the texture of lossy pictures, at all levels
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vlae_codec.models.layers import compiled
 from vlae_codec.picture.scaling import read_rgb, scaled
 
 from .colour import to_ycocg
+from .grain import own_context
 from .pictures import Source
 from .run import Run, Schedule, advance
 from .texture import Texture, TextureConfig, pixel_bits
@@ -29,6 +31,7 @@ from .vlae import TransformConfig, Transforms
 
 _VALIDATED = 12  # pictures
 _SHORT_SIDE = 512  # of pictures for rates and distortions
+_DRAWN = 4  # times over that a context is drawn, at most
 _CROP = slice(128, 384)  # rows and columns of pictures for exact rates
 
 
@@ -62,6 +65,9 @@ class PhotoConfig:
     texture: Schedule = field(
         default_factory=lambda: Schedule(4750, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
     )
+    grain: Schedule = field(
+        default_factory=lambda: Schedule(1500, 8, 72, 0.001, 0.001, 100, decay_from=0.3, average=0.99, clip=2.0)
+    )
     level: float = 1.0
 
 
@@ -83,8 +89,7 @@ def train(
     scaled_ones, plain = _files(data_folder / config.data.scaled), _files(data_folder / config.data.plain)
     held_out = [one for one in plain if not _number(one) % config.data.leave_out]
     plain = [one for one in plain if _number(one) % config.data.leave_out]
-    valid = _files(data_folder / config.data.valid)
-    valid = valid[:: -(-len(valid) // _VALIDATED)]
+    valid = _validated(data_folder / config.data.valid)
 
     def sources(share: float) -> list[Source]:
         return [Source(tuple(scaled_ones), share, scaled=True), Source(tuple(plain), 1 - share, scaled=False)]
@@ -94,7 +99,9 @@ def train(
     transforms = Transforms(config.model).to(device)
     _train_transforms(transforms, config, folder / "transforms", sources(share), valid, device, report)
     _fit_prior(transforms, config, folder / "prior", sources(config.data.prior_share), valid, device, report)
-    _train_texture(transforms, config, folder / "texture", sources(config.data.texture_share), held_out, device, report)
+    share = config.data.texture_share
+    texture = _train_texture(transforms, config, folder / "texture", sources(share), held_out, device, report)
+    _train_grain(transforms, texture, config, folder / "grain", sources(share), held_out, device, report)
 
 
 def _train_transforms(
@@ -166,18 +173,11 @@ def _train_texture(
     held_out: Sequence[Path],
     device: str,
     report: Callable[[str], None],
-) -> None:
+) -> Texture:
     torch.manual_seed(config.texture.seed)
     model = Texture(config.pixels).to(device)
     run = Run(model, config.texture, folder, ("level",))
-    given = compiled(decoded_of)
-
-    def bits(x: Tensor, decoded: Tensor, hidden: Tensor, levels: Tensor) -> Tensor:
-        parameters, predicted = model(x, decoded, model.given_code(decoded, hidden, levels))
-        bits_of = pixel_bits(parameters, x - predicted, config.pixels.mixtures)
-        return bits_of[:, :-PATCH, PATCH:-PATCH].mean() / 3  # what lies at a crop's border sees less than in a picture
-
-    compiled_bits = compiled(bits)
+    given, bits = compiled(decoded_of), compiled(_bits_given)
 
     def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         spread = rng.uniform(-0.5, 0.5, len(rgb)) if rng.random() < 0.5 else np.zeros(len(rgb))
@@ -185,7 +185,8 @@ def _train_texture(
         levels = torch.from_numpy(near).to(device)
         with torch.autocast(rgb.device.type, torch.bfloat16):
             decoded, hidden = given(transforms, rgb, levels)
-            value = compiled_bits(to_ycocg(rgb), decoded, hidden, levels)
+            x = to_ycocg(rgb)
+            value = bits(model, x, x, decoded, hidden, levels)
         return value, {"bpd": value.item()}
 
     def evaluated(average: dict[str, Tensor]) -> str:
@@ -195,6 +196,51 @@ def _train_texture(
         return exact_rates(averaged, parts, config.level, held_out)
 
     advance(run, sources, asdict(config), loss, evaluated, device, report)
+    model.load_state_dict(run.average)
+    return model
+
+
+def _train_grain(
+    transforms: Transforms,
+    texture: Texture,
+    config: PhotoConfig,
+    folder: Path,
+    sources: Sequence[Source],
+    held_out: Sequence[Path],
+    device: str,
+    report: Callable[[str], None],
+) -> None:
+    torch.manual_seed(config.grain.seed)
+    model = texture  # the weights that code are kept in their own checkpoint
+    run = Run(model, config.grain, folder, ("level",))
+    given, draw, bits = compiled(decoded_of), compiled(own_context), compiled(_bits_given)
+
+    def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        levels = _levels(rng, len(rgb), config.model.levels, device)
+        with torch.autocast(rgb.device.type, torch.bfloat16):
+            decoded, hidden = given(transforms, rgb, levels)
+            with torch.no_grad():
+                code = model.given_code(decoded, hidden, levels)
+            context = to_ycocg(rgb)
+            for _ in range(int(rng.integers(_DRAWN + 1))):
+                context = draw(model, context, decoded, code)
+            value = bits(model, to_ycocg(rgb), context, decoded, hidden, levels)
+        return value, {"bpd": value.item()}
+
+    def evaluated(average: dict[str, Tensor]) -> str:
+        averaged, parts = Texture(config.pixels), Transforms(config.model)
+        averaged.load_state_dict(average)
+        parts.load_state_dict(transforms.state_dict())
+        return "of true contexts: " + exact_rates(averaged, parts, config.level, held_out)
+
+    advance(run, sources, asdict(config), loss, evaluated, device, report)
+
+
+def _bits_given(model: Texture, x: Tensor, context: Tensor, decoded: Tensor, hidden: Tensor, levels: Tensor) -> Tensor:
+    """Bits/dim of x (B, 3, H, W) when its pixels are seen in another picture, the context."""
+    parameters, predicted = model(context, decoded, model.given_code(decoded, hidden, levels))
+    bits = pixel_bits(parameters, x - predicted, model.config.mixtures)
+    return bits[:, :-PATCH, PATCH:-PATCH].mean() / 3  # what lies at a crop's border sees less than in a picture
 
 
 @torch.no_grad()
@@ -242,6 +288,25 @@ def _halved(picture: np.ndarray) -> np.ndarray:
     scale = _SHORT_SIDE / min(picture.shape[:2])
     height, width = (max(PATCH, round(side * scale) // PATCH * PATCH) for side in picture.shape[:2])
     return scaled(picture, height, width)
+
+
+def middles(folder: Path, size: int) -> list[np.ndarray]:
+    """The middles of validation pictures scaled to a short side of 512, (size, size, 3) each.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = []
+    for path in _validated(folder):
+        picture = _halved(read_rgb(path))
+        top, left = (side - size >> 1 for side in picture.shape[:2])
+        found.append(picture[top : top + size, left : left + size])
+    return found
+
+
+def _validated(folder: Path) -> list[Path]:
+    files = _files(folder)
+    return files[:: -(-len(files) // _VALIDATED)]
 
 
 def _levels(rng: np.random.Generator, count: int, levels: int, device: str) -> Tensor:

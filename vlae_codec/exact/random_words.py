@@ -14,6 +14,7 @@ WORDS_PER_BLOCK = 8
 ROOTS, BRANCHES = 1 << 17, 1 << 13
 """Codeword n is branch n // ROOTS of root n % ROOTS; branch 0 is the root itself."""
 _CODEBOOK = 0  # the key's upper half; pixel streams have 1 + seed there
+_ROW_BITS = 40
 SEED_LIMIT = (1 << 63) - 1
 """Seeds are below this."""
 
@@ -56,3 +57,14 @@ def codeword_words(n: int, latents: int, split: int) -> npt.NDArray[np.int64]:
 def pixel_words(seed: int, identity: int, pixels: int) -> npt.NDArray[np.int64]:
     """One word per pixel of a field: (pixels,). `identity` < 2^64 tells fields apart: see `latents.Code.identity`."""
     return _words((identity, 1 + seed), 0, -(-pixels // WORDS_PER_BLOCK))[:pixels]
+
+
+def place_words(seed: int, row: int, left: int, count: int, words: int) -> npt.NDArray[np.int64]:
+    """Some words for each of `count` pixels of a picture's row, from column `left` on: (count, words).
+
+    They depend on the place alone: pixel (row, column) has the words from block row 2^40, word `words` column, on.
+    """
+    first, skipped = divmod(left * words, WORDS_PER_BLOCK)
+    needed = skipped + count * words
+    found = _words((0, 1 + seed), (row << _ROW_BITS) + first, -(-needed // WORDS_PER_BLOCK))
+    return found[skipped:needed].reshape(count, words)

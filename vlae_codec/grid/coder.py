@@ -9,7 +9,6 @@ An exact file begins with the lossy file at the quality at which its code pays f
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,29 +24,18 @@ from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import adaptation, latents, pixels, sections
-from .colour import Planes, to_rgb, to_ycocg
-from .network import (
-    BITS,
-    LARGEST_LATENT,
-    LEVEL_STEPS,
-    PATCH,
-    Arrays,
-    Decoder,
-    Encoder,
-    Latents,
-)
-from .prior import Prior
+from .colour import Planes
+from .decoding import Painter, Samples, pixel_check, planes_of
+from .model import Model
+from .network import BITS, LARGEST_LATENT, LEVEL_STEPS, PATCH, Arrays, Latents
 from .sections import Found
-from .texture import Texture, Tiles
+from .texture import Texture
 from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_number, tiles_of
 
 DEFAULT_QUALITY = 50.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes: the means of luma and of both chromas."""
-_BATCH = 16  # tiles that are decoded together by one thread: fewer on each of several threads take longer in all
-
-Samples = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -130,29 +118,9 @@ class GridCoder:
         return self.identity.digest
 
     @cached_property
-    def encoder(self) -> Encoder:
-        """q(z|x)."""
-        return Encoder.of(self.arrays)
-
-    @cached_property
-    def decoder(self) -> Decoder:
-        """The decoded picture."""
-        return Decoder.of(self.arrays)
-
-    @cached_property
-    def prior(self) -> Prior:
-        """p(z)."""
-        return Prior.of(self.arrays)
-
-    @cached_property
-    def texture(self) -> Texture:
-        """p(x|z)."""
-        return Texture.of(self.arrays)
-
-    @property
-    def qualities(self) -> int:
-        """How many steps of quality there are."""
-        return (int(self.arrays["levels"]) - 1) * LEVEL_STEPS + 1
+    def model(self) -> Model:
+        """The networks."""
+        return Model(self.arrays)
 
     def view(self, raster: Raster, ask: Ask) -> GridView:
         """The picture as this model codes it.
@@ -181,7 +149,7 @@ class GridCoder:
 
     def least_bits(self, geometry: Geometry) -> int:
         """The fewest bits that a whole file of such a picture holds."""
-        return 8 * (2 + len(self.prior.groups) + 2 + 4)
+        return 8 * (2 + len(self.model.prior.groups) + 2 + 4)
 
     def encode(self, views: Sequence[GridView], ask: Ask, progress: Progress | None = None) -> list[Sections]:
         """Codes pictures one by one, each on all cores."""
@@ -191,11 +159,11 @@ class GridCoder:
         padded = _padded(view.colours)
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         quality = self._quality(padded, len(alpha or b""), ask)
-        means = self.encoder.means(padded, quality) * 2.0**-BITS
+        means = self.model.encoder.means(padded, quality) * 2.0**-BITS
         z = self._latents(means, quality, ask.effort)
-        coded = latents.write(self.prior, z, quality)
+        coded = latents.write(self.model.prior, z, quality)
         corrections = self._corrections(view, z, quality) if ask.lossless and ask.effort else b""
-        texture = self._texture(corrections) if ask.lossless else None
+        texture = self.model.corrected(corrections) if ask.lossless else None
         tiles, pixel_bits, error, differing = self._tiles(view, z, quality, texture, progress)
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
@@ -203,7 +171,7 @@ class GridCoder:
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
         return Sections(
             data,
-            kl_bits=latents.kl_bits(self.prior, means, z, quality),
+            kl_bits=latents.kl_bits(self.model.prior, means, z, quality),
             distortion_bits=pixel_bits,
             ideal_bits=coded.ideal_bits + pixel_bits,
             coded_bits=float(stored),
@@ -215,11 +183,11 @@ class GridCoder:
         """The rounded means; with any effort, rounded with an eye to the rate."""
         if not effort:
             return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
-        gains = self.encoder.gains(quality) * 2.0**-BITS
+        gains = self.model.encoder.gains(quality) * 2.0**-BITS
         level, part = divmod(quality, LEVEL_STEPS)
         lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
         weight = lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS)
-        return latents.thinned(self.prior, means, quality, _CAUTION * weight * 255**2 / 3 / gains**2)
+        return latents.thinned(self.model.prior, means, quality, _CAUTION * weight * 255**2 / 3 / gains**2)
 
     def _quality(self, padded: Samples, alpha_bytes: int, ask: Ask) -> int:
         """The step of quality that is asked for.
@@ -231,7 +199,7 @@ class GridCoder:
             return int(self.arrays["exact_quality"])
         if ask.size_bytes is None and ask.bpp is None:
             wanted = DEFAULT_QUALITY if ask.quality is None else ask.quality
-            return round(wanted / 100 * (self.qualities - 1))
+            return round(wanted / 100 * (self.model.qualities - 1))
         size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * padded[..., 0].size / 8
         return self._within(padded, size, alpha_bytes + _OVERHEAD_BYTES, ask.effort)
 
@@ -240,7 +208,7 @@ class GridCoder:
 
         It is looked for by estimates, and lowered until the streams themselves are small enough.
         """
-        low, high = 0, self.qualities - 1
+        low, high = 0, self.model.qualities - 1
         while low < high:
             middle = low + high + 1 >> 1
             fits = self._latent_bits(padded, middle, effort) <= 8 * (size - overhead)
@@ -252,19 +220,12 @@ class GridCoder:
         return low
 
     def _latent_bytes(self, padded: Samples, quality: int, effort: int) -> int:
-        z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
-        return sum(map(len, latents.write(self.prior, z, quality).streams))
+        z = self._latents(self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
+        return sum(map(len, latents.write(self.model.prior, z, quality).streams))
 
     def _latent_bits(self, padded: Samples, quality: int, effort: int) -> float:
-        z = self._latents(self.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
-        return latents.cost_bits(self.prior, z, quality)
-
-    def _texture(self, corrections: bytes) -> Texture:
-        """The PixelCNN of a file with these corrections, if there are any."""
-        if not corrections:
-            return self.texture
-        inputs, outputs = self.texture.output.weight.shape
-        return adaptation.adapted(self.texture, adaptation.read(corrections, inputs, outputs))
+        z = self._latents(self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
+        return latents.cost_bits(self.model.prior, z, quality)
 
     def _corrections(self, view: GridView, z: Latents, quality: int) -> bytes:
         """What the PixelCNN is told of this picture, fitted on boxes spread over it; nothing if that does not pay."""
@@ -273,19 +234,19 @@ class GridCoder:
         inner, residuals = list[Any](), list[Any]()
 
         def see(box: Box) -> tuple[Any, Planes]:
-            x = _planes(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
-            seen, predicted = self.texture.inner(x, region.tile(box, height, width))
+            x = planes_of(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
+            seen, predicted = self.model.texture.inner(x, region.tile(box, width))
             return seen, x.reshape(-1, 3) - predicted
 
         few = found[:: -(-len(found) // _BLOCKS_SEEN)]
         for block in few:
-            region = decode_block(self.decoder, self.texture, z, quality, block, view.gray)
+            region = decode_block(self.model.decoder, self.model.texture, z, quality, block, view.gray)
             for seen, residual in in_threads(see, spread(block, _BOXES_SEEN // len(few), _SEEN)):
                 inner.append(seen)
                 residuals.append(residual)
         channels = 1 if view.gray else 3
         corrections = adaptation.fit(
-            self.texture.output, np.concatenate(inner), np.concatenate(residuals), channels, height * width
+            self.model.texture.output, np.concatenate(inner), np.concatenate(residuals), channels, height * width
         )
         return adaptation.write(corrections) if corrections else b""
 
@@ -299,7 +260,7 @@ class GridCoder:
         tiles: dict[int, tuple[bytes, bytes]] = {}
         bits, squares, differing, count = 0.0, 0.0, 0, tile_count(height, width)
         for block in blocks(height, width):
-            region = decode_block(self.decoder, texture, z, quality, block, view.gray)
+            region = decode_block(self.model.decoder, texture, z, quality, block, view.gray)
             own = view.colours[block.top : block.bottom, block.left : block.right]
             differences = region.picture().astype(np.int32) - own
             squares += float((differences**2).sum())
@@ -309,9 +270,9 @@ class GridCoder:
 
             def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
                 part = view.colours[box.top : box.bottom, box.left : box.right]
-                x = _planes(part, view.gray)
-                coded = pixels.write(texture, region.tile(box, height, width), x, 1 if view.gray else 3)
-                return box, _pixel_check(part), coded
+                x = planes_of(part, view.gray)
+                coded = pixels.write(texture, region.tile(box, width), x, 1 if view.gray else 3)
+                return box, pixel_check(part), coded
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):
                 tiles[tile_number(box, width)] = check, coded.stream
@@ -328,7 +289,9 @@ class GridCoder:
             FormatError, TruncatedError: as of `sections.read`.
         """
         tiles = tile_count(geometry.height, geometry.width)
-        found = sections.read(data[at:], len(self.prior.groups), self.qualities, tiles, geometry.format.alpha, partial)
+        found = sections.read(
+            data[at:], len(self.model.prior.groups), self.model.qualities, tiles, geometry.format.alpha, partial
+        )
         return GridParsed(geometry, found, at)
 
     def decode(
@@ -345,75 +308,34 @@ class GridCoder:
     def _decode(self, file: GridParsed, samplings: Sequence[Sampling], progress: Progress | None) -> list[Decoded]:
         geometry, found = file.geometry, file.found
         shape = -(-geometry.height // PATCH), -(-geometry.width // PATCH)
-        made: dict[tuple[bool, Any], Decoded] = {}
-        out = []
+        read: dict[int, npt.NDArray[np.float64]] = {}
+        made: dict[Sampling, Decoded] = {}
         for sampling in samplings:
-            key = sampling.preview, sampling.crop
-            if key not in made:
-                count = min(PREVIEW_GROUPS, len(found.groups)) if sampling.preview else len(found.groups)
-                z, _ = latents.read(self.prior, found.groups[:count], found.whole[:count], shape, found.quality)
-                made[key] = self._picture(file, z, sampling, progress)
-            out.append(made[key])
-        return out
+            count = min(PREVIEW_GROUPS, len(found.groups)) if sampling.preview else len(found.groups)
+            if count not in read:
+                groups, whole = found.groups[:count], found.whole[:count]
+                read[count], _ = latents.read(self.model.prior, groups, whole, shape, found.quality)
+            if sampling not in made:
+                made[sampling] = self._picture(file, read[count], sampling, progress)
+        return [made[sampling] for sampling in samplings]
 
     def _picture(
         self, file: GridParsed, z: npt.NDArray[np.float64], sampling: Sampling, progress: Progress | None
     ) -> Decoded:
-        geometry, found = file.geometry, file.found
-        height, width = geometry.height, geometry.width
+        geometry, found, model = file.geometry, file.found, self.model
+        height, width, gray = geometry.height, geometry.width, _is_gray(geometry.format)
         left, top, right, bottom = sampling.region(width, height)
         crop = Box(top, left, bottom, right)
-        tiles = found.tiles if found.tiles is not None and not sampling.preview else None
-        gray = _is_gray(geometry.format)
-        out = np.empty((crop.height, crop.width, 3), np.uint8)
-        exact, count, done = 0, tile_count(height, width), 0
-        texture = self._texture(found.corrections) if tiles else self.texture
-        for block in blocks(height, width, crop):
-            wanted = [box for box in tiles_of(block) if box.meets(crop)]
-            stored = [box for box in wanted if tiles and tiles[tile_number(box, width)] is not None]
-            region = decode_block(self.decoder, texture if stored else None, z, found.quality, block, gray)
-            _place(out, crop, block, region.picture())
-            for box, part in self._read(region, texture, stored, tiles or (), height, width, gray):
-                exact += _place(out, crop, box, part)
-                done += 1
-                if progress:
-                    progress("decompressing", done, count)
-        raster = _raster(out, self._alpha(file, crop), geometry.format)
+        tiles = found.tiles if found.tiles is not None and not sampling.preview else ()
+        all_there = len(found.whole) == len(model.prior.groups) and all(found.whole)
+        drawing = model.grain if all_there and not sampling.preview else None
+        temperature = drawing.temperature(found.quality, sampling.temperature) if drawing else 0
+        texture = model.corrected(found.corrections) if tiles else model.texture
+        painter = Painter(model, height, width, gray, z, found.quality, texture, tiles, temperature, sampling.seed)
+        made = painter.paint(crop, progress)
         channels = 1 if gray else 3
-        return Decoded(raster, channels * exact, 0, file.whole)
-
-    def _read(
-        self,
-        region: Region,
-        texture: Texture,
-        stored: list[Box],
-        tiles: Sequence[tuple[bytes, bytes] | None],
-        height: int,
-        width: int,
-        gray: bool,
-    ) -> list[tuple[Box, Samples]]:
-        """The tiles of a region that are stored; those of one size advance together."""
-        sizes: dict[tuple[int, int], list[Box]] = {}
-        for box in stored:
-            sizes.setdefault((box.height, box.width), []).append(box)
-        batches = []
-        for same in sizes.values():
-            batches += [same[start : start + _BATCH] for start in range(0, len(same), _BATCH)]
-
-        def read(batch: list[Box]) -> list[tuple[Box, Samples]]:
-            made = [region.tile(box, height, width) for box in batch]
-            together = Tiles(*(np.concatenate([getattr(one, part) for one in made]) for part in ("decoded", "code")))
-            found = [tiles[tile_number(box, width)] for box in batch]
-            x = pixels.read(texture, together, [one[1] for one in found if one], 1 if gray else 3)
-            parts = []
-            for box, one, planes in zip(batch, found, x, strict=True):
-                part = _colours(planes, gray)
-                if one is None or _pixel_check(part) != one[0]:
-                    raise FormatError("the check of a tile's pixels fails: the file is damaged")
-                parts.append((box, part))
-            return parts
-
-        return [part for parts in in_threads(read, batches) for part in parts]
+        raster = _raster(made.samples, self._alpha(file, crop), geometry.format)
+        return Decoded(raster, channels * made.exact, channels * made.drawn, file.whole)
 
     def _alpha(self, file: GridParsed, crop: Box) -> npt.NDArray[np.uint8] | None:
         """The opacity of a region, if the picture has any; full where the file was cut before it."""
@@ -479,45 +401,9 @@ def _padded(colours: Samples) -> Samples:
     return np.pad(colours, ((0, -height % PATCH), (0, -width % PATCH), (0, 0)), mode="edge")
 
 
-def _planes(colours: Samples, gray: bool) -> Planes:
-    """YCoCg-R of RGB samples (H, W, 3); of gray ones the level, and no chroma."""
-    if not gray:
-        return to_ycocg(colours)
-    planes = np.zeros(colours.shape, np.int32)
-    planes[..., 0] = colours[..., 0]
-    return planes
-
-
-def _colours(planes: Planes, gray: bool) -> Samples:
-    """The inverse of `_planes`.
-
-    Raises:
-        FormatError: a pixel is not a colour of 8 bits.
-    """
-    if gray:
-        return np.repeat(planes[..., :1], 3, axis=2).astype(np.uint8)
-    rgb = to_rgb(planes)
-    if rgb.min() < 0 or rgb.max() > 255:
-        raise FormatError("a tile holds pixels that are no colours: the file is damaged")
-    return rgb.astype(np.uint8)
-
-
-def _pixel_check(part: Samples) -> bytes:
-    return zlib.crc32(np.ascontiguousarray(part).tobytes()).to_bytes(4, "big")
-
-
 def _psnr(error: float) -> float:
     return float(10 * np.log10(255**2 / error)) if error else 99.0
 
 
 def _is_gray(form: PixelFormat) -> bool:
     return form.kind == Kind.GRAY
-
-
-def _place(out: Samples, crop: Box, box: Box, part: Samples) -> int:
-    """Puts what a box has in common with the crop into its picture; how many pixels that is."""
-    top, left = max(box.top, crop.top), max(box.left, crop.left)
-    bottom, right = min(box.bottom, crop.bottom), min(box.right, crop.right)
-    own = part[top - box.top : bottom - box.top, left - box.left : right - box.left]
-    out[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left] = own
-    return (bottom - top) * (right - left)

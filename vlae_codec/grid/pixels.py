@@ -18,7 +18,7 @@ from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
 from .latents import Bools, information_bits
-from .texture import Pixels, Texture, Tiles, updated
+from .texture import Pixels, Places, Texture, Tiles, updated
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,8 @@ def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int
     """
     decoders = [Decoder(stream) for stream in streams]
 
-    def decide(pixels: Pixels) -> Planes:
-        rows = len(pixels.predicted) // len(decoders)
-        borders = rows * np.arange(1, len(decoders) + 1)
+    def decide(pixels: Pixels, rows: Places, columns: Places) -> Planes:
+        borders = len(rows) * np.arange(1, len(decoders) + 1)
         out = np.zeros((len(pixels.predicted), 3), np.int32)
 
         def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:

@@ -124,6 +124,13 @@ class Pixels:
 
     def sample(self, channel: int, weights: Whole, known: Sequence[Whole]) -> tuple[Logistics, Whole, Whole]:
         """Distribution, centres and brackets of a sample, given weights and the samples (n,) before it."""
+        means, log_scales = self.logistics(channel, known)
+        mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, *LOG_SCALES), *RANGES[channel])
+        centre = ((weights * means).sum(1) >> COUNT_BITS) + (1 << logistics.MEAN_BITS - 1) >> logistics.MEAN_BITS
+        return mixture, centre, logistics.brackets((weights * log_scales).sum(1) >> COUNT_BITS, _WIDEST)
+
+    def logistics(self, channel: int, known: Sequence[Whole]) -> tuple[Whole, Whole]:
+        """Means and log scales (n, K) of a sample's components, given the samples (n,) before it."""
         o = self.outputs
         shift = OUTPUT_BITS - logistics.MEAN_BITS - 2  # means are in units of four
         means = o[:, (1, 2, 4)[channel]] >> shift
@@ -132,10 +139,7 @@ class Pixels:
             residual = (value - self.predicted[:, before])[:, None]
             means = means + (residual * _tanh(o[:, place]) >> OUTPUT_BITS - logistics.MEAN_BITS)
         means = means + (self.predicted[:, channel].astype(np.int64) << logistics.MEAN_BITS)[:, None]
-        log_scales = np.maximum(o[:, 7 + channel] + (1 << OUTPUT_BITS), _LEAST_LOG)
-        mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, *LOG_SCALES), *RANGES[channel])
-        centre = ((weights * means).sum(1) >> COUNT_BITS) + (1 << logistics.MEAN_BITS - 1) >> logistics.MEAN_BITS
-        return mixture, centre, logistics.brackets((weights * log_scales).sum(1) >> COUNT_BITS, _WIDEST)
+        return means, np.maximum(o[:, 7 + channel] + (1 << OUTPUT_BITS), _LEAST_LOG)
 
 
 def updated(weights: Whole, mixture: Logistics, values: Whole) -> Whole:
@@ -150,8 +154,10 @@ def _tanh(x: Whole) -> Whole:
     return table.take(2 * x + half, mode="clip") - (1 << COUNT_BITS - 1) >> COUNT_BITS - 1 - OUTPUT_BITS
 
 
-Decide = Callable[[Pixels], Planes]
-"""What the wavefront asks at each step, of the pixels of all tiles, tile by tile, row by row: (T n) pixels -> (T n, 3)."""
+Places = npt.NDArray[np.intp]
+Decide = Callable[[Pixels, Places, Places], Planes]
+"""What the wavefront asks at each step, of the pixels of all tiles, tile by tile, row by row, and of their rows (n,) and
+columns (n,): (T n) pixels -> (T n, 3)."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +285,9 @@ class Texture:
                 left = ring[(t - 1) % 4][:, first + 1 : last + 2]
                 near = np.concatenate([*above, left, now[:, first + 1 : last + 2]], 2)
                 h = self._hidden(h, layer, near.reshape(n, -1))
-            x = decide(Pixels(self._outputs(self._inner(h)), predicted.reshape(n, 3))).reshape(count, rows, 3)
+            places = np.arange(first, last + 1)
+            found = Pixels(self._outputs(self._inner(h)), predicted.reshape(n, 3))
+            x = decide(found, places, t - 2 * places).reshape(count, rows, 3)
             _diagonal(wide, first + EDGE, column + EDGE, rows)[...] = x
             _diagonal(planes, first + REACH, column + REACH, rows)[...] = _seen(x, west, north, predicted, own)
         return wide[:, EDGE:, EDGE:-EDGE]

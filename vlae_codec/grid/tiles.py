@@ -21,7 +21,9 @@ from .texture import EDGE, Texture, Tiles
 TILE = 256
 """Pixels of a tile, each way."""
 _BLOCK = 4  # tiles of a block, each way
-_MARGIN = 2  # sites beyond a region that what the code says of it depends on
+_MARGIN = (
+    3  # sites beyond a region of which the code is known: of pixels that are drawn early, and what theirs depends on
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Box:
     def width(self) -> int:
         """Its columns."""
         return self.right - self.left
+
+    def grown(self, pixels: int, height: int, width: int) -> Box:
+        """With so many pixels on all sides, as far as a picture of that size has any."""
+        top, left = max(self.top - pixels, 0), max(self.left - pixels, 0)
+        return Box(top, left, min(self.bottom + pixels, height), min(self.right + pixels, width))
 
     def meets(self, other: Box) -> bool:
         """Whether they have a pixel in common."""
@@ -78,15 +85,19 @@ class Region:
         """The decoded picture of the box: (H, W, 3)."""
         return self.decoded[self._inner(self.box)]
 
-    def tile(self, box: Box, height: int, width: int) -> Tiles:
-        """A tile of the block in a picture of that size, as a batch of one, with what it needs of its surroundings."""
+    def planes_of(self, box: Box) -> Planes:
+        """The decoded picture of a box within `around`, in YCoCg-R."""
         assert self.planes is not None
+        return self.planes[self._inner(box)]
+
+    def tile(self, box: Box, width: int) -> Tiles:
+        """A tile of the block in a picture of that width, as a batch of one, with what it needs of its surroundings."""
         assert self.code is not None
         top, left = max(box.top - EDGE, 0), max(box.left - EDGE, 0)
         wide = Box(top, left, box.bottom, min(box.right + EDGE, width))
         missing = EDGE - (box.top - top), 0
         beside = EDGE - (box.left - left), EDGE - (wide.right - box.right)
-        decoded = np.pad(self.planes[self._inner(wide)], (missing, beside, (0, 0)), mode="edge")
+        decoded = np.pad(self.planes_of(wide), (missing, beside, (0, 0)), mode="edge")
         return Tiles(decoded[None], np.ascontiguousarray(self.code[self._inner(box)])[None])
 
     def _inner(self, box: Box) -> tuple[slice, slice]:

@@ -1,0 +1,54 @@
+"""How strong the texture is that a photo model draws, beside that of the pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.grid.colour import to_ycocg
+from vlae_codec.grid.grain import STRENGTH_BITS, Grain, fine
+from vlae_codec.grid.model import Model
+from vlae_codec.grid.network import BITS, LEVEL_STEPS, Arrays
+from vlae_codec.grid.texture import Tiles
+from vlae_codec.grid.tiles import Box, decode_block
+
+_LARGEST = 2 << STRENGTH_BITS
+
+
+def strengths(arrays: Arrays, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
+    """Of luma and chroma at each level (L, 2), at STRENGTH_BITS: with them the texture has the mean square of the true one.
+
+    pictures: of one size (H, W, 3), sides divisible by 8.
+    """
+    model = Model(arrays)
+    grain = model.grain
+    assert grain
+    rows = []
+    for level in range(int(arrays["levels"])):
+        true, drawn = _squares(model, grain, pictures, level * LEVEL_STEPS)
+        ratios = np.sqrt(true / np.maximum(drawn, 1e-9))
+        rows.append(np.rint(ratios * (1 << STRENGTH_BITS)).clip(0, _LARGEST))
+    return np.array(rows).astype(np.int64)
+
+
+def _squares(
+    model: Model, grain: Grain, pictures: Sequence[npt.NDArray[np.uint8]], quality: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean squares of the true texture and of the drawn one, less their low frequencies: of luma and of chroma (2,)."""
+    height, width, _ = pictures[0].shape
+    box = Box(0, 0, height, width)
+    regions = []
+    for picture in pictures:
+        z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32)
+        regions.append(decode_block(model.decoder, grain.texture, z, quality, box, gray=False))
+    seen = [region.tile(box, width) for region in regions]
+    tiles = Tiles(np.concatenate([one.decoded for one in seen]), np.concatenate([one.code for one in seen]))
+    squares = np.zeros((2, 3))
+    for picture, region, x in zip(pictures, regions, grain.draw(tiles, [box] * len(seen), 0, 3), strict=True):
+        decoded = region.planes_of(box)
+        for which, planes in enumerate((to_ycocg(picture), x)):
+            squares[which] += (fine(planes - decoded).astype(np.float64) ** 2).mean((0, 1)) / len(pictures)
+    true, drawn = np.stack([squares[:, 0], squares[:, 1:].sum(1)], 1)
+    return true, drawn

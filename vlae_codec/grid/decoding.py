@@ -1,0 +1,185 @@
+"""The picture of a file, block by block: decoded, with drawn texture, and exact where its tiles are stored."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import FormatError, Progress
+from vlae_codec.exact.threads import in_threads
+
+from . import pixels
+from .colour import Planes, to_rgb, to_ycocg
+from .grain import EARLY, Grain
+from .model import Model
+from .texture import Texture, Tiles
+from .tiles import Box, Region, blocks, decode_block, tile_count, tile_number, tiles_of
+
+_BATCH = 16  # tiles that advance together in one thread: fewer on each of several threads take longer in all
+
+Samples = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Samples (H, W, 3) of a region; of its pixels so many are exact, and so many have drawn texture."""
+
+    samples: Samples
+    exact: int
+    drawn: int
+
+
+@dataclass(frozen=True)
+class Painter:
+    """What the picture of a file is made of.
+
+    z: its latents (h, w, C), at `quality`. tiles: (check, stream) of each, None of those that are not there; `texture` reads
+    them. temperature: of texture that is drawn where no tile is, with this seed; 0 for none.
+    """
+
+    model: Model
+    height: int
+    width: int
+    gray: bool
+    z: npt.NDArray[Any]
+    quality: int
+    texture: Texture
+    tiles: Sequence[tuple[bytes, bytes] | None]
+    temperature: int
+    seed: int
+
+    def paint(self, crop: Box, progress: Progress | None) -> Painted:
+        """A region of the picture.
+
+        Raises:
+            FormatError: a tile is damaged.
+        """
+        out = np.empty((crop.height, crop.width, 3), np.uint8)
+        exact, drawn, done, count = 0, 0, 0, tile_count(self.height, self.width)
+        for block in blocks(self.height, self.width, crop):
+            wanted = [box for box in tiles_of(block) if box.meets(crop)]
+            stored = [box for box in wanted if self._stored(box)]
+            region = self._region(self.texture if stored else None, block)
+            place(out, crop, block, region.picture())
+            for box, part in self._read(region, stored):
+                exact += place(out, crop, box, part)
+                done += 1
+                if progress:
+                    progress("decompressing", done, count)
+            grain = self.model.grain
+            others = [box for box in wanted if box not in stored]
+            if grain and self.temperature and others:
+                for box, part in self._draw(grain, self._region(grain.texture, block), others):
+                    drawn += place(out, crop, box, part)
+                    done += 1
+                    if progress:
+                        progress("drawing texture", done, count)
+        return Painted(out, exact, drawn)
+
+    def _region(self, texture: Texture | None, block: Box) -> Region:
+        return decode_block(self.model.decoder, texture, self.z, self.quality, block, self.gray)
+
+    def _stored(self, box: Box) -> tuple[bytes, bytes] | None:
+        return self.tiles[tile_number(box, self.width)] if self.tiles else None
+
+    @property
+    def _channels(self) -> int:
+        return 1 if self.gray else 3
+
+    def _read(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
+        """The tiles of a region that are stored."""
+
+        def read(batch: Sequence[Box], tiles: Tiles) -> list[Samples]:
+            found = [one for box in batch if (one := self._stored(box))]
+            parts = []
+            x = pixels.read(self.texture, tiles, [stream for _, stream in found], self._channels)
+            for (check, _), planes in zip(found, x, strict=True):
+                parts.append(colours(planes, self.gray))
+                if pixel_check(parts[-1]) != check:
+                    raise FormatError("the check of a tile's pixels fails: the file is damaged")
+            return parts
+
+        return self._in_batches(region, boxes, 0, read)
+
+    def _draw(self, grain: Grain, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
+        """Tiles of a region with drawn texture."""
+
+        def draw(batch: Sequence[Box], tiles: Tiles) -> list[Samples]:
+            wide = [box.grown(EARLY, self.height, self.width) for box in batch]
+            parts = []
+            for box, around, planes in zip(
+                batch, wide, grain.draw(tiles, wide, self.seed, self._channels), strict=True
+            ):
+                part = grain.added(region.planes_of(around), planes, self.quality, self.temperature)
+                top, left = box.top - around.top, box.left - around.left
+                parts.append(nearest_colours(part[top : top + box.height, left : left + box.width], self.gray))
+            return parts
+
+        return self._in_batches(region, boxes, EARLY, draw)
+
+    def _in_batches(
+        self, region: Region, boxes: Sequence[Box], early: int, made: Callable[[Sequence[Box], Tiles], list[Samples]]
+    ) -> Iterator[tuple[Box, Samples]]:
+        """What is made of boxes, and `early` pixels around them; those of one size advance together."""
+        sizes: dict[tuple[int, int], list[Box]] = {}
+        for box in boxes:
+            wide = box.grown(early, self.height, self.width)
+            sizes.setdefault((wide.height, wide.width), []).append(box)
+        batches = [same[start : start + _BATCH] for same in sizes.values() for start in range(0, len(same), _BATCH)]
+
+        def of(batch: list[Box]) -> list[tuple[Box, Samples]]:
+            seen = [region.tile(box.grown(early, self.height, self.width), self.width) for box in batch]
+            together = Tiles(*(np.concatenate([getattr(one, part) for one in seen]) for part in ("decoded", "code")))
+            return list(zip(batch, made(batch, together), strict=True))
+
+        for parts in in_threads(of, batches):
+            yield from parts
+
+
+def planes_of(samples: Samples, gray: bool) -> Planes:
+    """YCoCg-R of RGB samples (H, W, 3); of gray ones the level, and no chroma."""
+    if not gray:
+        return to_ycocg(samples)
+    planes = np.zeros(samples.shape, np.int32)
+    planes[..., 0] = samples[..., 0]
+    return planes
+
+
+def colours(planes: Planes, gray: bool) -> Samples:
+    """The inverse of `planes_of`.
+
+    Raises:
+        FormatError: a pixel is not a colour of 8 bits.
+    """
+    rgb = _rgb(planes, gray)
+    if rgb.min() < 0 or rgb.max() > 255:
+        raise FormatError("a tile holds pixels that are no colours: the file is damaged")
+    return rgb.astype(np.uint8)
+
+
+def nearest_colours(planes: Planes, gray: bool) -> Samples:
+    """Samples of 8 bits, those beyond their range at its end."""
+    return _rgb(planes, gray).clip(0, 255).astype(np.uint8)
+
+
+def _rgb(planes: Planes, gray: bool) -> npt.NDArray[Any]:
+    return np.repeat(planes[..., :1], 3, axis=2) if gray else to_rgb(planes)
+
+
+def pixel_check(part: Samples) -> bytes:
+    """CRC-32 of a tile's samples."""
+    return zlib.crc32(np.ascontiguousarray(part).tobytes()).to_bytes(4, "big")
+
+
+def place(out: Samples, crop: Box, box: Box, part: Samples) -> int:
+    """Puts what a box has in common with the crop into its picture; how many pixels that is."""
+    top, left = max(box.top, crop.top), max(box.left, crop.left)
+    bottom, right = min(box.bottom, crop.bottom), min(box.right, crop.right)
+    own = part[top - box.top : bottom - box.top, left - box.left : right - box.left]
+    out[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left] = own
+    return (bottom - top) * (right - left)

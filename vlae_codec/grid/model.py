@@ -1,0 +1,60 @@
+"""The networks of a photo model, each made of the model's arrays when it is first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from . import adaptation
+from .grain import Grain
+from .network import LEVEL_STEPS, Arrays, Decoder, Encoder
+from .prior import Prior
+from .texture import Texture
+
+
+@dataclass(frozen=True)
+class Model:
+    """q(z|x), p(z), the decoded picture, p(x|z), and what draws the texture of lossy pictures."""
+
+    arrays: Arrays
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """q(z|x)."""
+        return Encoder.of(self.arrays)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The decoded picture."""
+        return Decoder.of(self.arrays)
+
+    @cached_property
+    def prior(self) -> Prior:
+        """p(z)."""
+        return Prior.of(self.arrays)
+
+    @cached_property
+    def texture(self) -> Texture:
+        """p(x|z)."""
+        return Texture.of(self.arrays)
+
+    @cached_property
+    def grain(self) -> Grain | None:
+        """What draws; None of a model that was not trained to."""
+        return Grain.of(self.arrays)
+
+    def corrected(self, corrections: bytes) -> Texture:
+        """p(x|z) of a file with these corrections, if there are any.
+
+        Raises:
+            FormatError: they are not valid.
+        """
+        if not corrections:
+            return self.texture
+        inputs, outputs = self.texture.output.weight.shape
+        return adaptation.adapted(self.texture, adaptation.read(corrections, inputs, outputs))
+
+    @property
+    def qualities(self) -> int:
+        """How many steps of quality there are."""
+        return (int(self.arrays["levels"]) - 1) * LEVEL_STEPS + 1
