@@ -298,7 +298,7 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
     decoded = one.result()
     first = decoded[0]
     if first.metadata is not None and as_sheet:
-        raise OutputError(f"{one.path} is not a drawing: --samples shows several textures of drawings only; --seed draws another")
+        raise OutputError(f"{one.path} is not a drawing: --samples is for drawings; --seed gives another texture")
     if first.metadata is not None:
         return _written_photo(one.path, first, target, force)
     picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
