@@ -13,7 +13,7 @@ import json
 import sys
 
 import numpy as np
-from test_grid import FORMS, picture
+from photographs import FORMS, picture
 
 from vlae_codec import codec, container2, registry, zoo
 from vlae_codec.family import Ask, Sampling

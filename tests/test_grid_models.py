@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from grid_models import coder, networks
-from test_grid import picture
+from photographs import picture
 from torch import Tensor
 
 from vlae_codec.grid import colour, latents, tiles

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_grid import picture
+from photographs import picture
 
 from vlae_codec import codec, zoo
 from vlae_codec.errors import ConfigError

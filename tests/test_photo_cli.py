@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import picture
 from PIL import Image, ImageCms
-from test_grid import picture
 
 import vlae_codec
 from vlae_codec import zoo
