@@ -5,24 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import lzma
 import os
 import re
 import struct
-import tarfile
-import tempfile
 import time
 import unicodedata
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import ImageError, OutputError
 
-_UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
-"""RuntimeError: zipfile's for members that are encrypted or of an unknown compression."""
 _SENSELESS = (ValueError, IndexError, OverflowError, struct.error)
 """What zipfile and tarfile let through of headers that are damaged: names that are no text or empty, sizes that are none."""
 
@@ -36,11 +29,26 @@ def reading(title: str) -> Iterator[None]:
     """Makes what goes wrong while reading a file, an archive or a compressed stream an ImageError that names it."""
     try:
         yield
-    except _UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or "it ends early"
-        raise ImageError(f"cannot read {title}: {reason}") from error
-    except _SENSELESS as error:
-        raise ImageError(f"cannot read {title}: it is damaged ({error})") from error
+    except Exception as error:
+        if isinstance(error, _unreadable()):
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or "it ends early"
+            raise ImageError(f"cannot read {title}: {reason}") from error
+        if isinstance(error, _SENSELESS):
+            raise ImageError(f"cannot read {title}: it is damaged ({error})") from error
+        raise
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What the standard library raises; RuntimeError of zip members that are encrypted or of an unknown compression.
+
+    These modules are loaded by whoever reads such files, and not to decode a single one of ours.
+    """
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
+    return OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError
 
 
 def below(folder: Path, suffixes: Collection[str]) -> list[Path]:
@@ -119,8 +127,7 @@ def whole(path: Path, force: bool) -> Iterator[IO[bytes]]:
             path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()  # a link stays a link
             path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent)
-            number, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
-            os.close(number)
+            temporary = _temporary(path.parent)
     if device:
         with _Out.opened(path, path) as out:
             yield out
@@ -177,6 +184,18 @@ def _blamed(path: Path) -> Iterator[None]:
 _UNFINISHED = ".vlae-"
 """How the names of files begin that are not finished yet."""
 _TEMPORARY = re.compile(re.escape(_UNFINISHED) + "[a-z0-9_]{8}")
+
+
+def _temporary(folder: Path) -> str:
+    """The path of a new file in a folder, which is its owner's only."""
+    path = str(folder / f"{_UNFINISHED}{os.urandom(4).hex()}")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return _temporary(folder)
+    return path
+
+
 _STALE_SECONDS = 86400.0
 _swept = set[Path]()
 
@@ -222,6 +241,8 @@ def safe_name(name: str) -> str:
 
 def is_folding(folder: Path) -> bool:
     """Whether a folder that is there takes names for the same that differ in case, or in how accents are written."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(dir=folder, prefix=_UNFINISHED) as place:
         Path(place, "\u00e9a").touch()
         return Path(place, "\u00c9a").exists() or Path(place, "e\u0301a").exists() or Path(place, "\u00e9A").exists()

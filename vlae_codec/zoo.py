@@ -8,18 +8,14 @@ well to know, and the configuration of the training run, for people.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from . import registry
+from . import npz, registry
 from .errors import ModelError
 from .family import Arrays, Coder, Family, Identity
 
@@ -77,15 +73,10 @@ def load(folder: Path) -> Coder:
 def _arrays(data: bytes) -> tuple[str, Arrays]:
     """Family and arrays of a weights file, if the latter are integers that are not too many."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as members:
-            inflated_bytes = sum(member.file_size for member in members.infolist())
-        if inflated_bytes > _LARGEST_INFLATED_BYTES:
-            raise ValueError(f"its arrays are larger than those of any model ({_LARGEST_INFLATED_BYTES} bytes)")
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays: dict[str, npt.NDArray[Any]] = dict(stored)
-    except (MemoryError, ValueError):
-        raise
-    except Exception as error:  # zipfile and numpy fail in many ways on what is damaged
+        arrays = npz.read(data, _LARGEST_INFLATED_BYTES)
+    except (MemoryError, ValueError) as error:
+        raise ValueError(f"its weights cannot be read: {error}") from error
+    except Exception as error:  # numpy fails in many ways on what is damaged
         raise ValueError("its weights are damaged") from error
     named = arrays.pop(_FAMILY_ARRAY, np.array("field"))
     if named.dtype.kind != "U" or named.size != 1:
