@@ -22,6 +22,7 @@ from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report.tables import paired
 
 from .files import RESAMPLED, PathName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
+from .help import examples
 from .options import FOLDER, FORCE, JSON, MADE_WITH, MAX_BYTES, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
 
 _ARCHIVE = PathName(path_type=Path, allow_dash=True, readable=False)
@@ -33,7 +34,7 @@ _JOBS = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=examples("pack"))
 @click.argument("sources", nargs=-1, required=True)
 @click.option("-o", "--output", "out", metavar="FILE", help="The archive; - is stdout.  [default: SOURCE.vlz]")
 @click.option("--lossless/--lossy", default=True, show_default=True, help="Every pixel, or structure only.")
@@ -129,7 +130,7 @@ def _say_notes(packed: api.Packed) -> None:
         say(f"note: {note}: {images} of {packed.ledger.images} images", err=True)
 
 
-@click.command()
+@click.command(epilog=examples("unpack"))
 @click.argument("file", type=_ARCHIVE)
 @click.option(
     "-o",

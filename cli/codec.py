@@ -40,6 +40,7 @@ from .files import (
     workers,
     write,
 )
+from .help import examples
 from .options import (
     FOLDER,
     FORCE,
@@ -79,7 +80,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(epilog=examples("compress"))
 @click.argument("images", nargs=-1, required=True, type=_INPUT)
 @_common
 @MODEL
@@ -211,7 +212,7 @@ def _photo_line(row: dict[str, Any]) -> str:
     )
 
 
-@click.command()
+@click.command(epilog=examples("decompress"))
 @click.argument("files", nargs=-1, required=True, type=_INPUT)
 @_common
 @MADE_WITH

@@ -10,11 +10,12 @@ from vlae_codec.sets.sources import gather
 
 from . import options
 from .files import PathName, ProgressLine, check_free, check_not_input, counted, say, write
+from .help import Sectioned
 
 _FILE = PathName(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Sectioned)
 def data() -> None:
     """Prepare the data sets that `train` and `evaluate` read, and list them."""
 

@@ -12,13 +12,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
 import click
 
 from vlae_codec import __version__
 from vlae_codec.errors import VlaeError
+
+from .help import Sectioned
 
 _MODULES = {
     "codec": ("compress", "decompress", "demo", "info", "models", "test"),
@@ -30,11 +32,16 @@ _MODULES = {
 """The commands of each module, which is imported when one of them is called."""
 
 
-class _Group(click.Group):
+class _Group(Sectioned):
     """Finds commands, and turns every foreseen error into one line and exit code 1."""
 
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Commands": ("compress", "decompress", "pack", "unpack", "list", "info", "test", "measure", "models", "demo"),
+        "Commands for those who train models": ("data", "train", "evaluate", "export", "card"),
+    }
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for names in _MODULES.values() for name in names)
+        return [name for names in self.sections.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = next((module for module, names in _MODULES.items() if cmd_name in names), None)
@@ -61,7 +68,7 @@ def _foreseen() -> Iterator[None]:
     except VlaeError as error:
         raise _said(str(error)) from error
     except KeyboardInterrupt:
-        click.echo("\nInterrupted: what was not finished is not there.", err=True)
+        click.echo("\nInterrupted; no half-written file was kept.", err=True)
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         if sys.stderr is not None:
@@ -116,7 +123,10 @@ def _tidy_when_terminated() -> Iterator[None]:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vlae-codec")
 def main() -> None:
-    """A generative image codec: the structure of a picture in a few bytes, its texture re-sampled."""
+    """A generative image codec: photographs and drawings in few bytes, or exactly.
+
+    `vlae-codec COMMAND --help` says more of each command.
+    """
 
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy loads: our own threads share the cores better

@@ -12,12 +12,13 @@ from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report import html, judge, measure, plots, samples, tables
 
 from .files import PathName, ProgressLine, check_not_input, say, workers
+from .help import examples
 from .options import FORCE, JSON, MODEL, THRESHOLD
 
 _OUT = PathName(path_type=Path, dir_okay=False)
 
 
-@click.command(name="measure")
+@click.command(name="measure", epilog=examples("measure"))
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--n", "count", type=click.IntRange(1), metavar="N", help="Only N images, a random sample of fixed seed.")
 @click.option("--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True,

@@ -13,6 +13,7 @@ from vlae_codec.container import MOST_BYTES
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.picture.drawing import LARGEST_THRESHOLD
 
+from . import completing
 from .files import PathName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,9 +70,19 @@ class Region(click.ParamType):  # type: ignore[type-arg]
 
 
 FOLDER = PathName(path_type=Path, file_okay=False)
-MODEL = click.option("--model", "model_name", metavar="NAME|DIR", help="A released model or a model's folder.")
+MODEL = click.option(
+    "--model",
+    "model_name",
+    metavar="NAME|DIR",
+    help="A released model or a model's folder.",
+    shell_complete=completing.models,
+)
 MADE_WITH = click.option(
-    "--model", "model_name", metavar="NAME|DIR", help="The model of files that name none of those released."
+    "--model",
+    "model_name",
+    metavar="NAME|DIR",
+    help="The model of files that name none of those released.",
+    shell_complete=completing.models,
 )
 MAX_BYTES = click.option(
     "--max-bytes",
@@ -87,12 +98,12 @@ SEED = click.option(
     type=click.IntRange(0, SEED_LIMIT - 1),
     default=0,
     show_default=True,
-    help="Draws another texture, where it is re-sampled.",
+    help="Number of the texture that is sampled; another number gives another texture.",
 )
 TEMPERATURE = click.option(
     "--temperature",
     type=Number(0.0, 16.0),
-    help="Of the texture that is re-sampled: below 1 more likely, above 1 less; 1 for drawings, of itself.",
+    help="How freely texture is sampled: below 1 only what is likely, above 1 the unlikely, too.  [default: 1 for drawings]",
 )
 THRESHOLD = click.option(
     "--threshold",

@@ -10,7 +10,7 @@ import click
 
 from vlae_codec.errors import ConfigError
 
-from . import options
+from . import completing, options
 from .files import PathName, ProgressLine, check_free, read_bytes, say, write
 
 _DATA = options.data_folder("--data")
@@ -24,7 +24,7 @@ def _need_torch() -> None:
 
 
 @click.command()
-@click.argument("experiment", type=PathName(path_type=Path))
+@click.argument("experiment", type=PathName(path_type=Path), shell_complete=completing.experiments)
 @click.option("-o", "--output", "run", type=options.FOLDER, help="Folder of the run.  [default: runs/NAME]")
 @_DATA
 @_DEVICE

@@ -1060,7 +1060,7 @@ def test_a_pack_that_is_terminated_leaves_nothing_and_says_no_more_than_that(tmp
     os.killpg(process.pid, number)
     said = process.communicate()[1]
     assert process.returncode == 128 + number
-    told = ["Interrupted: what was not finished is not there."] if number == signal.SIGINT else []
+    told = ["Interrupted; no half-written file was kept."] if number == signal.SIGINT else []
     assert [line for line in said.splitlines() if line not in ("packing...", "")] == told
     assert list(tmp_path.glob("sets/*")) == []
     assert _ended(process.pid)

@@ -6,20 +6,28 @@ import dataclasses
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 from conftest import HERE, levels_of
 from PIL import Image
 
 from vlae_codec import codec, files, zoo
 from vlae_codec.cli.files import ProgressLine
+from vlae_codec.cli.help import EXAMPLES
+from vlae_codec.cli.main import _MODULES, main
 from vlae_codec.errors import OutputError
 from vlae_codec.field import codebook
+from vlae_codec.picture.images import picture_bytes
 
 FAST = ["--effort", "0"]
 
@@ -97,7 +105,7 @@ def test_many_files_go_to_a_folder_and_one_bad_one_stops_no_other(run, image, tm
     second = tmp_path / "second.png"
     second.write_bytes(image.read_bytes())
     result = run("compress", image, "bad.png", second, "missing.png", "-o", "out", *FAST, expect=1)
-    assert sorted(os.listdir("out")) == ["img.vlz", "second.vlz"]
+    assert sorted(os.listdir("out/drawings")) == ["img.vlz", "second.vlz"]
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert len(errors) == 2
     assert "bad.png" in errors[0]
@@ -550,3 +558,69 @@ def test_a_process_that_writes_into_a_closed_pipe_shows_no_traceback(image):
     command = f"{sys.executable} -m vlae_codec compress {image} --effort 0 -o - | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def every_help(command=main, path=()):
+    """(path, text) of each --help there is, on a terminal of 80 columns."""
+    result = CliRunner().invoke(main, [*path, "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    yield path, result.output
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                yield from every_help(command.get_command(context, name), (*path, name))
+
+
+def test_help_lists_every_command_once_and_cuts_no_line():
+    for path, text in every_help():
+        listed = text.partition("Commands")[2].splitlines()
+        assert not [line for line in listed if line.rstrip().endswith("...")], path
+        assert max(map(len, text.splitlines())) <= 85
+    names = main.list_commands(click.Context(main))
+    assert sorted(names) == sorted(name for names in _MODULES.values() for name in names)
+    top = dict(every_help())[()]
+    assert top.index("compress") < top.index("Commands for those who train models") < top.index("evaluate")
+
+
+def test_examples_of_help_do_what_they_say(run, tmp_path, digits):
+    ramp = np.add.outer(np.arange(24), np.arange(32)).astype(np.uint8)
+    photo = Image.fromarray(np.stack([ramp, 255 - ramp, ramp * 3], axis=2))
+    photo.save("photo.jpg")
+    photo.save("photo.png")
+    Path("drawings").mkdir()
+    for index in range(3):
+        Path("drawings", f"a{index}.png").write_bytes(picture_bytes(digits[index], ".png"))
+    shutil.copy("drawings/a0.png", "drawing.png")
+    np.save("array.npy", np.stack([digit.bits for digit in digits[:3]]))
+    for command, examples in EXAMPLES.items():
+        for example in examples:
+            arguments, _, made = example.partition("->")
+            force = [] if command == "measure" else ["-f"]
+            run(command, *shlex.split(arguments), *force)
+            for name in filter(None, made.replace(" ", "").split(",")):
+                assert Path(name).exists(), example
+                assert time.time() - Path(name).stat().st_mtime < 60
+    assert {"small.vlz", "coarse.png", "sheet.png", "set.vlz", "out", "report.html", "report.csv"} <= {*os.listdir()}
+    assert sorted(os.listdir("out/drawings")) == ["a0.png", "a1.png", "a2.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "expected"),
+    [
+        (["compress", "--model"], "mnist-", {"mnist-dynamic"}),
+        (["unpack", "--model"], "", {*zoo.released_names()}),
+        (["train"], "omniglot-win", {"omniglot-window-1", "omniglot-window-2", "omniglot-window-dilated",
+                                     "omniglot-window-dilated-64"}),
+        ([], "de", {"decompress", "demo"}),
+        (["data"], "", {"prepare", "collect", "list"}),
+    ],
+)  # fmt: skip
+def test_shells_complete_names(words, begun, expected):
+    found = ShellComplete(main, {}, "vlae-codec", "_VLAE_CODEC_COMPLETE").get_completions(words, begun)
+    assert {one.value for one in found} == expected
+
+
+@pytest.mark.parametrize(("words", "kind"), [(["compress", "--model"], "dir"), (["train"], "file")])
+def test_shells_complete_paths_where_no_name_begins_so(words, kind):
+    (found,) = ShellComplete(main, {}, "vlae-codec", "_VLAE_CODEC_COMPLETE").get_completions(words, "./x")
+    assert (found.value, found.type) == ("./x", kind)

@@ -125,6 +125,15 @@ def test_who_never_imports_whom():
         assert not {(one, other) for one, other in found if one in rooms and other in never}
 
 
+def test_functions_of_the_command_line_are_short():
+    """At most 40 lines each, without signatures, which have a line for each option, and docstrings."""
+    for name, _, tree in sources():
+        for node in ast.walk(tree):
+            if room(name) == "cli" and isinstance(node, ast.FunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :] or node.body
+                assert body[-1].end_lineno - body[0].lineno < 40, f"{name}.{node.name}"
+
+
 def test_rooms_import_each_other_in_no_circle():
     found = arrows(lambda tree: tree.body)
     while ends := {other for _, other in found} - {one for one, _ in found}:
