@@ -7,10 +7,12 @@ import re
 import sys
 from pathlib import Path
 
+import make_api
 import numpy as np
 import pytest
 from conftest import HERE
 
+import vlae_codec
 from vlae_codec import zoo
 from vlae_codec.picture.images import png_bytes, to_picture
 
@@ -43,6 +45,15 @@ def test_python_page_runs(monkeypatch, tmp_path, digits):
     assert len(names["several"]) == 16
     assert sorted(path.name for path in Path("out").rglob("*.png")) == ["01.png", "11.png"]
     assert Path("a.vlz").exists()
+
+
+def test_api_page_runs_and_describes_every_name_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    page, names = make_api.PAGE.read_text(encoding="utf-8"), {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert sorted(make_api.names(page)) == sorted(vlae_codec.__all__)
+    assert make_api.rendered(page) == page, "run python tests/make_api.py"
 
 
 def test_tables_are_those_of_the_results(monkeypatch):
