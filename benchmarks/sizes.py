@@ -18,8 +18,9 @@ import click
 import numpy as np
 
 from vlae_codec import zoo
-from vlae_codec.archive import frame, pack, unpack
+from vlae_codec.archive import pack, unpack
 from vlae_codec.archive.chunks import Settings
+from vlae_codec.archive.heads import LARGEST_CHUNK
 from vlae_codec.archive.opened import Opened
 from vlae_codec.exact.threads import cores
 from vlae_codec.field.coder import FieldCoder
@@ -31,7 +32,7 @@ ARCHIVES = {
     "chunks of 100": Settings(chunk=100),
     "chunks of 1,000": Settings(),
     "chunks of 1,000, 8 samples": Settings(effort=3),
-    "one chunk": Settings(chunk=frame.LARGEST_CHUNK),
+    "one chunk": Settings(chunk=LARGEST_CHUNK),
     "without order": Settings(ordered=False),
     "without order, 8 samples": Settings(ordered=False, effort=3),
 }
@@ -72,7 +73,7 @@ def packed(model: FieldCoder, drawings: list[Drawing], settings: Settings) -> Ta
     ledger = pack.pack([Memory(drawings)], file, model, settings, jobs=jobs)
     packed_at = time.perf_counter()
     pieces = unpack.unpack(Opened(file), model=model, jobs=jobs)
-    restored = [drawing.bits.tobytes() for piece in pieces for drawing in piece.drawings]
+    restored = [picture.drawing.bits.tobytes() for piece in pieces for picture in piece.pictures]
     unpacked_at = time.perf_counter()
     originals = [drawing.bits.tobytes() for drawing in drawings]
     assert restored == originals if settings.ordered else sorted(restored) == sorted(originals)

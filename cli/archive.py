@@ -13,9 +13,10 @@ from typing import IO, Any
 
 import click
 
-from vlae_codec.archive import api, frame
+from vlae_codec.archive import api
 from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, ArchiveLedger
+from vlae_codec.archive.heads import LARGEST_CHUNK
 from vlae_codec.archive.opened import Opened
 from vlae_codec.errors import OutputError, UnsuitableError, VlaeError
 from vlae_codec.family import DEFAULT_EFFORT
@@ -23,7 +24,20 @@ from vlae_codec.report.tables import paired
 
 from .files import RESAMPLED, PathName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
 from .help import examples
-from .options import FOLDER, FORCE, JSON, MADE_WITH, MAX_BYTES, MODEL, QUIET, SEED, TEMPERATURE, THRESHOLD
+from .options import (
+    FOLDER,
+    FORCE,
+    JSON,
+    KEPT,
+    MADE_WITH,
+    MAX_BYTES,
+    MODEL,
+    QUIET,
+    SEED,
+    TEMPERATURE,
+    THRESHOLD,
+    Number,
+)
 
 _ARCHIVE = PathName(path_type=Path, allow_dash=True, readable=False)
 _MOST_NAMES = 1 << 22  # in memory
@@ -37,9 +51,18 @@ _JOBS = click.option(
 @click.command(epilog=examples("pack"))
 @click.argument("sources", nargs=-1, required=True)
 @click.option("-o", "--output", "out", metavar="FILE", help="The archive; - is stdout.  [default: SOURCE.vlz]")
-@click.option("--lossless/--lossy", default=True, show_default=True, help="Every pixel, or structure only.")
+@click.option(
+    "--lossless/--lossy",
+    default=None,
+    help="Every pixel, which is the default; or of drawings the structure only, and photos as -Q says.",
+)
+@click.option("-Q", "--quality", type=Number(0.0, 100.0), help="Of lossy photos: 0 smallest, 100 best; 50 of itself.")
+@click.option(
+    "--keep-metadata", is_flag=True, help="Keep EXIF and XMP of pictures, too: they may hold places and names."
+)
+@click.option("--strip", is_flag=True, help="Keep no metadata, not even colour profiles.")
 @click.option("--unordered", is_flag=True, help="Order and names do not matter: saves log2(n!) bits.")
-@click.option("--chunk", type=click.IntRange(1, frame.LARGEST_CHUNK),
+@click.option("--chunk", type=click.IntRange(1, LARGEST_CHUNK),
               help="Images that are coded together; one image is taken out at the price of its chunk.  "
               f"[default: {CHUNK}; with --unordered, as many as there are]")  # fmt: skip
 @click.option("--effort", type=click.IntRange(0, 9),
@@ -57,7 +80,10 @@ _JOBS = click.option(
 def pack(
     sources: tuple[str, ...],
     out: str | None,
-    lossless: bool,
+    lossless: bool | None,
+    quality: float | None,
+    keep_metadata: bool,
+    strip: bool,
     unordered: bool,
     chunk: int | None,
     effort: int | None,
@@ -71,10 +97,15 @@ def pack(
 ) -> None:
     """Pack many images into one archive: files, folders, zip and tar files, npy, npz and IDX arrays (FILE.npz:KEY is one).
 
-    Lossless by bits-back coding, unless --lossy.
+    Lossless unless --lossy or -Q; drawings together, by bits-back coding, and photos one by one.
     """
+    if lossless and quality is not None:
+        raise click.UsageError("-Q is for lossy archives, and --lossless keeps everything")
+    lossless = quality is None if lossless is None else lossless
     if unordered and not lossless:
         raise click.UsageError("--unordered is for lossless archives")
+    if keep_metadata and strip:
+        raise click.UsageError("--keep-metadata and --strip contradict each other")
     if "-" in sources:
         raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
     target = out or _default_name(sources)
@@ -87,7 +118,9 @@ def pack(
             ordered=not unordered,
             effort=effort,
             chunk=chunk,
+            quality=quality,
             threshold=threshold,
+            keep=KEPT[keep_metadata, strip],
             model=model_name,
             jobs=workers(jobs, quiet),
             force=force,
@@ -104,7 +137,7 @@ def pack(
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
         say(_ledger_text(target, packed.ledger), err=target == "-")
-        if not lossless:
+        if not lossless and packed.ledger.bits.get("code_bits"):
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
     if packed.unsuitable:
         raise SystemExit(1)
@@ -199,7 +232,7 @@ def unpack(
         say(json.dumps(about, indent=2))
     elif not quiet:
         say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
-        if unpacked.lossy:
+        if unpacked.sampled:
             say(f"note: {RESAMPLED}", err=True)
     if problems:
         raise SystemExit(1)

@@ -18,7 +18,6 @@ from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Decoded, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
-from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.picture.writing import write_picture
 from vlae_codec.registry import number_of
@@ -45,6 +44,7 @@ from .options import (
     FOLDER,
     FORCE,
     JSON,
+    KEPT,
     MADE_WITH,
     MAX_BYTES,
     MODEL,
@@ -129,7 +129,7 @@ def compress(
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.compress_files(
         [*targets], lossless=lossless, effort=effort, quality=quality, bpp=bpp, size_bytes=size_bytes, model=model,
-        threshold=threshold, keep=_KEPT[keep_metadata, strip], page=page, verify=verify, jobs=jobs, read=read_bytes,
+        threshold=threshold, keep=KEPT[keep_metadata, strip], page=page, verify=verify, jobs=jobs, read=read_bytes,
         progress=progress,
     ):  # fmt: skip
         with failures.of(one.path):
@@ -145,14 +145,6 @@ def compress(
             say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
         _note_losses(report)
     failures.finish()
-
-
-_KEPT: dict[tuple[bool, bool], Callable[[Metadata], Metadata]] = {
-    (False, False): Metadata.plain,
-    (True, False): lambda metadata: metadata,
-    (False, True): lambda metadata: Metadata(),
-}
-"""What a file keeps of a picture's metadata, by --keep-metadata and --strip."""
 
 
 def _check_goals(lossless: bool, quality: float | None, bpp: float | None, size: int | None, both: bool) -> None:

@@ -12,6 +12,7 @@ import click
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.picture.drawing import LARGEST_THRESHOLD
+from vlae_codec.picture.metadata import Metadata
 
 from . import completing
 from .files import PathName
@@ -69,6 +70,12 @@ class Region(click.ParamType):  # type: ignore[type-arg]
         return left, top, left + width, top + height
 
 
+KEPT: dict[tuple[bool, bool], Callable[[Metadata], Metadata]] = {
+    (False, False): Metadata.plain,
+    (True, False): Metadata.all,
+    (False, True): Metadata.nothing,
+}
+"""What a file keeps of a picture's metadata, by --keep-metadata and --strip."""
 FOLDER = PathName(path_type=Path, file_okay=False)
 MODEL = click.option(
     "--model",

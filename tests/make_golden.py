@@ -140,7 +140,8 @@ def content_of(data: bytes, model: FieldCoder) -> str:
     lines = [json.dumps([form.manifest() for form in opened.header.forms], sort_keys=True)]
     for piece in unpack.unpack(opened, model=model):
         names = [*opened.names(piece)]
-        for name, drawing in zip(names, piece.drawings, strict=True):
+        for name, picture in zip(names, piece.pictures, strict=True):
+            drawing = picture.drawing
             look = [list(drawing.look.paper), list(drawing.look.ink), drawing.look.deep]
             lines.append(json.dumps([name, look, drawing.bits.shape, np.packbits(drawing.bits).tobytes().hex()]))
     assert not opened.damages

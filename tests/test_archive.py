@@ -27,20 +27,13 @@ from test_sources import HOSTILE_NAMES, same_pictures
 
 import vlae_codec
 from vlae_codec import codec, zoo
-from vlae_codec.archive import frame, pack, unpack
+from vlae_codec.archive import frame, heads, pack, unpack
 from vlae_codec.archive.chunks import Settings
-from vlae_codec.archive.frame import (
-    CHUNK_MARKER,
-    DICTIONARY,
-    INDEX_MARKER,
-    LARGEST_CHUNK,
-    Format,
-    Head,
-    Header,
-    checked,
-    deflate,
-)
+from vlae_codec.archive.heads import LARGEST_CHUNK, Cursor, Head, Header, checked, deflate
+from vlae_codec.archive.manifests import DICTIONARY
+from vlae_codec.archive.numbers import Numbers
 from vlae_codec.archive.opened import Opened
+from vlae_codec.archive.version1 import CHUNK_MARKER, INDEX_MARKER, parse_head, write_head, write_header
 from vlae_codec.coding.bits import varint
 from vlae_codec.container import Kind, write_start
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
@@ -48,9 +41,10 @@ from vlae_codec.family import Sampling
 from vlae_codec.field import chain
 from vlae_codec.field.bitsback import Counted
 from vlae_codec.field.chaining import write_state
-from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.drawing import Drawing, Look, format_of
 from vlae_codec.picture.fields import to_fields
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import gather
@@ -120,7 +114,8 @@ def images(data, model, jobs=1):
     found, problems = {}, list(opened.damages)
     for piece in unpack.unpack(opened, model=model, jobs=jobs):
         problems += [piece.error] * (piece.error is not None)
-        for name, (index, drawing) in zip(opened.names(piece), enumerate(piece.drawings, piece.first), strict=False):
+        for name, index, picture in zip(opened.names(piece), piece.numbers, piece.pictures, strict=False):
+            drawing = picture.drawing
             found[index] = name, drawing.look, drawing.bits.shape, drawing.bits.tobytes()
     return found, problems
 
@@ -180,10 +175,11 @@ def test_an_image_is_taken_by_its_name(tiny, album):
     assert names[:3] + names[-1:] == ["album/a.png", "album/b.png", "album/blank.png", "two.npz/packed/6"]
     for name, *expected in found.values():
         (taken,) = unpack.take(opened, [name], model=tiny)
-        assert [taken.drawing.look, taken.drawing.bits.shape, taken.drawing.bits.tobytes()] == expected
+        drawing = taken.picture.drawing
+        assert [drawing.look, drawing.bits.shape, drawing.bits.tobytes()] == expected
     for name in ("a.png", "bytes.npy/7", "bytes.npy/-1", "bytes.npy/x", "bytes.npy/" + "9" * 5000, "", "/"):
         (taken,) = unpack.take(opened, [name], model=tiny)
-        assert taken.drawing is None
+        assert taken.picture is None
         assert "no image named" in taken.error
 
 
@@ -206,10 +202,10 @@ def test_images_are_taken_by_patterns_and_each_chunk_is_decoded_once(tiny, album
         decoded.clear()
         taken = [*unpack.take(opened, patterns, model=tiny)]
         assert [one.name for one in taken] == expected
-        assert all(one.drawing is not None for one in taken)
+        assert all(one.picture is not None for one in taken)
         assert decoded == sorted({names.index(name) // 5 * 5 for name in expected})
     found = [*unpack.take(opened, ["album/a.png", "nothing*", "[x", "bytes.npy/9"], model=tiny)]
-    assert [(one.name, one.drawing is None) for one in found] == [
+    assert [(one.name, one.picture is None) for one in found] == [
         ("album/a.png", False),
         ("nothing*", True),
         ("[x", True),
@@ -224,8 +220,8 @@ def test_a_pattern_tells_of_images_whose_names_are_lost(tiny, album):
     opened = Opened(io.BytesIO(bytes(data)))
     for patterns, count in ((["album/*"], 4), (["bytes.npy/3", "*/a.png"], 2)):
         taken = [*unpack.take(opened, patterns, model=tiny)]
-        assert [one.error for one in taken if one.drawing is not None] == [None] * count
-        (lost,) = (one.error for one in taken if one.drawing is None)
+        assert [one.error for one in taken if one.picture is not None] == [None] * count
+        (lost,) = (one.error for one in taken if one.picture is None)
         assert lost.startswith("lost images 4 to 7 of the archive: ")
     assert [one.name for one in unpack.take(opened, ["bytes.npy/3"], model=tiny)] == ["bytes.npy/3"]
 
@@ -260,7 +256,7 @@ def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
     for seed in (0, 5):
         file = io.BytesIO(data)
         pieces = unpack.unpack(Opened(file), None, Sampling(seed, 0.9), model=tiny)
-        found = [drawing for piece in pieces for drawing in piece.drawings]
+        found = [picture.drawing for piece in pieces for picture in piece.pictures]
         decoded = [one.drawing for one in codec.decode(single, Sampling(seed, 0.9), model=tiny)]
         assert all(np.array_equal(one.bits, two.bits) for one, two in zip(found, decoded, strict=True))
         assert [one.look for one in found] == [one.look for one in drawings]
@@ -284,7 +280,7 @@ def test_a_set_without_order_keeps_all_but_the_order(tiny, digits):
     assert (back.shape, back.dtype) == (array.shape, array.dtype)
     assert Counter(map(np.ndarray.tobytes, back)) == Counter(map(np.ndarray.tobytes, array))
     (taken,) = unpack.take(Opened(io.BytesIO(data)), ["x.npy/13"], model=tiny)
-    assert np.array_equal(taken.drawing.bits, back[13])
+    assert np.array_equal(taken.picture.drawing.bits, back[13])
 
 
 def test_a_set_of_several_sizes_or_looks_or_a_lossy_one_is_refused(tiny, digits):
@@ -455,7 +451,11 @@ def forged(model, manifests, *chunks, rows=(), options=0, text=None):
     """An archive whose checks hold: its manifest may be any text, its index is there if it has rows."""
     text = deflate(json.dumps(manifests).encode(), DICTIONARY) if text is None else text
     header = checked(write_start(Kind.ARCHIVE, model.identity) + bytes([options]) + varint(len(text)) + text)
-    index = frame.write_index(header, rows) if rows else b""
+    numbers, done = [], 0
+    for length, count in rows:
+        numbers.append((length, Numbers((range(done, done + count),))))
+        done += count
+    index = frame.write_index(header, numbers) if rows else b""
     return header + b"".join(chunks) + index
 
 
@@ -468,10 +468,18 @@ def unchecked_chunk_of(model, drawing, first=0, names=()):
     height, width = drawing.bits.shape
     field, inside = to_fields(drawing.bits)
     pushed = chain.push(model, field, inside)
-    head = Head(
-        first, names, ((Format(width, height, drawing.look), 1),), write_state(pushed.counted), len(pushed.data)
-    )
-    return head.write()[:-4], pushed.data
+    head = head_of(first, names, [(form(width, height, drawing.look), 1)], pushed.counted, len(pushed.data))
+    return head[:-4], pushed.data
+
+
+def form(width, height, look=Look()):
+    return Geometry(width, height, format_of(look))
+
+
+def head_of(first, names, runs, counted, payload_bytes):
+    """A head as bytes."""
+    numbers = Numbers.between(first, sum(count for _, count in runs))
+    return write_head(Head(numbers, names, tuple(runs), write_state(counted), payload_bytes))
 
 
 def files_form(count):
@@ -548,9 +556,7 @@ def test_what_does_not_fit_the_header_is_refused(tiny):
     for options in (1, 2):  # a chain with a raw field is neither a lossy archive's nor a set's
         data = forged(tiny, array_form(1), noise, options=options)
         assert any("of a kind" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
-    two = Head(0, (), ((Format(28, 28), 1), (Format(27, 28), 1)), write_state(Counted(1)), 5).write() + checked(
-        b"hello"
-    )
+    two = head_of(0, (), [(form(28, 28), 1), (form(27, 28), 1)], Counted(1), 5) + checked(b"hello")
     data = forged(tiny, files_form(2), two, options=2)
     assert any("several sizes" in line for line in unpack.verify(Opened(io.BytesIO(data)), model=tiny))
 
@@ -592,7 +598,7 @@ def test_names_that_inflate_beyond_measure_are_refused(tiny):
     for text in (deflate(b"\n" * (1 << 26)), deflate(b"a" * ((1 << 26) + 1))):
         head = bytes([0, 0, 0, 1, 1, 28, 28, 0, 1, 0, 1]) + varint(len(text)) + text + varint(5)
         with pytest.raises(FormatError, match=r"names|longer"):
-            frame._parse_head(frame._Numbers(checked(CHUNK_MARKER + head)))
+            parse_head(Cursor(checked(CHUNK_MARKER + head)))
 
 
 @pytest.mark.parametrize("options", [3, 5, 24, 32, 128, 255])
@@ -638,7 +644,7 @@ def test_a_header_and_an_index_that_disagree_are_told(tiny):
 )
 def test_chunks_that_are_none_are_refused(tiny, head):
     with pytest.raises(FormatError):
-        frame._parse_head(frame._Numbers(checked(CHUNK_MARKER + head)))
+        parse_head(Cursor(checked(CHUNK_MARKER + head)))
     found, problems = images(forged(tiny, files_form(1), checked(CHUNK_MARKER + head) + checked(b"hello")), tiny)
     assert found == {}
     assert problems
@@ -672,13 +678,13 @@ def fields_of(data):
     """How many fields an archive claims to hold: a few bytes may claim many blank ones, and those take their time."""
     file = io.BytesIO(data)
     places = frame.read_contents(file).places
-    heads = [head for place in places for head, _ in [read_head(file, place)] if head]
-    return sum(head.fields for head in heads)
+    found = [head for place in places for head, _ in [read_head(file, place)] if head]
+    return sum(head.fields for head in found)
 
 
 def read_head(file, place):
     try:
-        return frame.read_head(file, place)
+        return frame.read_head(file, frame.read_contents(file).header, place)
     except FormatError:
         return None, 0
 
@@ -704,7 +710,7 @@ def test_a_file_full_of_markers_is_read_in_proportion_to_it(tiny, claim, read_by
 
 
 def test_heads_that_go_on_and_on_are_read_in_proportion_to_the_file(tiny, monkeypatch):
-    found, read_varint = 0, frame.read_varint
+    found, read_varint = 0, heads.read_varint
 
     def counting(data, at):
         nonlocal found
@@ -713,7 +719,7 @@ def test_heads_that_go_on_and_on_are_read_in_proportion_to_the_file(tiny, monkey
 
     period = CHUNK_MARKER + b"\1\1\1\1" + varint(16383) + bytes([1, 1, 2, 1, 1, 1, 1, 5])  # sizes, from any marker on
     forgery = forged(tiny, files_form(4)) + 3000 * period
-    monkeypatch.setattr(frame, "read_varint", counting)
+    monkeypatch.setattr(heads, "read_varint", counting)
     assert [place.length for place in frame.read_contents(io.BytesIO(forgery)).places] == [0]
     work = frame._LEAST_WORK + (len(forgery) << 8)
     assert 3 * frame._SHORTEST_HEAD < found < 2 * work // frame._NUMBER_WORK + 20 * len(forgery)
@@ -737,8 +743,8 @@ def test_a_payload_beyond_the_file_costs_nothing(tiny):
             self.largest = max(self.largest, count)
             return super().read(count)
 
-    head = Head(0, ("x.png",), ((Format(28, 28), 1),), write_state(Counted(0)), (1 << 35) - 1)
-    file = Counting(forged(tiny, files_form(1), head.write()))
+    head = head_of(0, ("x.png",), [(form(28, 28), 1)], Counted(0), (1 << 35) - 1)
+    file = Counting(forged(tiny, files_form(1), head))
     assert "lost x.png" in unpack.verify(Opened(file), model=tiny)[-1]
     assert 0 < file.largest <= len(file.getvalue())
 
@@ -769,8 +775,8 @@ def test_parts_are_those_of_a_walk_over_all_sources(counts):
 
 
 def test_a_lossy_chunk_has_a_bit_at_least_for_each_field(tiny, monkeypatch):
-    head = Head(0, (), ((Format(28, 28), 1 << 17),), write_state(Counted(0)), 1)
-    data = forged(tiny, array_form(1 << 17), head.write() + checked(b"\0"), options=1)
+    head = head_of(0, (), [(form(28, 28), 1 << 17)], Counted(0), 1)
+    data = forged(tiny, array_form(1 << 17), head + checked(b"\0"), options=1)
     monkeypatch.setattr("vlae_codec.field.chaining.pixels_inside", None)  # nothing of the size of the claim is made
     assert "131072 fields in 1 bytes" in unpack.verify(Opened(io.BytesIO(data)), model=tiny)[-1]
 
@@ -782,7 +788,7 @@ def test_a_manifest_that_inflates_without_end_is_refused(tiny, nested):
         frame.read_header(forged(tiny, None, text=deflate(text, DICTIONARY)))
     form = ArrayForm("npz", f"{'x' * 200}.npz", "|u1", (1, 28, 28), 0, 255, "key")
     with pytest.raises(ImageError, match="in several"):
-        Header(1, False, True, Forms((form,) * (1 << 14))).write()
+        write_header(Header(1, False, True, Forms((form,) * (1 << 14))))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -1116,10 +1122,10 @@ def _ended(group: int) -> bool:
     return False
 
 
-def test_gray_pictures_need_a_threshold_or_a_lossy_archive(run):
+def test_gray_pictures_are_drawings_by_a_threshold_or_for_a_model_of_drawings_none(run):
     Path("in").mkdir()
     Image.fromarray(np.linspace(0, 255, 784).reshape(28, 28).astype(np.uint8)).save("in/gray.png")
-    assert "--threshold" in run("pack", "in", expect=1).stderr
+    assert "--threshold" in run("pack", "in", "--model", TINY, expect=1).stderr
     assert "binarised at gray level 100: 1 of 1 images" in run("pack", "in", "--threshold", 100).stderr
     assert listing() == ["in", "in.vlz"]
 

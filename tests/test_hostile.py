@@ -15,14 +15,18 @@ import pytest
 from vlae_codec import codec, zoo
 from vlae_codec.archive import pack, unpack
 from vlae_codec.archive.chunks import Settings
-from vlae_codec.archive.frame import Format, Head, Header, checked, write_index
+from vlae_codec.archive.frame import write_index
+from vlae_codec.archive.heads import Head, Header, checked
+from vlae_codec.archive.numbers import Numbers
 from vlae_codec.archive.opened import Opened
+from vlae_codec.archive.version1 import write_head, write_header
 from vlae_codec.errors import FormatError, ImageError
 from vlae_codec.field import chain, latents, network
 from vlae_codec.field.bitsback import Counted
 from vlae_codec.field.chaining import write_state
 from vlae_codec.field.file import parse
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import Drawing, Look, format_of
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Memory, gather
@@ -52,13 +56,14 @@ def test_a_chain_that_feeds_on_samples_popped_of_nothing_is_refused_at_once(monk
 def blank_archive(images, arrays=False, names=None):
     """A few bytes that are an archive of so many blank pictures of 28x28."""
     form = ArrayForm("npy", "a.npy", "|u1", (images, 28, 28), 0, 255) if arrays else FilesForm(images)
-    header = Header(5, False, True, Forms([form])).write()
+    header = write_header(Header(5, False, True, Forms([form])))
     fields = np.zeros((images, 28, 28), np.uint8)
     pushed = chain.push(zoo.load_default(), fields, fields == 0)
     names = names or tuple(map(str, range(images))) * (not arrays)
-    head = Head(0, names, ((Format(28, 28), images),), write_state(pushed.counted), len(pushed.data))
-    chunk = head.write() + checked(pushed.data)
-    return header + chunk + write_index(header, [(len(chunk), images)])
+    numbers, form = Numbers.between(0, images), Geometry(28, 28, format_of(Look()))
+    head = Head(numbers, names, ((form, images),), write_state(pushed.counted), len(pushed.data))
+    chunk = write_head(head) + checked(pushed.data)
+    return header + chunk + write_index(header, [(len(chunk), numbers)])
 
 
 @pytest.mark.parametrize("arrays", [False, True])
@@ -76,7 +81,7 @@ def test_a_claim_above_the_limit_is_refused_before_anything_is_written(run, tmp_
 
 def test_by_default_a_few_bytes_may_not_fill_a_disk(run, tmp_path):
     form = ArrayForm("npy", "a.npy", "|u1", ((1 << 28) // 784 + 1, 28, 28), 0, 255)
-    header = Header(5, False, True, Forms([form])).write()
+    header = write_header(Header(5, False, True, Forms([form])))
     (tmp_path / "a.vlz").write_bytes(header + write_index(header, []))
     run("unpack", "a.vlz", "-o", "out", expect=1)
     assert not (tmp_path / "out").exists()

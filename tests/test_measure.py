@@ -142,7 +142,8 @@ def test_ledgers_of_archives_sum_to_their_bytes(measured, tiny, digits):
 def test_the_images_shares_sum_to_the_measured_tally(tiny, digits, lossless):
     drawings = [*digits[::7], *mixed(digits)]
     settings = Settings(lossless=lossless, effort=0)
-    ledger = chunks.make((tiny, settings), Images(0, ("x",) * len(drawings), drawings), lambda _images: None).ledger
+    (chunk,) = chunks.make((tiny, settings), Images(0, ("x",) * len(drawings), drawings), lambda _images: None)
+    ledger = chunk.ledger
     payload_bits = sum(bits for name, bits in ledger.bits.items() if name not in OVERHEAD)
     assert len(ledger.image_bits) == len(drawings)
     assert sum(ledger.image_bits) == pytest.approx(payload_bits, abs=0.1)
@@ -186,7 +187,7 @@ def test_memory_is_an_array_where_it_can_be(tiny, digits):
         packing.pack([Memory(drawings)], out, tiny, Settings())
         (piece,) = unpacking.unpack(Opened(out), model=tiny)
         assert piece.names == (tuple(map(str, range(len(drawings)))) if loose else ())
-        for a, b in zip(piece.drawings, drawings, strict=True):
+        for a, b in zip([one.drawing for one in piece.pictures], drawings, strict=True):
             assert a.look == b.look
             assert np.array_equal(a.bits, b.bits)
 
@@ -213,7 +214,9 @@ def test_what_does_not_decode_is_an_error(tiny, digits, monkeypatch):
         return [replace(one, raster=raster_of(flipped(one.drawing))) for one in decode(*arguments, **options)]
 
     def wrong_chunks(*arguments, **options):
-        return (replace(piece, drawings=list(map(flipped, piece.drawings))) for piece in unpack(*arguments, **options))
+        for piece in unpack(*arguments, **options):
+            wrong = [replace(one, raster=raster_of(flipped(one.drawing))) for one in piece.pictures]
+            yield replace(piece, pictures=wrong)
 
     for module, name, wrong in ((codec, "decode", wrong_files), (unpacking, "unpack", wrong_chunks)):
         with monkeypatch.context() as patch:

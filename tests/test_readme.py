@@ -11,6 +11,7 @@ import make_api
 import numpy as np
 import pytest
 from conftest import HERE
+from PIL import Image
 
 import vlae_codec
 from vlae_codec import zoo
@@ -35,6 +36,7 @@ def test_python_page_runs(monkeypatch, tmp_path, digits):
     Path("digits").mkdir()
     for i, name in enumerate(["digit", "a", "b", *(f"digits/{i:02}" for i in range(12))]):
         Path(f"{name}.png").write_bytes(png_bytes(to_picture(digits[i])))
+    Path("photo.png").write_bytes(png_bytes(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))))
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch" not in block]
     names = {}

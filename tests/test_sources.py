@@ -22,9 +22,11 @@ import pytest
 from conftest import levels_of
 from PIL import Image
 
+from vlae_codec.archive.numbers import Numbers
 from vlae_codec.errors import FormatError, ImageError, OutputError
+from vlae_codec.family import Decoded
 from vlae_codec.files import safe_name
-from vlae_codec.picture.drawing import Drawing, Look
+from vlae_codec.picture.drawing import Drawing, Look, raster_of
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
 from vlae_codec.sets import arrays, manifest
 from vlae_codec.sets.restore import Restorer
@@ -100,6 +102,12 @@ def restorer_of(folder, manifests, force):
     return Restorer(Path(folder), manifest.Forms(map(manifest.read, manifests)), force)
 
 
+def put(restorer, first, names, drawings):
+    """Puts drawings, the first of which has that number."""
+    pictures = [Decoded(raster_of(drawing), drawing.bits.size, 0) for drawing in drawings]
+    restorer.put(Numbers.between(first, len(drawings)), names, pictures)
+
+
 def there_and_back(folder, *paths, force=False, step=4, order=reversed, **options):
     """What `gather` reads, as an archive would keep it, put back in chunks that come in another order."""
     with gather([str(path) for path in paths], **options) as gathered:
@@ -113,7 +121,7 @@ def there_and_back(folder, *paths, force=False, step=4, order=reversed, **option
         manifests = json.loads(json.dumps([source.manifest() for source in gathered.sources], allow_nan=False))
     with restorer_of(folder, manifests, force) as restorer:
         for chunk in order(chunks):
-            restorer.put(*chunk)
+            put(restorer, *chunk)
         return restorer.finish()
 
 
@@ -739,7 +747,7 @@ def test_memory_is_bounded_whatever_the_size(tmp_path):
         (source,) = gathered.sources
         with restorer_of(tmp_path / "out", [source.manifest()], False) as restorer:
             for index, drawing in enumerate(source.drawings(0, 100)):
-                restorer.put(index, [], [drawing])
+                put(restorer, index, [], [drawing])
             restorer.finish()
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
@@ -831,7 +839,7 @@ DRAWINGS = [Drawing(bits) for bits in BITS]
 def test_hostile_names_write_nothing(tmp_path, name):
     folder = tmp_path / "deep" / "out"
     with restorer_of(folder, [FILES], True) as restorer, pytest.raises(FormatError, match="damaged"):
-        restorer.put(0, [name], DRAWINGS[:1])
+        put(restorer, 0, [name], DRAWINGS[:1])
     with pytest.raises(FormatError, match="damaged"):
         restorer_of(folder, [{**ARRAY, "file": name}], True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -847,7 +855,7 @@ def test_links_within_the_folder_lead_nowhere_else(tmp_path):
     with restorer_of(tmp_path / "out", [FILES], True) as restorer:
         for name in ("link/a.png", "link/new/a.png", "b.png", "loop/a.png"):
             with pytest.raises(OutputError):
-                restorer.put(0, [name], DRAWINGS[:1])
+                put(restorer, 0, [name], DRAWINGS[:1])
     with pytest.raises(OutputError, match="by a link"):
         restorer_of(tmp_path / "out", [ARRAY], True)
     assert not os.listdir("elsewhere")
@@ -857,12 +865,12 @@ def test_nothing_is_overwritten_without_force(tmp_path):
     (tmp_path / "a.png").write_bytes(b"mine")
     (tmp_path / "x.npy").write_bytes(b"mine")
     with restorer_of(tmp_path, [FILES], False) as restorer, pytest.raises(OutputError, match="-f"):
-        restorer.put(0, ["a.png"], DRAWINGS[:1])
+        put(restorer, 0, ["a.png"], DRAWINGS[:1])
     with pytest.raises(OutputError, match="-f"):
         restorer_of(tmp_path, [ARRAY], False)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "x.npy").read_bytes() == b"mine"
     with restorer_of(tmp_path, [FILES, ARRAY], True) as restorer:
-        restorer.put(0, ["a.png"], DRAWINGS[:1])
+        put(restorer, 0, ["a.png"], DRAWINGS[:1])
         restorer.finish()
     assert np.array_equal(levels_of("a.png"), BITS[0] * 255)
     assert np.load("x.npy").shape == (3, 9, 12)
@@ -870,7 +878,7 @@ def test_nothing_is_overwritten_without_force(tmp_path):
 
 def test_a_name_of_one_dash_is_a_file(tmp_path, capsysbinary):
     with restorer_of(Path("."), [{"kind": "files", "count": 1}, {**IDX, "file": "-"}], False) as restorer:
-        restorer.put(0, ["-"], DRAWINGS[:1])
+        put(restorer, 0, ["-"], DRAWINGS[:1])
         restorer.finish()
     assert sorted(os.listdir()) == ["-", "-.png"]
     assert capsysbinary.readouterr().out == b""
@@ -879,8 +887,8 @@ def test_a_name_of_one_dash_is_a_file(tmp_path, capsysbinary):
 def test_chunks_may_span_sources_and_come_in_any_order(tmp_path):
     manifests = [ARRAY, FILES, {**IDX, "file": "y"}]
     with restorer_of(tmp_path, manifests, False) as restorer:
-        restorer.put(4, ["b.png"], DRAWINGS[4:8])
-        restorer.put(0, ["a.png"], DRAWINGS[0:4])
+        put(restorer, 4, ["b.png"], DRAWINGS[4:8])
+        put(restorer, 0, ["a.png"], DRAWINGS[0:4])
         written = restorer.finish()
     assert [path.name for path in written] == ["b.png", "a.png", "x.npy", "y"]
     assert np.array_equal(np.load("x.npy"), np.array([9, 5])[BITS[:3]])
@@ -894,8 +902,8 @@ def test_rows_never_put_are_paper(tmp_path, rows):
     digit = Drawing(np.eye(28, dtype=np.uint8))
     with restorer_of(tmp_path, [ARRAY, packed], False) as restorer:
         for row in rows:
-            restorer.put(row, [], [DRAWINGS[row]])
-            restorer.put(3 + row, [], [digit])
+            put(restorer, row, [], [DRAWINGS[row]])
+            put(restorer, 3 + row, [], [digit])
         restorer.finish()
     expected, bits = np.full((3, 9, 12), 9), np.ones((3, 28, 28), np.uint8)
     for row in rows:
@@ -907,7 +915,7 @@ def test_rows_never_put_are_paper(tmp_path, rows):
 
 def test_what_is_unfinished_leaves_no_trace(tmp_path):
     with restorer_of(tmp_path / "out", [ARRAY], False) as restorer:
-        restorer.put(0, [], DRAWINGS[:2])
+        put(restorer, 0, [], DRAWINGS[:2])
     assert os.listdir("out") == []
 
 
@@ -918,11 +926,11 @@ def test_what_does_not_fit_the_manifests_is_refused(tmp_path):
             (0, ["a.png", "b.png"], DRAWINGS[:1]),
             (2, ["a.png"], DRAWINGS[:1]),
             (4, [], DRAWINGS[:2]),
-            (-1, [], DRAWINGS[:1]),
+            (5, [], DRAWINGS[:1]),
             (2, [], [Drawing(np.zeros((12, 9), np.uint8))]),
         ]:
             with pytest.raises(FormatError):
-                restorer.put(index, names, drawings)
+                put(restorer, index, names, drawings)
 
 
 @pytest.mark.parametrize(
@@ -997,18 +1005,18 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
 def test_all_unsuitable_pictures_are_named_at_once_and_can_be_skipped(run):
     for number in range(3):
         save(Path(f"set/{number}.png"), BITS[number])
-    Image.fromarray(np.arange(99, dtype=np.uint8).reshape(9, 11)).save("set/gray.png")
+    Image.new("CMYK", (11, 9)).save("set/cmyk.tif")
     Path("set/junk.png").write_bytes(b"junk")
     said = run("pack", "set", "-o", "a.vlz", "-q", expect=1).stderr.splitlines()
     assert [line.startswith("Error: set/") for line in said] == [True, True, False]
-    assert "gray.png" in said[0]
+    assert "cmyk.tif" in said[0]
     assert "junk.png" in said[1]
     assert "--skip-unsuitable" in said[2]
     assert not Path("a.vlz").exists()
     said = run("pack", "set", "-o", "a.vlz", "--skip-unsuitable", "-q", expect=1).stderr.splitlines()
     assert [line.endswith("it is not in a.vlz") for line in said] == [True, True]
     assert run("list", "a.vlz", "--names").stdout.splitlines()[-3:] == [f"set/{number}.png" for number in range(3)]
-    os.unlink("set/gray.png")
+    os.unlink("set/cmyk.tif")
     said = run("pack", "set/junk.png", "-o", "b.vlz", "--skip-unsuitable", expect=1).stderr
     assert said == "Error: set/junk.png is not an image, or a damaged one\n"
     assert not Path("b.vlz").exists()

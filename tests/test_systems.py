@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import levels_of
 from PIL import Image
+from test_sources import put as put_drawings
 
 from vlae_codec import files
 from vlae_codec.archive import jobs, pack
@@ -35,7 +36,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 def put(folder, names, force=False):
     """The notes of a restorer that was given so many pictures of those names."""
     with Restorer(Path(folder), Forms([FilesForm(len(names))]), force) as restorer:
-        restorer.put(0, names, [Drawing(bits) for bits in BITS[: len(names)]])
+        put_drawings(restorer, 0, names, [Drawing(bits) for bits in BITS[: len(names)]])
         restorer.finish()
         assert not restorer.unnameable
         return restorer.renamed

@@ -20,7 +20,7 @@ from .family import Ask, Coder, View
 from .picture.fields import SIDE, field_count
 from .picture.metadata import Metadata, write_metadata
 from .picture.raster import Kind, Raster
-from .picture.reading import Reading
+from .picture.reading import Readable, Reading
 
 _FLAT = 0.4
 """A picture is flat if this share of its pixels is as the one on the left: screenshots, charts, pixel art."""
@@ -42,14 +42,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A picture that is to be read: as drawings are read, with what was lost; and as it is."""
-
-    drawing: Callable[[], tuple[Raster, str | None]]
-    picture: Callable[[], Reading]
-
-
-@dataclass(frozen=True)
 class Chooser:
     """Chooses among `coders` for what is asked. given: the one model that was asked for.
 
@@ -61,30 +53,71 @@ class Chooser:
     coders: tuple[Coder, ...]
     keep: Callable[[Metadata], Metadata] = field(default=Metadata.plain)
 
-    def candidates(self, source: Source) -> list[Candidate]:
+    def candidates(self, source: Readable) -> list[Candidate]:
         """The ways to code a picture, at least one.
 
         Raises:
             ImageError: it cannot be coded as asked.
         """
+        if self._draws_only():
+            return [self.drawing(source)]
         if self.given:
-            return [self._drawing(source, 0) if self.coders[0].version == 1 else self._whole(source.picture(), 0)]
-        if self.ask.threshold is not None or not self._has(_PHOTO):
-            return [self._drawing(source, _DRAWING)]
+            return [self._whole(source.picture(), 0)]
         found = [] if self._has_rate() else self._as_drawing(source)
         if found and not self.ask.lossless:
             return found
         reading = source.picture()
-        lossless = replace(self.ask, lossless=True, quality=None, bpp=None, size_bytes=None)
-        if found:
-            return [*found, self._whole(reading, _RAW, lossless)]
-        refused = None
+        return [*found, self._whole(reading, _RAW, self._exactly())] if found else self._as_picture(reading)
+
+    def takes_as_drawing(self, source: Readable) -> bool:
+        """Whether a model of drawings is the first to take it.
+
+        Raises:
+            ImageError: it cannot be coded as asked.
+        """
+        if self._draws_only():
+            return bool(self.drawing(source))
+        if not (self.given or self._has_rate()) and self._as_drawing(source):
+            return True
+        self.candidates(source)
+        return False
+
+    def drawing(self, source: Readable, fixed: bool = False) -> Candidate:
+        """The picture for the model of drawings, which takes it whatever rate is asked for; `fixed` as of `family.Ask`.
+
+        Raises:
+            ImageError: it is not in two levels, or the model that was asked for knows no drawings.
+        """
+        coder = self.coders[_DRAWING]
+        if coder.version != 1:
+            raise ImageError(f"the model {coder.name} codes no drawings of two levels")
+        ask = replace(self.ask, quality=None, bpp=None, size_bytes=None, fixed=fixed) if fixed else self.ask
+        raster, lost = source.drawing()
+        view = coder.view(raster, ask)
+        return Candidate(_DRAWING, ask, view, Metadata(), _joined(view.note, lost))
+
+    def _draws_only(self) -> bool:
+        """Whether the model of drawings takes every picture."""
+        if self.given:
+            return self.coders[_DRAWING].version == 1
+        return self.ask.threshold is not None or not self._has(_PHOTO)
+
+    def _exactly(self) -> Ask:
+        return replace(self.ask, lossless=True, quality=None, bpp=None, size_bytes=None)
+
+    def _as_picture(self, reading: Reading) -> list[Candidate]:
+        """The ways to code a picture that is no drawing.
+
+        Raises:
+            ImageError: there are none.
+        """
+        found, refused = list[Candidate](), None
         try:
             found = [self._whole(reading, _PHOTO)]
         except ImageError as error:
             refused = error
         if (refused and self.ask.lossless) or (found and not self._has_rate() and _is_flat(reading.raster)):
-            found.append(self._whole(reading, _RAW, lossless))
+            found.append(self._whole(reading, _RAW, self._exactly()))
         if not found and refused:
             raise refused
         return found
@@ -95,12 +128,7 @@ class Chooser:
     def _has_rate(self) -> bool:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
 
-    def _drawing(self, source: Source, which: int) -> Candidate:
-        raster, lost = source.drawing()
-        view = self.coders[which].view(raster, self.ask)
-        return Candidate(which, self.ask, view, Metadata(), _joined(view.note, lost))
-
-    def _as_drawing(self, source: Source) -> list[Candidate]:
+    def _as_drawing(self, source: Readable) -> list[Candidate]:
         """The picture as the default model of drawings sees it, if it is one for it."""
         try:
             raster, lost = source.drawing()

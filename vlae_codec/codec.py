@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import container, container2, registry, zoo
-from .choose import Candidate, Chooser, Source, chooser
+from .choose import Candidate, Chooser, chooser
 from .errors import ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
-from .picture.images import Picture, PillowImage, to_raster
+from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
 from .picture.raster import Raster
-from .picture.reading import read_given
+from .picture.reading import Readable
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -96,10 +96,7 @@ def compress(
         )
     ask = Ask(lossless, effort, quality, bpp, size_bytes, threshold)
     choice = chooser(ask, model)
-    source = Source(
-        lambda: (to_raster(picture, exact=lossless and threshold is None), None),
-        lambda: read_given(picture, exact=lossless),
-    )
+    source = Readable.of_given(picture, exact=lossless, threshold=threshold)
     return smallest(choice, [choice.candidates(source)])[0].data
 
 
@@ -152,26 +149,41 @@ def encode_views(views: Sequence[View], model: Coder, ask: Ask, progress: Progre
     return [_encoded(view, sections, model, Metadata()) for view, sections in zip(views, coded, strict=True)]
 
 
+@dataclass(frozen=True)
+class Made:
+    """One way to code a picture, and what came of it."""
+
+    candidate: Candidate
+    sections: Sections
+    encoded: Encoded
+
+
 def smallest(
     choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None
 ) -> list[Encoded]:
     """Of each picture the smallest file that one of its candidates makes; the first of equals."""
+    return [made.encoded for made in best(choice, pictures, progress)]
+
+
+def best(choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None) -> list[Made]:
+    """The same, with the candidate and its sections."""
     groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
     for index, candidates in enumerate(pictures):
         for candidate in candidates:
             groups.setdefault((candidate.which, candidate.ask), []).append((index, candidate))
-    best: dict[int, Encoded] = {}
+    found: dict[int, Made] = {}
     for (which, ask), members in groups.items():
         model = choice.coders[which]
         coded = model.encode([candidate.view for _, candidate in members], ask, progress)
         for (index, candidate), sections in zip(members, coded, strict=True):
-            made = _encoded(candidate.view, sections, model, candidate.metadata)
+            encoded = _encoded(candidate.view, sections, model, candidate.metadata)
             kept = None if choice.ask.lossless or not ask.lossless else "kept exactly, since that is no larger"
             note = "; ".join(filter(None, (candidate.note, kept))) or None
-            made = replace(made, ledger=replace(made.ledger, note=note))
-            if index not in best or len(made.data) < len(best[index].data) + (kept is not None):
-                best[index] = made
-    return [best[index] for index in range(len(pictures))]
+            made = Made(candidate, sections, replace(encoded, ledger=replace(encoded.ledger, note=note)))
+            most = len(found[index].encoded.data) + (kept is not None) if index in found else None
+            if most is None or len(encoded.data) < most:
+                found[index] = made
+    return [found[index] for index in range(len(pictures))]
 
 
 def decode(

@@ -82,8 +82,8 @@ def write_file2(header: Header2, metadata: Metadata, payload: bytes) -> bytes:
 
 
 def is_version2(data: bytes) -> bool:
-    """Whether a file that begins with these bytes says that it is a single picture of version 2."""
-    return len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION and data[1] >> 2 & 3 <= max(_Named)
+    """Whether a file that begins with these bytes says that it is of version 2."""
+    return len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION
 
 
 def read_file2(data: bytes) -> Contents2:

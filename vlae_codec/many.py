@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from . import codec, container, container2, zoo
-from .choose import Candidate, Chooser, Source, chooser
+from .choose import Candidate, Chooser, chooser
 from .codec import Encoded
 from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling
 from .picture.fields import field_count
-from .picture.images import read_raster
 from .picture.metadata import Metadata
-from .picture.reading import read_picture
+from .picture.reading import Readable
 
 PathLike = str | os.PathLike[str]
 Read = Callable[[Path], bytes]
@@ -119,10 +118,7 @@ def compress_files(
 
     def opened(path: Path) -> Sequence[Candidate]:
         data, name = read(path), str(path)
-        source = Source(
-            lambda: read_raster(data, name, exact=lossless and threshold is None, page=page),
-            lambda: read_picture(data, name, exact=lossless, page=page),
-        )
+        source = Readable.of_file(data, name, exact=lossless, threshold=threshold, page=page)
         try:
             return choice.candidates(source)
         except ImageError as error:

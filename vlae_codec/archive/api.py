@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.container import MOST_BYTES, VERSION, check_claim
+from vlae_codec.choose import chooser
+from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
-from vlae_codec.family import Coder, Sampling
+from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder, Sampling
 from vlae_codec.files import check_free, whole
+from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Gathered, gather
 
@@ -26,6 +28,7 @@ from . import unpack as unpacking
 from .chunks import ArchiveLedger, Settings
 from .opened import Opened
 from .pack import pack as pack_sources
+from .pack import pack_mixed
 
 PathLike = str | os.PathLike[str]
 
@@ -41,11 +44,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files written; what was damaged or lost, and what got another name: a line each. lossy: texture was drawn."""
+    """The files written; what was damaged or lost, and what got another name: a line each. sampled: texture was drawn."""
 
     written: list[Path]
     problems: list[str]
-    lossy: bool
+    sampled: bool
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +60,9 @@ def pack(
     ordered: bool = True,
     effort: int | None = None,
     chunk: int | None = None,
+    quality: float | None = None,
     threshold: int | None = None,
+    keep: Callable[[Metadata], Metadata] = Metadata.plain,
     model: Coder | str | None = None,
     jobs: int | None = None,
     force: bool = False,
@@ -66,17 +71,24 @@ def pack(
 ) -> Packed:
     """Packs images into one archive.
 
+    If all are drawings they are coded together by one model of drawings, as of format version 1. Else each is coded by what
+    suits it, drawings together and other pictures as the files that `compress` makes of them, as of version 2.
+
     Args:
         sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array of
             images (N, H, W) of two values, which is packed as images.npy.
         out: the archive's path, or a binary file to write to.
-        lossless: every pixel; else the structure only, with a texture that is drawn anew on reading.
-        ordered: False: neither order nor names matter, which saves log2(N!) bits.
-        effort: lossless: 2^effort samples of the posterior for each image, at most 32; lossy: size of the search, 0 to 9.
+        lossless: every pixel; else photos as `quality` says, and of drawings the structure only, with a texture that is
+            drawn anew on reading.
+        ordered: False: neither order nor names matter, which saves log2(N!) bits; for drawings of one size.
+        effort: of drawings, lossless: 2^effort samples of the posterior for each, at most 32; of all else, size of the
+            search, 0 to 9.
         chunk: the most images of a chunk, 1000 by default. One image costs the decoding of its chunk: choose about 32 to
             256 for reading at random.
+        quality: of lossy photos, 0 to 100; then drawings are coded as photos, too.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
-        model: one that was loaded, the name of a released one, or a folder; the default is `mnist-dynamic`.
+        keep: what of a picture's metadata is kept, of pictures that are no drawings; of itself neither EXIF nor XMP.
+        model: one that was loaded, the name of a released one, or a folder, for all pictures; of itself what suits each.
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.
         force: overwrite `out` if it exists.
@@ -90,18 +102,24 @@ def pack(
         ValueError: an option is out of its range, or a set without order is to be lossy.
     """
     settings = Settings(lossless, ordered, effort, chunk)
-    chosen = zoo.named(model) if isinstance(model, str) else model or zoo.load_default()
+    ask = Ask(lossless, DEFAULT_EFFORT if effort is None else effort, quality, threshold=threshold)
+    choice = chooser(ask, model, keep)
     path = Path(out) if isinstance(out, str | os.PathLike) else None
     if path:
         check_free(path, force)
     with _gathered(sources, threshold, lossless) as gathered, at_most(jobs and min(jobs, cores())):
         if path:
             _check_not_source(path, gathered)
-        kept, problems = gathered.suitable(progress)
+        drawn = list[bool]()
+        kept, problems = gathered.suitable(lambda one: drawn.append(choice.takes_as_drawing(one)), progress)
         if problems and not (skip_unsuitable and kept.sources):
             raise UnsuitableError(problems)
         with _writing(out, force) as file:
-            ledger = pack_sources(kept.sources, file, chosen, settings, jobs=jobs or 1, progress=progress)
+            options: Any = {"settings": settings, "jobs": jobs or 1, "progress": progress}
+            if all(drawn) and choice.coders[0].version == 1:
+                ledger = pack_sources(kept.sources, file, choice.coders[0], **options)
+            else:
+                ledger = pack_mixed(kept.sources, file, choice, **options)
     return Packed(ledger, gathered.notes, tuple(problems))
 
 
@@ -146,7 +164,7 @@ def unpack(
     sampling, given = Sampling(seed, temperature), zoo.named(model) if isinstance(model, str) else model
     with _reading(archive) as file, at_most(jobs and min(jobs, cores())):
         opened = Opened(file)
-        given = zoo.find(opened.header.model, given, version=VERSION)  # before there is a folder
+        opened.coders(given)  # before there is a folder
         if only:
             restored = unpacking.restore_some(
                 opened,
@@ -165,8 +183,10 @@ def unpack(
             if announce:
                 announce(opened.header.forms.images, claimed)
             with Restorer(Path(folder), opened.header.forms, force) as restorer:
-                restored = unpacking.restore(opened, restorer, sampling, model=given, jobs=jobs or 1, progress=progress)
-    return Unpacked(restored.written, [*opened.damages, *restored.lost], opened.header.lossy, restored.notes)
+                restored = unpacking.restore(
+                    opened, restorer, sampling, model=given, jobs=jobs or 1, most_bytes=max_bytes, progress=progress
+                )
+    return Unpacked(restored.written, [*opened.damages, *restored.lost], restored.sampled, restored.notes)
 
 
 @contextlib.contextmanager

@@ -8,18 +8,33 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as entries
 from typing import cast
 
-from vlae_codec.errors import FormatError, ModelError, VlaeError
-from vlae_codec.family import DEFAULT_EFFORT, EFFORTS, Ask, Chained, ChainedCoder, Chaining, Coder, Done, Sampling
-from vlae_codec.picture.drawing import Drawing, look_of, raster_of
-from vlae_codec.picture.raster import Geometry
+from vlae_codec.container import MOST_BYTES, check_claim
+from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
+from vlae_codec.family import (
+    DEFAULT_EFFORT,
+    EFFORTS,
+    Ask,
+    Chain,
+    Chained,
+    ChainedCoder,
+    Chaining,
+    Coder,
+    Decoded,
+    Done,
+    Sampling,
+)
+from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.sets.manifest import ArrayForm, FilesForm
 
-from . import frame
-from .frame import LARGEST_CHUNK, MOST_SAMPLES, Format, Head, Header, Place
+from . import apart, version1
+from .heads import LARGEST_CHUNK, MOST_SAMPLES, Head, Header, Identity, Place, checked, packed_names
+from .numbers import Numbers
+from .pieces import Piece, lost
 
 CHUNK = 1000
 """Images of a chunk, unless asked otherwise."""
@@ -110,19 +125,16 @@ class Settings:
         if self.chunk is not None and self.chunk < 1:
             raise ValueError(f"a chunk must hold 1 image or more, not {self.chunk}")
 
+    def check_ordered(self) -> None:
+        """Refuses to give up the order of pictures that are not all drawings.
 
-@dataclass(frozen=True)
-class Piece:
-    """Images `first` to `first` + `images` - 1 as unpacked, or why they are lost.
-
-    `names` are those of the loose pictures among them, as far as they are known.
-    """
-
-    first: int
-    images: int
-    names: tuple[str, ...]
-    drawings: list[Drawing]
-    error: str | None = None
+        Raises:
+            ImageError: that is asked for.
+        """
+        if not self.ordered:
+            raise ImageError(
+                "a set without order needs drawings of one size in the same two colours: pack these in order"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,19 +150,24 @@ class Images:
         """How many."""
         return len(self.drawings)
 
+    @property
+    def numbers(self) -> Numbers:
+        """Which."""
+        return Numbers.between(self.first, self.images)
+
 
 @dataclass(frozen=True)
 class Chunk:
     """A chunk as the file holds it."""
 
     data: bytes
-    images: int
+    numbers: Numbers
     ledger: ArchiveLedger
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A chunk as read from its file, or why it cannot be."""
+    """A chunk as read from its file, or a picture of one, or why it cannot be."""
 
     place: Place
     head: Head | None
@@ -163,6 +180,18 @@ class Stored:
         return self.place.images
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all chunks of an archive are decoded with: coders by what names them. A picture apart from others that claims
+    more than `most_bytes` of samples is refused.
+    """
+
+    header: Header
+    coders: Mapping[Identity, Coder]
+    sampling: Sampling = Sampling()
+    most_bytes: int = MOST_BYTES
+
+
 def chained(model: Coder) -> ChainedCoder:
     """The model itself, if its pictures can be coded together.
 
@@ -170,12 +199,12 @@ def chained(model: Coder) -> ChainedCoder:
         ModelError: they cannot.
     """
     if not isinstance(model, Chained):
-        raise ModelError(f"the model {model.name} codes pictures one by one, so it cannot make or read archives")
+        raise ModelError(f"the model {model.name} codes pictures one by one, and here they are coded together")
     return cast(ChainedCoder, model)
 
 
-def make(shared: tuple[ChainedCoder, Settings], images: Images, done: Done) -> Chunk:
-    """The chunk of some images.
+def make(shared: tuple[ChainedCoder, Settings], images: Images, done: Done) -> list[Chunk]:
+    """The chunk of some images, of version 1.
 
     Raises:
         ImageError: a set without order has images of several sizes.
@@ -186,61 +215,89 @@ def make(shared: tuple[ChainedCoder, Settings], images: Images, done: Done) -> C
         for name, drawing in zip(images.names, images.drawings, strict=True)
     ]
     made = model.push(views, settings.chaining, done)
-    payload, drawings = made.payload, images.drawings
+    names = tuple(name for name in images.names if name is not None)
+    head = head_of(made, images.numbers, names if settings.ordered else ())
+    notes = [drawing.note for drawing in images.drawings]
+    return [chunk_of(made, head, version1.write_head(head), notes, settings)]
+
+
+def head_of(made: Chain, numbers: Numbers, names: tuple[str, ...], model: Identity | None = None) -> Head:
+    """The head of images that were coded together; `names` are of those that are loose pictures."""
+    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(made.geometries))
+    return Head(numbers, names, runs, made.state, len(made.payload), model)
+
+
+def chunk_of(made: Chain, head: Head, written: bytes, notes: Sequence[str | None], settings: Settings) -> Chunk:
+    """The chunk of images that were coded together, with its head as bytes."""
+    data = written + checked(made.payload)
     ledger = ArchiveLedger(
-        kl_bits=made.kl_bits, negative_elbo_bits=made.negative_elbo_bits, image_bits=[*made.picture_bits]
+        images=head.images,
+        pixels=sum(form.width * form.height * count for form, count in head.runs),
+        total_bytes=len(data),
+        kl_bits=made.kl_bits,
+        negative_elbo_bits=made.negative_elbo_bits,
+        order_bits=0.0 if settings.ordered else math.lgamma(head.images + 1) / math.log(2),
+        image_bits=[*made.picture_bits],
     )
     ledger.book(**made.bits)
-    if not settings.ordered:
-        ledger.order_bits = math.lgamma(images.images + 1) / math.log(2)
-    runs = tuple((form, len(list(group))) for form, group in itertools.groupby(map(_format_of, made.geometries)))
-    names = tuple(name for name in images.names if name is not None)
-    head = Head(images.first, names if settings.ordered else (), runs, made.state, len(payload))
-    data = head.write() + frame.checked(payload)
-    ledger.merge(ArchiveLedger(images.images, sum(drawing.bits.size for drawing in drawings), len(data)))
-    name_bits = 8 * len(head.packed_names())
-    ledger.notes.update(drawing.note for drawing in drawings if drawing.note)
-    ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(payload)) - name_bits)
-    return Chunk(data, images.images, ledger)
+    name_bits = 8 * len(packed_names(head.names))
+    ledger.book(name_bits=name_bits, chunk_head_bits=8 * (len(data) - len(made.payload)) - name_bits)
+    ledger.notes.update(filter(None, notes))
+    return Chunk(data, head.numbers, ledger)
 
 
-def unmake(shared: tuple[ChainedCoder, Header, Sampling], stored: Stored, done: Done) -> Piece:
-    """The inverse of `make`; what cannot be restored is a piece with an error."""
-    (model, header, sampling), head, place = shared, stored.head, stored.place
+def unmake(shared: Shared, stored: Stored, done: Done) -> list[Piece]:
+    """The images of a chunk; what cannot be restored are pieces with an error."""
+    head, place = stored.head, stored.place
     if head is None or stored.error:
-        return Piece(place.first, place.images, head.names if head else (), [], stored.error)
-    forms = [form for form, count in head.runs for _ in range(count)]
-    chaining = Chaining(not header.lossy, header.ordered, samples=header.samples)
+        return [lost(place.numbers, head.names if head else (), str(stored.error))]
     try:
-        _check_fits(header, head, forms)
-        geometries = [form.geometry for form in forms]
-        rasters = model.pop(stored.payload, head.state, geometries, chaining, sampling, done)
+        _check_fits(shared.header, head)
+        coder = shared.coders[_named(shared.header, head)]
+        if head.apart is None:
+            return [Piece(head.numbers, head.names, _popped(shared, coder, head, stored.payload, done))]
+        check_claim(head.sample_bytes, shared.most_bytes)
+        return apart.read(coder, head, shared.header.forms, stored.payload, shared.sampling, done)
     except VlaeError as error:
-        return Piece(place.first, place.images, head.names, [], str(error))
-    drawings = [Drawing(raster.two_levels(), form.look) for raster, form in zip(rasters, forms, strict=True)]
-    return Piece(place.first, place.images, head.names, drawings)
+        return [lost(place.numbers, head.names, str(error))]
 
 
-def _check_fits(header: Header, head: Head, forms: list[Format]) -> None:
+def _named(header: Header, head: Head) -> Identity:
+    """What names the model of a chunk."""
+    model = head.model if head.model is not None else header.model
+    assert model is not None  # one of both says it
+    return model
+
+
+def models(header: Header, heads: Sequence[Head]) -> set[Identity]:
+    """What names the models that chunks need."""
+    return {_named(header, head) for head in heads} if header.model is None else {header.model}
+
+
+def _popped(shared: Shared, coder: Coder, head: Head, payload: bytes, done: Done) -> list[Decoded]:
+    """Images that were coded together.
+
+    Raises:
+        FormatError: they are damaged, or the model is none that codes images together.
+    """
+    header = shared.header
+    if not isinstance(coder, Chained):
+        raise FormatError("a chunk names a model that codes no pictures together: the file is damaged")
+    chaining = Chaining(not header.lossy, header.ordered, samples=header.samples)
+    rasters = coder.pop(payload, head.state, head.geometries(), chaining, shared.sampling, done)
+    sizes = [(0, raster.samples.size) if header.lossy else (raster.samples.size, 0) for raster in rasters]
+    return [Decoded(raster, *size) for raster, size in zip(rasters, sizes, strict=True)]
+
+
+def _check_fits(header: Header, head: Head) -> None:
     """Refuses a chunk that an archive with this header cannot have."""
-    loose, at = 0, 0
-    for source, own in header.forms.parts(head.first, head.images):
-        sizes = {(form.height, form.width) for form in forms[at : at + len(own)]}
-        if isinstance(source, ArrayForm) and sizes != {source.size}:
+    forms, loose, at = head.geometries(), 0, 0
+    for source, own in head.numbers.parts(header.forms):
+        mine, at = forms[at : at + len(own)], at + len(own)
+        if isinstance(source, ArrayForm) and not all(
+            (form.height, form.width) == source.size and form.format.pair for form in {*mine}
+        ):
             raise FormatError(f"a chunk has images of {source.root} that are not of its size: the file is damaged")
         loose += len(own) * isinstance(source, FilesForm)
-        at += len(own)
     if len(head.names) != loose * header.ordered:
         raise FormatError(f"a chunk has {len(head.names)} names for {loose} loose pictures: the file is damaged")
-
-
-def format_of(drawing: Drawing) -> Format:
-    """Size and look of a drawing."""
-    height, width = drawing.bits.shape
-    return Format(width, height, drawing.look)
-
-
-def _format_of(geometry: Geometry) -> Format:
-    look = look_of(geometry.format)
-    assert look is not None  # only pictures in two colours are chained
-    return Format(geometry.width, geometry.height, look)

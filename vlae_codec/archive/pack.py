@@ -7,21 +7,24 @@ at a time, never the archive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
 
+from vlae_codec.choose import Chooser
 from vlae_codec.errors import Progress
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chained, Coder
 from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.fields import field_count
 from vlae_codec.registry import identity_of
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.sources import Source
 
-from . import chunks, frame
+from . import chunks, frame, mixed
 from .chunks import ArchiveLedger, Images, Settings
-from .frame import Header
-from .jobs import Report, spread
+from .heads import Header
+from .jobs import Report, Work, spread
+from .numbers import Numbers
 from .polarity import suited_together
 
 _CHUNK_FIELDS = 1 << 13  # a chunk of several large images ends here
@@ -36,7 +39,7 @@ def pack(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> ArchiveLedger:
-    """Writes an archive of all images of the sources.
+    """Writes an archive of all images of the sources, drawings that one model takes: of version 1.
 
     Raises:
         ImageError: an image cannot be coded as asked.
@@ -44,17 +47,50 @@ def pack(
     chained = chunks.chained(model)
     sources = _turned(sources, chained, settings)
     forms = _forms(sources, settings)
-    header = Header(identity_of(model.digest), not settings.lossless, settings.ordered, forms, settings.samples).write()
-    out.write(header)
-    ledger, rows = ArchiveLedger(total_bytes=len(header)), []
-    ledger.book(header_bits=8 * len(header))
-    total = sum(source.count for source in sources)
-    report = Report("packing", total, progress)
-    for made in spread(chunks.make, _cut(sources, settings), (chained, settings), jobs, report):
-        out.write(made.data)
-        rows.append((len(made.data), made.images))
-        ledger.merge(made.ledger)
-    index = frame.write_index(header, rows)
+    header = Header(identity_of(model.digest), not settings.lossless, settings.ordered, forms, settings.samples)
+    return _write(header, out, chunks.make, (chained, settings), _cut(sources, settings), jobs, progress)
+
+
+def pack_mixed(
+    sources: Sequence[Source],
+    out: IO[bytes],
+    choice: Chooser,
+    settings: Settings = Settings(),
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> ArchiveLedger:
+    """Writes an archive of all images of the sources, pictures of any kind: of version 2.
+
+    Raises:
+        ImageError: an image cannot be coded as asked; or the archive is to have no order.
+    """
+    settings.check_ordered()
+    drawer = choice.coders[0]
+    turned = _turned(sources, drawer, settings) if isinstance(drawer, Chained) else sources
+    header = Header(None, not settings.lossless, True, Forms(source.form for source in sources), settings.samples)
+    items = mixed.cut(turned, choice, settings, _CHUNK_FIELDS)
+    return _write(header, out, mixed.make, (choice, settings), items, jobs, progress)
+
+
+def _write(
+    header: Header, out: IO[bytes], work: Work, shared: Any, items: Iterable[Any], jobs: int, progress: Progress | None
+) -> ArchiveLedger:
+    """Header, the chunks that `work` makes of items, and index."""
+    written = frame.version(header).write_header(header)
+    out.write(written)
+    ledger, rows = ArchiveLedger(total_bytes=len(written)), list[tuple[int, Numbers]]()
+    ledger.book(header_bits=8 * len(written))
+    image_bits = dict[int, float]()
+    report = Report("packing", header.forms.images, progress)
+    for made in spread(work, items, shared, jobs, report):
+        for chunk in made:
+            out.write(chunk.data)
+            rows.append((len(chunk.data), chunk.numbers))
+            image_bits.update(zip(chunk.numbers, chunk.ledger.image_bits, strict=False))
+            ledger.merge(chunk.ledger)
+    ledger.image_bits = [image_bits[number] for number in sorted(image_bits)]
+    index = frame.write_index(written, rows)
     out.write(index)
     ledger.merge(ArchiveLedger(total_bytes=len(index), bits={"index_bits": 8 * len(index)}))
     return ledger
@@ -69,7 +105,11 @@ def _forms(sources: Sequence[Source], settings: Settings) -> Forms:
 
 
 def _is_array(sources: Sequence[Source]) -> bool:
-    return len(sources) == 1 and isinstance(sources[0].form, ArrayForm)
+    return len(sources) == 1 and _is_one(sources[0])
+
+
+def _is_one(source: Source) -> bool:
+    return isinstance(source.form, ArrayForm)
 
 
 def _turned(sources: Sequence[Source], model: Chained, settings: Settings) -> list[Source]:
@@ -86,7 +126,7 @@ def _turned(sources: Sequence[Source], model: Chained, settings: Settings) -> li
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
     """All images, chunk by chunk."""
     first, size = 0, settings.chunk_images
-    for batch in batches(_named(sources), lambda one: chunks.format_of(one[1]).fields, size, max(_CHUNK_FIELDS, size)):
+    for batch in batches(_named(sources), lambda one: field_count(*one[1].bits.shape), size, max(_CHUNK_FIELDS, size)):
         yield Images(first, tuple(name for name, _ in batch), [drawing for _, drawing in batch])
         first += len(batch)
 

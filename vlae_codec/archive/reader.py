@@ -27,16 +27,19 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.container import VERSION
+from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import FormatError, ImageError
-from vlae_codec.family import ChainedCoder, Coder, Sampling
-from vlae_codec.picture.drawing import Drawing
-from vlae_codec.picture.images import PillowImage, to_picture
+from vlae_codec.family import Coder, Decoded, Sampling
+from vlae_codec.picture.images import PillowImage
+from vlae_codec.picture.metadata import Metadata
+from vlae_codec.picture.writing import to_pillow
 from vlae_codec.sets.manifest import ArrayForm
 
 from . import chunks
-from .chunks import Piece
+from .chunks import Shared
+from .heads import Identity, Place
 from .opened import Opened
+from .pieces import Piece
 
 CACHE_BYTES = 1 << 26
 """Of decoded chunks, unless told otherwise: a byte a pixel, and a little an image."""
@@ -53,20 +56,22 @@ def open_archive(
     seed: int = 0,
     temperature: float | None = None,
     cache_bytes: int = CACHE_BYTES,
+    max_bytes: int = MOST_BYTES,
 ) -> Archive:
     """Opens an archive as a sequence of its images; see `Archive`.
 
     Args:
         model: for an archive that names no released one: a model that was loaded, or its folder.
         seed, temperature: draw the texture of a lossy archive; temperature 0 to 16.
-        cache_bytes: of decoded chunks that are kept; the one decoded last is kept in any case.
+        cache_bytes: of decoded chunks and pictures that are kept; what was decoded last is kept in any case.
+        max_bytes: of the samples of one picture, 2^28 by default: a few bytes may claim very many.
 
     Raises:
         OSError: the file cannot be read.
         FormatError: it is no archive, or neither its header nor its index is whole.
         ValueError: seed or temperature is out of range.
     """
-    return Archive(Path(path), model, Sampling(seed, temperature), cache_bytes)
+    return Archive(Path(path), model, Sampling(seed, temperature), cache_bytes, max_bytes)
 
 
 class Archive:
@@ -76,8 +81,16 @@ class Archive:
     here, and ValueError once the archive is closed.
     """
 
-    def __init__(self, path: Path, model: Coder | str | None, sampling: Sampling, cache_bytes: int) -> None:
-        self._path, self._model, self._sampling, self._cache_bytes = path.absolute(), model, sampling, cache_bytes
+    def __init__(
+        self,
+        path: Path,
+        model: Coder | str | None,
+        sampling: Sampling,
+        cache_bytes: int,
+        max_bytes: int = MOST_BYTES,
+    ) -> None:
+        self._path, self._model, self._sampling = path.absolute(), model, sampling
+        self._cache_bytes, self._max_bytes = cache_bytes, max_bytes
         self._own: _Own | None = None
         self._own = self._mine(opening=True)
 
@@ -115,8 +128,17 @@ class Archive:
         return number
 
     def picture(self, index: int) -> PillowImage:
-        """Image `index` as a Pillow image."""
-        return to_picture(self._drawing(self._number(index)))
+        """Image `index` as a Pillow image.
+
+        Raises:
+            ImageError: it is in 16-bit colours, which Pillow has not.
+        """
+        found = self._decoded(self._number(index))
+        return found.picture if found.metadata is None else to_pillow(found.raster, found.metadata)
+
+    def metadata(self, index: int) -> Metadata:
+        """What image `index` says beside its pixels: colour profile, resolution, and so on; of drawings nothing."""
+        return self._decoded(self._number(index)).metadata or Metadata()
 
     def close(self) -> None:
         """Closes the file and forgets what was decoded."""
@@ -132,7 +154,11 @@ class Archive:
     @overload
     def __getitem__(self, index: slice) -> list[Image]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Image | list[Image]:
-        """Image `index` as an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a slice is a list of them."""
+        """Image `index` as an array; a slice is a list of them.
+
+        A loose picture is (H, W) of gray levels, (H, W, 2) with opacity behind them, (H, W, 3) or (H, W, 4) of colours,
+        those of a palette looked up; uint8, or uint16 if it has more than 8 bits a sample.
+        """
         if isinstance(index, slice):
             return [self._array(number) for number in range(*index.indices(len(self)))]
         return self._array(self._number(index))
@@ -150,7 +176,7 @@ class Archive:
         self.close()
 
     def __reduce__(self) -> tuple[type[Archive], tuple[Any, ...]]:
-        return Archive, (self._path, self._model, self._sampling, self._cache_bytes)
+        return Archive, (self._path, self._model, self._sampling, self._cache_bytes, self._max_bytes)
 
     def __repr__(self) -> str:
         return f"<Archive {self._path}{'' if self._own else ', closed'}>"
@@ -181,40 +207,46 @@ class Archive:
 
     def _array(self, number: int) -> Image:
         forms = self._mine().opened.header.forms
-        form, drawing = forms[forms.at(number)[0]], self._drawing(number)
+        form, raster = forms[forms.at(number)[0]], self._decoded(number).raster
         if not isinstance(form, ArrayForm):
-            return np.array(to_picture(drawing))  # a copy, which may be written to
+            colours = raster.colours()
+            return np.array(colours[..., 0] if colours.shape[2] == 1 else colours)  # a copy, which may be written to
         levels: Image = np.array([form.paper, form.ink], np.uint8 if form.packed else form.dtype)
-        image: Image = levels[drawing.bits]
+        image: Image = levels[raster.two_levels()]
         return image[..., None] if len(form.shape) == 4 else image
 
-    def _drawing(self, number: int) -> Drawing:
+    def _decoded(self, number: int) -> Decoded:
         piece = self._piece(number)
         if piece.error is not None:
             raise FormatError(f"lost {self._name(number) or f'image {number}'}: {piece.error}")
-        return piece.drawings[number - piece.first]
+        return piece.pictures[piece.numbers.position(number)]
 
     def _piece(self, number: int) -> Piece:
-        """The decoded chunk that holds an image."""
+        """The decoded chunk that holds an image, or the image alone if it stands apart from the others of its chunk."""
         own = self._mine()
-        place = own.opened.place_of(number)
         with own.lock:
-            if found := own.cached(place.first):
+            place, unit = own.opened.unit(number)
+            if found := own.cached(unit):
                 return found
-            decoding = own.decoding.setdefault(place.first, threading.Lock())
+            decoding = own.decoding.setdefault(unit, threading.Lock())
         with decoding:  # whoever comes second finds it decoded
             with own.lock:
-                if found := own.cached(place.first):
+                if found := own.cached(unit):
                     return found
-                stored = own.opened.stored(place)
-                if own.model is None:
-                    given = zoo.named(self._model) if isinstance(self._model, str) else self._model
-                    own.model = chunks.chained(zoo.find(own.opened.header.model, given, version=VERSION))
-            piece = chunks.unmake((own.model, own.opened.header, self._sampling), stored, lambda _images: None)
+                stored, shared = own.opened.stored_alone(place, number), self._shared(own, place)
+            (piece,) = chunks.unmake(shared, stored, lambda _images: None)
             with own.lock:
-                own.keep(piece, self._cache_bytes)
-                own.decoding.pop(place.first, None)
+                own.keep(unit, piece, self._cache_bytes)
+                own.decoding.pop(unit, None)
         return piece
+
+    def _shared(self, own: _Own, place: Place) -> Shared:
+        """What the chunk at a place is decoded with."""
+        given = zoo.named(self._model) if isinstance(self._model, str) else self._model
+        for identity, coder in own.opened.coders(own.given or given, [place]).items():
+            own.coders.setdefault(identity, coder)
+        own.given = own.given or given
+        return Shared(own.opened.header, own.coders, self._sampling, self._max_bytes)
 
 
 class _Own:
@@ -229,23 +261,24 @@ class _Own:
             raise
         self.lock = threading.Lock()
         self.decoding = dict[int, threading.Lock]()
-        self.model: ChainedCoder | None = None
+        self.given: Coder | None = None
+        self.coders = dict[Identity, Coder]()
         self._pieces = OrderedDict[int, tuple[Piece, int]]()
         self._held_bytes = 0
         self._numbers: dict[str, int] | None = None
 
-    def cached(self, first: int) -> Piece | None:
-        """The decoded chunk whose first image is that one, if it is kept."""
-        if first not in self._pieces:
+    def cached(self, unit: int) -> Piece | None:
+        """What was decoded and has that image first, if it is kept."""
+        if unit not in self._pieces:
             return None
-        self._pieces.move_to_end(first)
-        return self._pieces[first][0]
+        self._pieces.move_to_end(unit)
+        return self._pieces[unit][0]
 
-    def keep(self, piece: Piece, most_bytes: int) -> None:
-        """Keeps a decoded chunk, and forgets those that were not asked for the longest if all are too large."""
-        size = sum(drawing.bits.nbytes + _IMAGE_BYTES for drawing in piece.drawings)
-        _, before = self._pieces.pop(piece.first, (None, 0))
-        self._pieces[piece.first] = piece, size
+    def keep(self, unit: int, piece: Piece, most_bytes: int) -> None:
+        """Keeps what was decoded, and forgets what was not asked for the longest if all is too large."""
+        size = sum(picture.raster.samples.nbytes + _IMAGE_BYTES for picture in piece.pictures)
+        _, before = self._pieces.pop(unit, (None, 0))
+        self._pieces[unit] = piece, size
         self._held_bytes += size - before
         while self._held_bytes > most_bytes and len(self._pieces) > 1:
             _, (_, freed) = self._pieces.popitem(last=False)
@@ -266,7 +299,7 @@ class _Own:
         """All names that are there, and the numbers of their images."""
         for piece in self.opened.heads():
             if piece.error is None:
-                found = enumerate(self.opened.names(piece), piece.first)
+                found = zip(piece.numbers, self.opened.names(piece), strict=True)
                 yield from ((name, number) for number, name in found if name is not None)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,30 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from vlae_codec import zoo
-from vlae_codec.container import MOST_BYTES, VERSION, check_claim
+from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import FormatError, ModelError, Progress
-from vlae_codec.family import Coder, Sampling
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.family import Coder, Decoded, Sampling
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Form, Forms
 from vlae_codec.sets.restore import Restorer
 
 from . import chunks
-from .chunks import Piece
-from .frame import LARGEST_CHUNK, Place
+from .chunks import Shared
+from .heads import LARGEST_CHUNK, Identity, Place, sample_bytes
 from .jobs import Report, spread
+from .numbers import Numbers
 from .opened import Opened
+from .pieces import Piece
 
 _NAMED = 8  # at most so many names in a message
+_SORTED_BYTES, _NAME_BYTES = 1 << 26, 64  # names that are put in order, and what one takes besides its letters
 _SPARSEST = 1000  # an array of which less than one image in so many is there would be nothing but padding
 
 
 @dataclass(frozen=True)
 class Restored:
-    """The files written; what was lost and why, and what got another name, a line each."""
+    """The files written; what was lost and why, and what got another name, a line each. sampled: texture was drawn."""
 
     written: list[Path]
     lost: list[str]
     notes: tuple[str, ...] = ()
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Taken:
     """One image and its name, or why it cannot be had."""
 
     name: str
-    drawing: Drawing | None
+    picture: Decoded | None
     error: str | None = None
 
 
@@ -57,18 +61,19 @@ def unpack(
     *,
     model: Coder | None = None,
     jobs: int = 1,
+    most_bytes: int = MOST_BYTES,
     progress: Progress | None = None,
 ) -> Iterator[Piece]:
-    """The chunks at `places`, all of them unless told otherwise, one after the other; a damaged one has an error.
+    """The chunks at `places`, all of them unless told otherwise, one after the other; what is damaged has an error.
 
     Raises:
         ModelError: the archive needs a model that is not known here.
     """
     places = opened.places if places is None else places
-    coder = zoo.find(opened.header.model, model, version=VERSION)
-    shared = chunks.chained(coder), opened.header, sampling
+    shared = Shared(opened.header, opened.coders(model, places), sampling, most_bytes)
     report = Report("unpacking", sum(place.images for place in places), progress)
-    yield from spread(chunks.unmake, map(opened.stored, places), shared, jobs, report)
+    for pieces in spread(chunks.unmake, map(opened.stored, places), shared, jobs, report):
+        yield from pieces
 
 
 def restore(
@@ -78,6 +83,7 @@ def restore(
     *,
     model: Coder | None = None,
     jobs: int = 1,
+    most_bytes: int = MOST_BYTES,
     progress: Progress | None = None,
 ) -> Restored:
     """Unpacks a whole archive into a folder.
@@ -86,21 +92,22 @@ def restore(
         ModelError: the archive needs a model that is not known here.
         OutputError: a file cannot be written, or exists.
     """
-    header, lost, restored = opened.header, list[str](), Counter[str]()
+    header, lost, restored, sampled = opened.header, list[str](), Counter[str](), False
     for piece in opened.heads():
         for name in opened.loose_names(piece) if piece.error is None else ():
             restorer.check_free(name)
-    for piece in unpack(opened, None, sampling, model=model, jobs=jobs, progress=progress):
+    for piece in unpack(opened, None, sampling, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress):
         error = piece.error
         if error is None:
             try:
-                restorer.put(piece.first, opened.loose_names(piece), piece.drawings)
+                restorer.put(piece.numbers, opened.loose_names(piece), piece.pictures)
             except FormatError as failure:
                 error = str(failure)
         if error is not None:
             lost.append(f"lost {described(opened, piece)}: {error}")
             continue
-        for form, own in header.forms.parts(piece.first, piece.images):
+        sampled |= any(picture.sampled_samples for picture in piece.pictures)
+        for form, own in piece.numbers.parts(header.forms):
             if isinstance(form, ArrayForm):
                 restored[form.root] += len(own)
     lost += restorer.unnameable
@@ -109,7 +116,7 @@ def restore(
     blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
     lost += [f"what is lost of {root} is blank in it" for root in blank]
     lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
-    return Restored(restorer.finish(padding), lost, tuple(restorer.renamed))
+    return Restored(restorer.finish(padding), lost, tuple(restorer.renamed), sampled)
 
 
 def claimed_bytes(opened: Opened) -> int:
@@ -121,11 +128,10 @@ def claimed_bytes(opened: Opened) -> int:
     for place in opened.places:
         with contextlib.suppress(FormatError):
             head, _ = opened.head(place)
-            at = head.first
-            for form, count in head.runs:
-                parts = header.forms.parts(at, count)
-                loose = sum(len(own) for one, own in parts if isinstance(one, FilesForm))
-                total, at = total + loose * form.sample_bytes, at + count
+            sizes = itertools.chain.from_iterable(itertools.repeat(sample_bytes(form), n) for form, n in head.runs)
+            for form, own in head.numbers.parts(header.forms):
+                mine = itertools.islice(sizes, len(own))
+                total += sum(mine) * isinstance(form, FilesForm)
     return total
 
 
@@ -148,21 +154,23 @@ def restore_some(
         OutputError: a file cannot be written, or exists.
         FormatError: they claim more bytes of samples than may be written.
     """
-    lost, restorer, claimed = list[str](), None, 0
+    lost, restorer, claimed, sampled = list[str](), None, 0, False
     with contextlib.ExitStack() as undo:
-        for taken in take(opened, patterns, sampling, model=model, jobs=jobs, progress=progress):
-            if taken.drawing is None:
+        for taken in take(opened, patterns, sampling, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress):
+            if taken.picture is None:
                 lost.append(str(taken.error))
                 continue
-            look = taken.drawing.look
-            claimed += taken.drawing.bits.size * len(look.ink) * (2 if look.deep else 1)
+            sampled |= taken.picture.sampled_samples > 0
+            claimed += sample_bytes(taken.picture.raster.geometry)
             check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
             try:
-                restorer.put_picture(taken.name, taken.drawing)
+                restorer.put_picture(taken.name, taken.picture)
             except FormatError as failure:
                 lost.append(str(failure))
-        return Restored(restorer.finish(), lost, tuple(restorer.renamed)) if restorer else Restored([], lost)
+        if restorer is None:
+            return Restored([], lost)
+        return Restored(restorer.finish(), lost, tuple(restorer.renamed), sampled)
 
 
 def take(
@@ -172,9 +180,10 @@ def take(
     *,
     model: Coder | None = None,
     jobs: int = 1,
+    most_bytes: int = MOST_BYTES,
     progress: Progress | None = None,
 ) -> Iterator[Taken]:
-    """The images whose names match, in the order of the archive; only their chunks are decoded, each once.
+    """The images whose names match, in the order of the archive; only what holds them is decoded, and only once.
 
     A pattern is a name, or has wildcards: * for anything, slashes too, ? for one letter, [abc] for one of these. One that
     no image matches is an error in the end.
@@ -183,11 +192,13 @@ def take(
         ModelError: the archive needs a model that is not known here.
     """
     wanted = _Wanted(opened, patterns)
-    for piece in unpack(opened, wanted.places(), sampling, model=model, jobs=jobs, progress=progress):
+    for piece in unpack(
+        opened, wanted.places(), sampling, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress
+    ):
         names = [*wanted.candidates(piece)]
         if piece.error is None:
-            images = zip(names, piece.drawings, strict=True)
-            yield from (Taken(str(name), drawing) for name, drawing in images if wanted.matches(name))
+            images = zip(names, piece.pictures, strict=True)
+            yield from (Taken(str(name), picture) for name, picture in images if wanted.matches(name))
             continue
         lost = [str(name) for name in names if wanted.matches(name)]
         if wanted.may_match_lost and (None in names or piece.images > len(names)):
@@ -237,8 +248,8 @@ class _Wanted:
     def candidates(self, piece: Piece) -> Iterator[str | None]:
         """The names of a piece's images; of a gap, which may be of any size, only those that are asked for in full."""
         if piece.images > LARGEST_CHUNK:
-            own = range(piece.first, piece.first + piece.images)
-            return (name for number, name in self._numbers.items() if number in own)
+            own = piece.numbers.runs
+            return (name for number, name in self._numbers.items() if any(number in run for run in own))
         return self._opened.names(piece)
 
 
@@ -263,11 +274,11 @@ def inspect(opened: Opened) -> dict[str, Any]:
             damages.append(f"{described(opened, piece)}: {piece.error}")
     return {
         "bytes": opened.bytes,
-        "format_version": VERSION,
+        "format_version": header.version,
         "lossless": not header.lossy,
         "ordered": header.ordered,
         "samples": header.samples,
-        "model": _model_name(header.model),
+        "model": ", ".join(sorted(_model_name(one, header.version) for one in opened.models())) or "none",
         "images": header.forms.images,
         "chunks": len(opened.places),
         "sources": [_source_text(form) for form in header.forms],
@@ -276,29 +287,48 @@ def inspect(opened: Opened) -> dict[str, Any]:
 
 
 def names(opened: Opened) -> Iterator[str]:
-    """The names of all images of an archive but those lost with a chunk's head, one by one: a few bytes may claim many."""
+    """The names of all images of an archive but those lost with a chunk's head, one by one: a few bytes may claim many.
+
+    They come in the order of the sources; only where chunks are not, and names are very many, in that of the chunks.
+    """
+    rest, early, spare = _numbered(opened), list[tuple[int, str]](), _SORTED_BYTES
+    if any(len(place.numbers.runs) > 1 for place in opened.places):
+        for number, name in rest:
+            early.append((number, name))
+            spare -= len(name) + _NAME_BYTES
+            if spare < 0:
+                break
+        if spare >= 0:
+            early.sort()
+    for _, name in itertools.chain(early, rest):
+        yield name
+
+
+def _numbered(opened: Opened) -> Iterator[tuple[int, str]]:
+    """The names that are there, chunk by chunk, and the numbers of their images."""
     for piece in opened.heads():
         if piece.error is None:
-            yield from filter(None, opened.names(piece))
+            named = zip(piece.numbers, opened.names(piece), strict=True)
+            yield from ((number, name) for number, name in named if name is not None)
 
 
 def described(opened: Opened, piece: Piece) -> str:
     """The images of a piece in words, by name where names are known."""
-    last = piece.first + piece.images - 1
     few = piece.images <= _NAMED
     ends = (
-        replace(piece, images=1, names=piece.names[:1]),
-        replace(piece, first=last, images=1, names=piece.names[-1:]),
+        replace(piece, numbers=Numbers.between(piece.numbers.first, 1), names=piece.names[:1]),
+        replace(piece, numbers=Numbers.between(piece.numbers.last, 1), names=piece.names[-1:]),
     )
     names = [name for part in ((piece,) if few else ends) for name in opened.names(part)]
     if None in names:
-        return f"images {piece.first} to {last} of the archive"
+        among = "" if len(piece.numbers.runs) == 1 else f"{piece.images} of the "
+        return f"{among}images {piece.numbers.first} to {piece.numbers.last} of the archive"
     return ", ".join(map(str, names)) if few else f"{piece.images} images, {names[0]} to {names[-1]}"
 
 
-def _model_name(identity: int | bytes) -> str:
+def _model_name(identity: Identity, version: int) -> str:
     try:
-        return zoo.find(identity, version=VERSION).name
+        return zoo.find(identity, version=version).name or "none"
     except ModelError:
         return f"of digest {identity.hex()}..." if isinstance(identity, bytes) else f"number {identity}"
 

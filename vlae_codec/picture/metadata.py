@@ -67,6 +67,14 @@ class Metadata:
         """Without what can tell of persons and places: EXIF and XMP."""
         return replace(self, exif=b"", xmp=b"")
 
+    def all(self) -> Metadata:
+        """All of it."""
+        return self
+
+    def nothing(self) -> Metadata:
+        """None of it."""
+        return Metadata()
+
 
 class _Tag(enum.IntEnum):
     SRGB = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 from vlae_codec.errors import FormatError, ImageError
 
 from . import checks
-from .images import Picture
+from .images import Picture, read_raster, to_raster
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
 from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
 from .png import png_metadata, read_deep_png
@@ -54,6 +54,37 @@ class Reading:
     metadata: Metadata = Metadata()
     notes: tuple[str, ...] = ()
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A picture that is to be read: as drawings are read, with what was lost; and as it is."""
+
+    drawing: Callable[[], tuple[Raster, str | None]]
+    picture: Callable[[], Reading]
+
+    @classmethod
+    def of_file(
+        cls, data: bytes, name: str, *, exact: bool = False, threshold: int | None = None, page: int | None = None
+    ) -> Readable:
+        """A picture file's bytes; arguments as of `read_picture`, and what a threshold binarises need not be exact."""
+        return cls(
+            lambda: read_raster(data, name, exact=exact and threshold is None, page=page),
+            lambda: read_picture(data, name, exact=exact, page=page),
+        )
+
+    @classmethod
+    def of_given(cls, picture: Picture, *, exact: bool = False, threshold: int | None = None) -> Readable:
+        """A Pillow image or an array."""
+        return cls(
+            lambda: (to_raster(picture, exact=exact and threshold is None), None),
+            lambda: read_given(picture, exact=exact),
+        )
+
+    @classmethod
+    def of_raster(cls, raster: Raster, note: str | None = None) -> Readable:
+        """Samples that are here already."""
+        return cls(lambda: (raster, note), lambda: Reading(raster, notes=(note,) if note else ()))
 
 
 def read_picture(

@@ -66,13 +66,22 @@ def write_picture(raster: Raster, suffix: str, metadata: Metadata | None = None,
     return _lossy(raster, suffix, said)
 
 
-def to_pillow(raster: Raster) -> Image.Image:
-    """The picture as a Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16.
+def to_pillow(raster: Raster, metadata: Metadata | None = None) -> Image.Image:
+    """The picture as a Pillow image of mode 1, L, LA, P, RGB, RGBA or I;16, with its metadata in `info` as Pillow has them.
 
     Raises:
         ImageError: it is in 16-bit colours, or 16-bit gray with transparency, which Pillow does not have.
     """
-    stored = raster.as_stored()
+    image = _image(raster.as_stored())
+    said = metadata or Metadata()
+    dots = said.resolution.dots_per_inch if said.resolution else None
+    wanted = {"icc_profile": said.icc, "dpi": dots, "exif": said.exif and b"Exif\0\0" + said.exif, "xmp": said.xmp}
+    image.info.update({key: value for key, value in wanted.items() if value})
+    return image
+
+
+def _image(stored: Raster) -> Image.Image:
+    """Errors as of `to_pillow`."""
     form, samples = stored.format, stored.samples
     if form.depth == 16 and form.channels > 1:
         raise ImageError("Pillow has no images of 16-bit colours: take the samples as an array, or write a PNG file")

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import codec
-from vlae_codec.archive import chunks, frame
+from vlae_codec.archive import heads
 from vlae_codec.archive import pack as packing
 from vlae_codec.archive import unpack as unpacking
 from vlae_codec.archive.chunks import CHUNK, Settings
@@ -34,6 +34,8 @@ from vlae_codec.errors import Progress, VlaeError
 from vlae_codec.exact.threads import batches, cores
 from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder, Remembering
 from vlae_codec.picture.drawing import Drawing, looking, raster_of
+from vlae_codec.picture.fields import field_count
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.sources import Memory
 
 from . import baselines
@@ -171,7 +173,7 @@ def _in_pieces(
 ) -> dict[str, npt.NDArray[Any]]:
     """Columns that are made of a few images at a time, and kept; told as so many images of all."""
     progress, parts, done = work.stage(name), list[Arrays](), 0
-    pieces = batches(drawings, lambda drawing: chunks.format_of(drawing).fields, _PIECE, 2 * _PIECE)
+    pieces = batches(drawings, lambda drawing: field_count(*drawing.bits.shape), _PIECE, 2 * _PIECE)
     for number, piece in enumerate(pieces):
 
         def told(_what: str, now: int, of: int, before: int = done, size: int = len(piece)) -> None:
@@ -235,7 +237,7 @@ def _planned(drawings: list[Drawing], settled: Settled) -> list[Settings]:
     found = [Settings(chunk=size) for size in sizes]
     found.append(Settings(effort=_MORE_EFFORT, chunk=_usual(count)))
     if _is_set(drawings):
-        whole = min(count, frame.LARGEST_CHUNK)
+        whole = min(count, heads.LARGEST_CHUNK)
         found += [Settings(ordered=False, effort=effort, chunk=whole) for effort in (0, _MORE_EFFORT)]
     return [*found, Settings(lossless=False, effort=settled.effort, chunk=min(count, CHUNK))]
 
@@ -307,7 +309,7 @@ def _archive(
 
 def _unpacked(model: Coder, out: io.BytesIO, jobs: int, progress: Progress | None) -> list[Drawing]:
     pieces = unpacking.unpack(Opened(out), model=model, jobs=jobs, progress=progress)
-    return [drawing for piece in pieces for drawing in piece.drawings]
+    return [picture.drawing for piece in pieces for picture in piece.pictures]
 
 
 def _as_promised(restored: list[Drawing], drawings: list[Drawing], settings: Settings) -> bool:
@@ -316,15 +318,18 @@ def _as_promised(restored: list[Drawing], drawings: list[Drawing], settings: Set
         return False
     restored = [*map(looking, restored, (drawing.look for drawing in drawings))]
     if not settings.lossless:
-        return list(map(chunks.format_of, restored)) == list(map(chunks.format_of, drawings))
+        return list(map(_form, restored)) == list(map(_form, drawings))
     if not settings.ordered:
         restored, drawings = (sorted(some, key=lambda drawing: drawing.bits.tobytes()) for some in (restored, drawings))
     return all(map(_same, restored, drawings))
 
 
 def _is_set(drawings: Sequence[Drawing]) -> bool:
-    forms = {chunks.format_of(drawing) for drawing in drawings}
-    return len(forms) == 1 and forms.pop().fields == 1
+    return len({*map(_form, drawings)}) == 1 and field_count(*drawings[0].bits.shape) == 1
+
+
+def _form(drawing: Drawing) -> Geometry:
+    return raster_of(drawing).geometry
 
 
 # Baselines

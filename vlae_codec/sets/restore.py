@@ -17,19 +17,45 @@ import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
 
-from vlae_codec.errors import FormatError, OutputError
+from vlae_codec.errors import FormatError, ImageError, OutputError
 from vlae_codec.files import LONGEST_PART, check_free, folded, for_windows, is_folding, whole, write
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import drawing_of
 from vlae_codec.picture.images import is_exact, picture_bytes, png_bytes, to_picture
+from vlae_codec.picture.metadata import Metadata
+from vlae_codec.picture.raster import Raster
+from vlae_codec.picture.writing import write_picture
 
 from . import manifest
 from .arrays import BLOCK_BYTES, IDX_MAGIC
-from .manifest import ArrayForm, Forms
+from .manifest import ArrayForm, Form, Forms
+
+
+class Picture(Protocol):
+    """An image to be written."""
+
+    @property
+    def raster(self) -> Raster:
+        """Its samples."""
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """What is said beside them; None of a drawing, which is written in as few bits as will do."""
+
+
+class Numbers(Protocol):
+    """Which images of an archive are meant."""
+
+    @property
+    def last(self) -> int:
+        """The largest of their numbers."""
+
+    def parts(self, forms: Forms) -> Iterator[tuple[Form, range]]:
+        """Where they are, in order: each source that holds some, and their numbers in it."""
 
 
 class Restorer:
@@ -86,8 +112,8 @@ class Restorer:
             if not _is_unnameable(error):
                 raise
 
-    def put(self, index: int, names: Sequence[str], drawings: Sequence[Drawing]) -> None:
-        """Writes images `index`, `index` + 1, ... of the archive, counted over all sources; in any order of calls.
+    def put(self, numbers: Numbers, names: Sequence[str], pictures: Sequence[Picture]) -> None:
+        """Writes images of those numbers, counted over all sources; in any order of calls.
 
         `names` has the names of those that are loose pictures, in their order; arrays need none. A picture becomes a
         file of its name's format if that keeps every pixel, else a PNG file with ".png" added to the name.
@@ -96,13 +122,13 @@ class Restorer:
             FormatError: a name is unsafe, an image has not its array's size, or there are too many names or images.
             OutputError: a file exists and `force` is not set, or cannot be written.
         """
-        if not 0 <= index <= index + len(drawings) <= self._forms.images:
-            raise FormatError(f"the archive's sources have no images {index} to {index + len(drawings) - 1}")
+        if numbers.last >= self._forms.images:
+            raise FormatError(f"the archive's sources have no image {numbers.last}")
         left, at = list(names), 0
-        for form, rows in self._forms.parts(index, len(drawings)):
-            own = drawings[at : at + len(rows)]
+        for form, rows in numbers.parts(self._forms):
+            own = pictures[at : at + len(rows)]
             if isinstance(form, ArrayForm):
-                self._rows[form.root].put(rows.start, own)
+                self._rows[form.root].put(rows.start, [picture.raster for picture in own])
             else:
                 mine, left = left[: len(own)], left[len(own) :]
                 self._check_new(mine)
@@ -138,12 +164,12 @@ class Restorer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.discard()
 
-    def _put_loose(self, names: Sequence[str], drawings: Sequence[Drawing]) -> None:
-        if len(names) != len(drawings):
-            raise FormatError(f"there are {len(names)} names for {len(drawings)} loose pictures")
-        for name, drawing in zip(names, drawings, strict=True):
+    def _put_loose(self, names: Sequence[str], pictures: Sequence[Picture]) -> None:
+        if len(names) != len(pictures):
+            raise FormatError(f"there are {len(names)} names for {len(pictures)} loose pictures")
+        for name, picture in zip(names, pictures, strict=True):
             try:
-                self.put_picture(name, drawing)
+                self.put_picture(name, picture)
             except OutputError as error:
                 if not _is_unnameable(error):
                     raise
@@ -155,14 +181,14 @@ class Restorer:
             raise FormatError("two images have the same name: the archive is damaged")
         self._given.update(names)
 
-    def put_picture(self, name: str, drawing: Drawing) -> None:
+    def put_picture(self, name: str, picture: Picture) -> None:
         """Writes one picture, in the format that its name says if that loses nothing.
 
         Raises:
             FormatError: the name leads out of the folder, or is none.
             OutputError: the file exists and may not be overwritten, or cannot be written.
         """
-        final, data = self._named(manifest.check_name(name), drawing)
+        final, data = self._named(manifest.check_name(name), picture)
         self._ground.check(final)
         place = self._folder / final
         check_free(place, self._force)
@@ -171,12 +197,12 @@ class Restorer:
         self._exact.add(final)
         self._written.append(place)
 
-    def _named(self, name: str, drawing: Drawing) -> tuple[str, bytes]:
+    def _named(self, name: str, picture: Picture) -> tuple[str, bytes]:
         """The picture's file, and its name: one that no other file of this archive has."""
         wanted, final = name, here(name)
-        data, spare = picture_bytes(drawing, PurePosixPath(final).suffix), _spare_names(final)
+        data, spare = _exact_file(picture, PurePosixPath(final).suffix), _spare_names(final)
         if data is None or self._key(final) in self._claimed:
-            data = picture_bytes(drawing, ".png") or png_bytes(to_picture(drawing))
+            data = _png_file(picture)
             final = next(name for name in spare if self._key(name) not in self._claimed)
         if here(wanted) != wanted:
             self.renamed.append(f"{wanted} cannot be the name of a file on this system: it is {final}")
@@ -244,6 +270,26 @@ class _Ground:
         return True
 
 
+def _exact_file(picture: Picture, suffix: str) -> bytes | None:
+    """The picture as a file of the format that `suffix` names, or None if that loses anything."""
+    if picture.metadata is None:
+        return picture_bytes(drawing_of(picture.raster, exact=True), suffix)
+    if not is_exact(suffix):
+        return None
+    try:
+        return write_picture(picture.raster, suffix, picture.metadata).data
+    except ImageError:
+        return None
+
+
+def _png_file(picture: Picture) -> bytes:
+    """The picture as a PNG file, which holds every picture exactly."""
+    if picture.metadata is not None:
+        return write_picture(picture.raster, ".png", picture.metadata).data
+    drawing = drawing_of(picture.raster, exact=True)
+    return picture_bytes(drawing, ".png") or png_bytes(to_picture(drawing))
+
+
 def here(name: str) -> str:
     """A name as this system can have it."""
     return for_windows(name) if os.name == "nt" else name
@@ -291,13 +337,15 @@ class _Rows:
         self._pixels, self._bytes = height * width, -(-height * width // 8)
         self.end = start + form.count * self._bytes
 
-    def put(self, row: int, drawings: Sequence[Drawing]) -> None:
-        for drawing in drawings:
-            if drawing.bits.shape != self._form.size:
+    def put(self, row: int, rasters: Sequence[Raster]) -> None:
+        """Images `row`, `row` + 1, ...: pictures in two colours, of which the second is ink."""
+        for raster in rasters:
+            if raster.samples.shape[:2] != self._form.size or raster.format.pair is None:
                 raise FormatError(
-                    f"an image of {self._form.root} has {drawing.bits.shape} pixels, not {self._form.size}: it is damaged"
+                    f"an image of {self._form.root} has {raster.samples.shape[:2]} pixels, not {self._form.size}: "
+                    "it is damaged"
                 )
-        bits = np.stack([drawing.bits.ravel() for drawing in drawings])
+        bits = np.stack([raster.two_levels().ravel() for raster in rasters])
         with _writing(Path(self._form.root)):
             self._file.seek(self._start + row * self._bytes)
             self._file.write(np.packbits(bits, axis=1).tobytes())

@@ -15,7 +15,7 @@ import stat
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -26,8 +26,9 @@ import numpy.typing as npt
 
 from vlae_codec.errors import ImageError, Progress
 from vlae_codec.files import legible, reading, safe_name
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.images import check_beginning, picture_suffixes, read_drawing
+from vlae_codec.picture.reading import Readable
 
 from . import arrays
 from .arrays import BLOCK_BYTES, StoredArray
@@ -86,6 +87,15 @@ class Source(ABC):
             ImageError: an image cannot be read or coded; the message names it.
         """
 
+    def readables(self, start: int, stop: int) -> Iterator[Readable]:
+        """The same images, to be read as drawings or as they are; of what is held in two levels that is the same.
+
+        Raises:
+            ImageError: as of `drawings`.
+        """
+        for drawing in self.drawings(start, stop):
+            yield Readable.of_raster(raster_of(drawing), drawing.note)
+
     @abstractmethod
     def files(self) -> Iterator[Path]:
         """The files it reads from."""
@@ -142,11 +152,21 @@ class Files(Source):
 
     def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
         """See `Source`."""
+        for item, data in self._read(start, stop):
+            yield read_drawing(data, item.title, self.threshold, self.exact)
+
+    def readables(self, start: int, stop: int) -> Iterator[Readable]:
+        """See `Source`."""
+        for item, data in self._read(start, stop):
+            yield Readable.of_file(data, item.title, exact=self.exact, threshold=self.threshold)
+
+    def _read(self, start: int, stop: int) -> Iterator[tuple[_Item[Any], bytes]]:
+        """Picture files, one after the other."""
         for index in range(start, stop):
             item = self.shelf.items[index]
             with reading(item.title):
                 data = self.shelf.read(index)
-            yield read_drawing(data, item.title, self.threshold, self.exact)
+            yield item, data
         if stop >= self.count:
             self.close()
 
@@ -208,8 +228,10 @@ class Gathered:
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
 
-    def suitable(self, progress: Progress | None = None) -> tuple[Gathered, list[str]]:
-        """The same without the loose pictures that cannot be read or coded as asked, and why each cannot, a line each.
+    def suitable(
+        self, look: Callable[[Readable], object], progress: Progress | None = None
+    ) -> tuple[Gathered, list[str]]:
+        """The same without the loose pictures that `look` refuses by an ImageError, and why it does, a line each.
 
         Each picture is read once for that; arrays were looked through when they were opened.
         """
@@ -221,9 +243,12 @@ class Gathered:
                 good = list[int]()
                 for index in range(source.count):
                     try:
-                        good += [index for _ in source.drawings(index, index + 1)]
+                        for readable in source.readables(index, index + 1):
+                            look(readable)
+                            good.append(index)
                     except ImageError as error:
-                        problems.append(str(error))
+                        title = source.shelf.items[index].title
+                        problems.append(str(error) if title in str(error) else f"{title}: {error}")
                     done += 1
                     if progress and total > _MANY:
                         progress("looking at pictures", done, total)
