@@ -19,7 +19,7 @@ from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Secti
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
-from .picture.raster import Raster
+from .picture.raster import Geometry, Raster
 from .picture.reading import Readable
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
@@ -259,18 +259,25 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
     }
 
 
+def heading(data: bytes) -> tuple[Geometry, Metadata | None]:
+    """What a file says first, without a look at its sections: the geometry, and of version 2 the metadata.
+
+    Raises:
+        FormatError: there is no such header.
+    """
+    if not container2.is_version2(data):
+        return container.read_header(data)[0].geometry, None
+    contents = container2.read_file2(data)
+    return contents.header.geometry, contents.metadata or Metadata()
+
+
 def claimed_bytes(data: bytes) -> int:
     """How many bytes of samples the picture of a file has, by its header.
 
     Raises:
         FormatError: there is no such header.
     """
-    if not container2.is_version2(data):
-        return container.read_header(data)[0].sample_bytes
-    geometry = container2.read_file2(data).header.geometry
-    return (
-        geometry.width * geometry.height * geometry.format.stored_channels * (2 if geometry.format.depth == 16 else 1)
-    )
+    return heading(data)[0].sample_bytes
 
 
 def _of_unknown(data: bytes) -> dict[str, Any]:

@@ -64,11 +64,6 @@ class Header:
         return Geometry(self.width, self.height, format_of(self.look))
 
     @property
-    def sample_bytes(self) -> int:
-        """How many bytes of samples the picture has."""
-        return self.width * self.height * len(self.look.ink) * (2 if self.look.deep else 1)
-
-    @property
     def fields(self) -> int:
         """How many 28x28 fields cover the picture."""
         return field_count(self.height, self.width)

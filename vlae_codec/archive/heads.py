@@ -106,7 +106,7 @@ class Head:
     @property
     def sample_bytes(self) -> int:
         """How many bytes of samples they have."""
-        return sum(sample_bytes(form) * count for form, count in self.runs)
+        return sum(form.sample_bytes * count for form, count in self.runs)
 
     @property
     def stored_bytes(self) -> int:
@@ -154,11 +154,6 @@ class Place:
     def images(self) -> int:
         """How many images it holds."""
         return self.numbers.images
-
-
-def sample_bytes(form: Geometry) -> int:
-    """How many bytes of samples such an image has."""
-    return form.width * form.height * form.format.stored_channels * (2 if form.format.depth == 16 else 1)
 
 
 @dataclass

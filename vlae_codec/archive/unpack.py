@@ -24,7 +24,7 @@ from vlae_codec.sets.restore import Restorer
 
 from . import chunks
 from .chunks import Shared
-from .heads import LARGEST_CHUNK, Identity, Place, sample_bytes
+from .heads import LARGEST_CHUNK, Identity, Place
 from .jobs import Report, spread
 from .numbers import Numbers
 from .opened import Opened
@@ -128,7 +128,7 @@ def claimed_bytes(opened: Opened) -> int:
     for place in opened.places:
         with contextlib.suppress(FormatError):
             head, _ = opened.head(place)
-            sizes = itertools.chain.from_iterable(itertools.repeat(sample_bytes(form), n) for form, n in head.runs)
+            sizes = itertools.chain.from_iterable(itertools.repeat(form.sample_bytes, n) for form, n in head.runs)
             for form, own in head.numbers.parts(header.forms):
                 mine = itertools.islice(sizes, len(own))
                 total += sum(mine) * isinstance(form, FilesForm)
@@ -161,7 +161,7 @@ def restore_some(
                 lost.append(str(taken.error))
                 continue
             sampled |= taken.picture.sampled_samples > 0
-            claimed += sample_bytes(taken.picture.raster.geometry)
+            claimed += taken.picture.raster.geometry.sample_bytes
             check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
             try:

@@ -36,6 +36,8 @@ EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
 }
 """Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
 
+OURS = "VLZ"
+"""Pillow's name of our own format, if the plug-in `vlae_codec.pillow` is there: none of pictures that are to be coded."""
 _IN_ONE_BIT = frozenset({"PNG", "TIFF", "BMP"})
 
 PillowImage = Image.Image
@@ -201,7 +203,7 @@ def _in_one_bit(drawing: Drawing, kind: str) -> Image.Image | None:
 def picture_suffixes() -> frozenset[str]:
     """What the names of pictures may end in, in lower case: ".png", ".jpeg", ..."""
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - DRAWN)
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN.keys() - DRAWN - {OURS})
 
 
 def _samples(picture: Picture) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint8]:

@@ -115,6 +115,11 @@ class Geometry:
         """Of the samples: (H, W, C)."""
         return self.height, self.width, self.format.channels
 
+    @property
+    def sample_bytes(self) -> int:
+        """How many bytes the samples of the source have: a sample takes one, or two if there are 16 bits of it."""
+        return self.width * self.height * self.format.stored_channels * (2 if self.format.depth == 16 else 1)
+
 
 @dataclass(frozen=True)
 class Raster:
