@@ -43,6 +43,7 @@ EXAMPLES = {
     "pack": (
         "drawings/                         -> drawings.vlz",
         "drawings/ array.npy -o set.vlz",
+        "photo.png drawing.png -o all.vlz",
         "array.npy --unordered -o set.vlz",
     ),
     "unpack": (

@@ -1008,7 +1008,7 @@ def test_all_unsuitable_pictures_are_named_at_once_and_can_be_skipped(run):
     Image.new("CMYK", (11, 9)).save("set/cmyk.tif")
     Path("set/junk.png").write_bytes(b"junk")
     said = run("pack", "set", "-o", "a.vlz", "-q", expect=1).stderr.splitlines()
-    assert [line.startswith("Error: set/") for line in said] == [True, True, False]
+    assert ["set/" in line for line in said] == [True, True, False]
     assert "cmyk.tif" in said[0]
     assert "junk.png" in said[1]
     assert "--skip-unsuitable" in said[2]
