@@ -192,6 +192,21 @@ def test_a_drawing_that_costs_less_without_a_model_is_taken_out_of_its_chain(dig
     assert sorted(restored(data, "out")[0]) == ["in/a.png", "in/b.png", "in/c.png"]
 
 
+@pytest.mark.parametrize("ask", [{"lossless": True}, {"lossless": False}, {"lossless": False, "quality": 60.0}])
+def test_an_archive_is_hardly_larger_than_its_pictures_as_files(ask):
+    """By at most 1 % and 200 bytes, names aside, whichever pictures they are."""
+    names, chosen, bytes_of = write_pictures("in"), choice(**ask), {}
+    for name in names if ask["lossless"] else names[:-1]:
+        readable = Readable.of_file(Path(name).read_bytes(), name, exact=ask["lossless"])
+        bytes_of[name] = len(codec.smallest(chosen, [chosen.candidates(readable)])[0].data)
+    rng = np.random.default_rng(0)
+    some = [rng.permutation([*bytes_of])[: rng.integers(2, 7)].tolist() for _ in range(4)]
+    for own in ([*bytes_of], *([name] for name in names[:2]), *some):
+        data, ledger = packed(chosen, *own)
+        total = len(data) - ledger.bits.get("name_bits", 0) / 8
+        assert total <= 1.01 * sum(map(bytes_of.__getitem__, own)) + 200
+
+
 def test_drawings_alone_are_version_1_as_ever(run, digits):
     for i, digit in enumerate(digits[:5]):
         save(f"in/{i}.png", digit)

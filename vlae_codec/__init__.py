@@ -9,6 +9,8 @@
     with vlae_codec.open_archive("set.vlz") as images:
         images[0], images.names[0]               # any image, read at random
 
+`import vlae_codec.pillow` lets Pillow open and save our files.
+
 Names load on first use, so that the command line can start quickly and say how many threads BLAS may have.
 """
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from .many import Compressed, Decompressed, compress_files, decompress_files
     from .picture.drawing import Drawing
     from .picture.images import to_drawing
+    from .picture.metadata import Metadata
 
 __version__ = "0.1.0"
 
@@ -55,6 +58,7 @@ _HOMES = {
     "many": ("Compressed", "Decompressed", "compress_files", "decompress_files"),
     "picture.drawing": ("Drawing",),
     "picture.images": ("to_drawing",),
+    "picture.metadata": ("Metadata",),
 }
 """The names of this package, by the module that has them."""
 
@@ -71,6 +75,7 @@ __all__ = [
     "FormatError",
     "ImageError",
     "Ledger",
+    "Metadata",
     "ModelError",
     "OutputError",
     "Packed",

@@ -170,4 +170,5 @@ def _book(ledger: ArchiveLedger, coded_bits: float, all_bits: float, latent_bits
     if latent_bits is None:
         ledger.book(without_model_bits=all_bits)
     else:
-        ledger.book(latent_bits=latent_bits, pixel_bits=coded_bits - latent_bits, check_bits=all_bits - coded_bits)
+        rest_bits = all_bits - coded_bits
+        ledger.book(latent_bits=latent_bits, pixel_bits=coded_bits - latent_bits, check_and_opacity_bits=rest_bits)
