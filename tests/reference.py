@@ -8,6 +8,7 @@ from __future__ import annotations
 from decimal import Decimal, getcontext
 from functools import cache
 from itertools import accumulate, pairwise
+from operator import mul
 
 getcontext().prec = 40
 
@@ -16,6 +17,7 @@ def nearest(x: Decimal) -> int:
     return int((x).to_integral_value(rounding="ROUND_HALF_EVEN"))
 
 
+@cache
 def exp30(numerator: int, bits: int) -> int:
     """exp(-numerator / 2^bits) * 2^30, as the product of two rounded factors."""
     numerator <<= 12 - bits
@@ -24,6 +26,7 @@ def exp30(numerator: int, bits: int) -> int:
     return parts[0] * parts[1] >> 32
 
 
+@cache
 def elu(x: int) -> int:
     if x >= 0:
         return min(x, 65535 - 8192)
@@ -140,12 +143,15 @@ class Layers:
 
     def __init__(self, arrays) -> None:
         self.arrays = {name: value.tolist() for name, value in arrays.items()}
+        self.columns = {
+            name: [*zip(*value, strict=True)] for name, value in self.arrays.items() if name.endswith(".weight")
+        }
 
     def affine(self, name: str, x: list[int], columns=None) -> list[int]:
-        weight, bias, shift = (self.arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        weight, bias, shift = self.columns[f"{name}.weight"], self.arrays[f"{name}.bias"], self.arrays[f"{name}.shift"]
         half = 1 << (shift - 1) if shift else 0
         columns = range(len(bias)) if columns is None else columns
-        return [(sum(a * weight[i][o] for i, a in enumerate(x) if a) + bias[o] + half) >> shift for o in columns]
+        return [(sum(map(mul, x, weight[o])) + bias[o] + half) >> shift for o in columns]
 
     def conv(self, name: str, image, stride: int = 1):
         height, width = len(image), len(image[0])
@@ -235,35 +241,36 @@ class Layers:
 
     def all_prior_counts(self, k: list[int]) -> list[list[int]]:
         """The counts of all lattice points of each latent given those before it."""
+        return [self.latent_counts(k, i) for i in range(len(k))]
+
+    def latent_counts(self, k: list[int], i: int) -> list[int]:
+        """The counts of all lattice points of latent i given those before it; k holds anything from there on."""
         a = self.arrays
-        steps, lowest, cells, degrees = a["prior.steps"], a["prior.lowest"], a["prior.cells"], a["prior.degrees"]
-        z = [step * value for step, value in zip(steps, k, strict=True)]
-        found = []
-        for i, step in enumerate(steps):
-            h, seen = z, [j < i for j in range(len(z))]
-            for layer in range(a["prior.layers"]):
-                visible = [v if see else 0 for v, see in zip(h, seen, strict=True)]
-                # a unit of degree d sees the inputs of degree <= d; only units of degree <= i matter here
-                h = [max(0, min(1 << 18, v)) for v in self.affine(f"prior.hidden.{layer}", visible)]
-                h = [v if d <= i else 0 for v, d in zip(h, degrees, strict=True)]
-                seen = [d <= i for d in degrees]
-            group = len(a["prior.output.bias"]) // len(steps)
-            out = self.affine("prior.output", h, range(i * group, (i + 1) * group))
-            mixtures = group // 3
-            logits, mu, log_s = (out[j * mixtures : (j + 1) * mixtures] for j in range(3))
-            e = [exp30(min(max(logits) - v, 12 << 12), 12) >> 10 for v in logits]
-            weights = [(v << 20) // sum(e) for v in e]
-            mu = [max(-(1 << 17), min(1 << 17, v)) for v in mu]
-            e6 = nearest(Decimal(6).exp() * (1 << 16))
-            inverse = [exp30(max(0, min(9 << 12, v + (6 << 12))), 12) * e6 >> 30 for v in log_s]
+        step, degrees = a["prior.steps"][i], a["prior.degrees"]
+        h = [step * value for step, value in zip(a["prior.steps"], k, strict=True)]
+        seen = [j < i for j in range(len(h))]
+        for layer in range(a["prior.layers"]):
+            visible = [v if see else 0 for v, see in zip(h, seen, strict=True)]
+            # a unit of degree d sees the inputs of degree <= d; only units of degree <= i matter here
+            h = [max(0, min(1 << 18, v)) for v in self.affine(f"prior.hidden.{layer}", visible)]
+            h = [v if d <= i else 0 for v, d in zip(h, degrees, strict=True)]
+            seen = [d <= i for d in degrees]
+        group = len(a["prior.output.bias"]) // len(k)
+        out = self.affine("prior.output", h, range(i * group, (i + 1) * group))
+        mixtures = group // 3
+        logits, mu, log_s = (out[j * mixtures : (j + 1) * mixtures] for j in range(3))
+        e = [exp30(min(max(logits) - v, 12 << 12), 12) >> 10 for v in logits]
+        weights = [(v << 20) // sum(e) for v in e]
+        mu = [max(-(1 << 17), min(1 << 17, v)) for v in mu]
+        e6 = nearest(Decimal(6).exp() * (1 << 16))
+        inverse = [exp30(max(0, min(9 << 12, v + (6 << 12))), 12) * e6 >> 30 for v in log_s]
 
-            def cdf(c, step=step, weights=weights, mu=mu, inverse=inverse):
-                edge = (2 * c - 1) * step
-                arguments = [(edge - 2 * m) * s >> 17 for m, s in zip(mu, inverse, strict=True)]
-                return sum(w * sigmoid24(v, 12) for w, v in zip(weights, arguments, strict=True)) >> 20
+        def cdf(c):
+            edge = (2 * c - 1) * step
+            arguments = [(edge - 2 * m) * s >> 17 for m, s in zip(mu, inverse, strict=True)]
+            return sum(w * sigmoid24(v, 12) for w, v in zip(weights, arguments, strict=True)) >> 20
 
-            found.append(cell_counts(cdf, lowest[i], cells))
-        return found
+        return cell_counts(cdf, a["prior.lowest"][i], a["prior.cells"])
 
 
 def at(image, row: int, col: int) -> list[int]:
