@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import grid_models
 import numpy as np
 import pytest
+from conftest import HERE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -37,6 +39,7 @@ from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import gather
 
 SMALL = grid_models.coder()
+GOLDEN = json.loads((HERE / "golden" / "version2" / "archive.json").read_text())
 PHOTO = picture(12, 16, seed=3).samples
 
 
@@ -228,6 +231,14 @@ def test_sets_and_arrays_of_other_models_are_refused():
         packed(Chooser(Ask(lossless=True, effort=0), True, (SMALL,)), "x.npy")
 
 
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_archives_decode_to_their_content(name):
+    from make_golden_archive import content_of  # which is made with what is here
+
+    data, content = GOLDEN[name]
+    assert content_of(base64.b64decode(data)) == content
+
+
 # One picture at a time
 
 
@@ -248,6 +259,21 @@ def test_a_picture_is_read_without_the_others_of_its_chunk(monkeypatch, small):
         assert np.array_equal(archive[3], demo_digits()[5].bits)
         assert archive[4] is not gray
         assert decoded == [1, 1, 2], "photos one by one, drawings together, and nothing twice"
+
+
+def test_of_pictures_apart_only_those_that_are_asked_for_are_decoded(monkeypatch, small):
+    decoded, unmake = [], chunks.unmake
+    monkeypatch.setattr(chunks, "unmake", lambda *all: decoded.append([*all[1].place.numbers]) or unmake(*all))
+    opened = Opened(io.BytesIO(small))
+    for patterns, expected, units in (
+        (["d.png"], ["d.png"], [[4]]),
+        (["[ac].png", "nothing"], ["a.png", "c.png", "nothing"], [[0], [2]]),
+        (["b.png"], ["b.png"], [[1, 3]]),
+        (["*"], ["a.png", "d.png", "b.png", "x.npy/0", "c.png"], [[0], [4], [1, 3], [2]]),
+    ):
+        decoded.clear()
+        assert [taken.name for taken in unpack.take(opened, patterns, model=SMALL)] == expected
+        assert decoded == units
 
 
 def test_an_archive_gives_arrays_and_pillow_images_of_any_kind():

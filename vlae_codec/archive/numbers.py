@@ -66,6 +66,10 @@ class Numbers:
         run = bisect_right(self._starts, number) - 1
         return self._before[run] + number - self._starts[run]
 
+    def below(self, number: int) -> Numbers:
+        """Those that are smaller."""
+        return Numbers(tuple(range(run.start, min(run.stop, number)) for run in self.runs if run.start < number))
+
     def parts(self, forms: Forms) -> Iterator[tuple[Form, range]]:
         """Where the images are, in order: each source that holds some, and their numbers in it."""
         return itertools.chain.from_iterable(forms.parts(run.start, run.stop - run.start) for run in self.runs)

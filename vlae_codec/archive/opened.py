@@ -20,7 +20,6 @@ from . import frame
 from .chunks import Stored, models
 from .frame import Contents
 from .heads import Head, Header, Identity, Place
-from .numbers import Numbers
 from .pieces import Piece
 
 _KEPT_BYTES = 1 << 26
@@ -137,11 +136,15 @@ class Opened:
             names = self.head(place)[0].names
         except FormatError:
             return None
-        below = Numbers(
-            tuple(range(run.start, min(run.stop, number)) for run in place.numbers.runs if run.start < number)
-        )
-        at = sum(len(own) for other, own in below.parts(forms) if not isinstance(other, ArrayForm))
+        at = place.numbers.position(number)
+        if self._has_arrays:
+            before = place.numbers.below(number).parts(forms)
+            at = sum(len(own) for other, own in before if not isinstance(other, ArrayForm))
         return names[at] if at < len(names) else None
+
+    @cached_property
+    def _has_arrays(self) -> bool:
+        return any(isinstance(form, ArrayForm) for form in self.header.forms)
 
     @property
     def _is_numbered(self) -> bool:
@@ -162,8 +165,12 @@ class Opened:
     def unit(self, number: int) -> tuple[Place, int]:
         """The chunk that holds an image, and the first image of what is decoded for it: itself, if it stands apart."""
         place = self.place_of(number)
+        return place, place.first if self.apart(place) is None else number
+
+    def apart(self, place: Place) -> Piece | None:
+        """What a chunk at a place says of its images if they stand apart, each to be read without the others."""
         head = self._whole_head(place)
-        return place, number if head is not None and head.apart is not None else place.first
+        return Piece(head.numbers, head.names) if head is not None and head.apart is not None else None
 
     def stored_alone(self, place: Place, number: int) -> Stored:
         """A picture of a chunk at a place, or the whole chunk if its pictures are coded together."""

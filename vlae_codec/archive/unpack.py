@@ -10,7 +10,7 @@ import fnmatch
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from vlae_codec.sets.manifest import ArrayForm, FilesForm, Form, Forms
 from vlae_codec.sets.restore import Restorer
 
 from . import chunks
-from .chunks import Shared
+from .chunks import Shared, Stored
 from .heads import LARGEST_CHUNK, Identity, Place
 from .jobs import Report, spread
 from .numbers import Numbers
@@ -72,7 +72,11 @@ def unpack(
     places = opened.places if places is None else places
     shared = Shared(opened.header, opened.coders(model, places), sampling, most_bytes)
     report = Report("unpacking", sum(place.images for place in places), progress)
-    for pieces in spread(chunks.unmake, map(opened.stored, places), shared, jobs, report):
+    yield from _pieces(map(opened.stored, places), shared, jobs, report)
+
+
+def _pieces(stored: Iterable[Stored], shared: Shared, jobs: int, report: Report) -> Iterator[Piece]:
+    for pieces in spread(chunks.unmake, stored, shared, jobs, report):
         yield from pieces
 
 
@@ -192,9 +196,12 @@ def take(
         ModelError: the archive needs a model that is not known here.
     """
     wanted = _Wanted(opened, patterns)
-    for piece in unpack(
-        opened, wanted.places(), sampling, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress
-    ):
+    places = wanted.places()
+    shared = Shared(opened.header, opened.coders(model, places), sampling, most_bytes)
+    units = [unit for place in places for unit in wanted.units(place)]
+    report = Report("unpacking", sum(place.images if number is None else 1 for place, number in units), progress)
+    stored = (opened.stored(place) if number is None else opened.stored_alone(place, number) for place, number in units)
+    for piece in _pieces(stored, shared, jobs, report):
         names = [*wanted.candidates(piece)]
         if piece.error is None:
             images = zip(names, piece.pictures, strict=True)
@@ -244,6 +251,14 @@ class _Wanted:
                 if any(matching) or (self._globs and piece.error is not None):
                     found.add(piece.first)
         return [place for place in self._opened.places if place.first in found]
+
+    def units(self, place: Place) -> list[tuple[Place, int | None]]:
+        """What is decoded of a chunk: all of it, or those of its pictures that are asked for, if they stand apart."""
+        apart = self._opened.apart(place)
+        if apart is None:
+            return [(place, None)]
+        named = zip(apart.numbers, self._opened.names(apart), strict=True)
+        return [(place, number) for number, name in named if self.matches(name)]
 
     def candidates(self, piece: Piece) -> Iterator[str | None]:
         """The names of a piece's images; of a gap, which may be of any size, only those that are asked for in full."""
