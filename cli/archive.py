@@ -202,7 +202,7 @@ def unpack(
 ) -> None:
     """Unpack the archive FILE into a folder. What is damaged is named, all else restored."""
     if str(out) == "-":
-        raise click.UsageError("an archive is unpacked into a folder, which stdout is none: name it with -o")
+        raise click.UsageError("cannot unpack to stdout; name a folder with -o")
     folder = out or _default_folder(file, force or bool(only))
 
     def announce(images: int, claimed: int) -> None:

@@ -192,7 +192,7 @@ def _output_for(source: Path, out: str | None, suffix: str, many: bool) -> Path:
         stem = "stdin" if str(source) == "-" else source.stem
         return path / (stem + suffix)
     if many:
-        raise click.UsageError(f"several inputs need a folder, and {out} is none: with a / at its end it is made")
+        raise click.UsageError(f"several inputs need a folder, and {out} is not one; end it with / to create it")
     return path
 
 

@@ -25,7 +25,7 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
-        return self.fail(f"{value!r} is no number.", param, ctx) if math.isnan(number) else number
+        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
 
 
 class ByteSize(click.ParamType):  # type: ignore[type-arg]

@@ -179,7 +179,7 @@ def _locate(name: str, known: DataSet, sources: Sequence[Path]) -> dict[str, Pat
         for path in _in_folder(source, known.files) if source.is_dir() else [source]:
             public = _public_name(path.name)
             if public not in known.files:
-                raise ConfigError(f"{path} is no original of {name}: those are {', '.join(known.files)}")
+                raise ConfigError(f"{path} is not an original of {name}: those are {', '.join(known.files)}")
             if public in found:
                 raise ConfigError(f"{public} is given twice: {found[public]} and {path}")
             found[public] = path
@@ -277,7 +277,7 @@ def _read_idx(path: Path, dimensions: int) -> Array:
         with _unpacking(path) as file:
             magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 + 4 * dimensions))
             if magic != 0x0800 + dimensions:
-                raise ConfigError(f"{path} is no IDX file of bytes in {dimensions} dimensions")
+                raise ConfigError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
             size = math.prod(shape)
             packing = _MOST_PACKED if isinstance(file, gzip.GzipFile) else 1
             if size > min(_LARGEST_BYTES, path.stat().st_size * packing):
@@ -400,7 +400,7 @@ def _is_of_numbers(element: bytes, order: str) -> bool:
             if numbers and flags & _COMPLEX:
                 raise ValueError("a matrix of numbers is complex")
         if numbers and kind & 0xFFFF not in _TYPES_OF_NUMBERS:
-            raise ValueError(f"a part of it is of type {kind & 0xFFFF}, which is none of numbers")
+            raise ValueError(f"a part of it is of type {kind & 0xFFFF}, which is not one of numbers")
         at += 8 + -(-size // 8) * 8
         parts += 1
     if numbers and parts != 4:
@@ -446,10 +446,10 @@ def _drawings(path: Path, archive: zipfile.ZipFile) -> list[tuple[int, zipfile.Z
 def _ink(png: bytes, name: str) -> Array:
     """(105, 105) in {0, 1} of a drawing in black on white."""
     if png[:8] != b"\x89PNG\r\n\x1a\n" or struct.unpack(">II", png[16:24]) != (105, 105):
-        raise ConfigError(f"{name} is no PNG of 105x105")  # before any decoder takes memory for it
+        raise ConfigError(f"{name} is not a PNG of 105x105")  # before any decoder takes memory for it
     gray = np.asarray(open_picture(png, name).convert("L"))
     if gray.shape != (105, 105):
-        raise ConfigError(f"{name} is no drawing of 105x105")
+        raise ConfigError(f"{name} is not a drawing of 105x105")
     return (gray < 128).astype(np.uint8)
 
 

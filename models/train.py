@@ -118,7 +118,9 @@ def _locked(folder: Path) -> Iterator[None]:
     if is_model(folder):
         raise ConfigError(f"{folder} holds an exported model: -o names a folder for a run")
     if _is_of_others(folder):
-        raise ConfigError(f"{folder} holds a config.json or a log.jsonl that is no run's: -o names a folder for a run")
+        raise ConfigError(
+            f"{folder} holds a config.json or a log.jsonl that is not a run's: -o names a folder for a run"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -503,7 +505,7 @@ def _of_integers(folder: Path) -> Trained:
         with memory.named():
             restored = to_float(model, *(one.config for one in rounds))
     except (*_SENSELESS, RuntimeError) as error:
-        raise ConfigError(f"{folder} is no model as its configuration says") from error
+        raise ConfigError(f"{folder} is not the model that its configuration describes") from error
     cache = cache_folder()
     return Trained(restored, rounds, cache and cache / model.digest.hex()[:16])
 

@@ -401,7 +401,7 @@ def test_a_classifier_reads_before_and_after(arrays, tiny, tmp_path, fields):
     assert seen["images"] == seen["originals_right"] == 6
     assert 0 <= seen["lossy_right"] <= 6
     (tmp_path / "c.pt").write_bytes(b"no classifier")
-    with pytest.raises(VlaeError, match="no classifier of ours"):
+    with pytest.raises(VlaeError, match="not a classifier of ours"):
         measure.measure(images, tiny, replace(QUICK, classifier=tmp_path / "c.pt"))
 
 

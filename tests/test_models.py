@@ -594,7 +594,7 @@ def test_runs_that_cannot_go_on_say_why(data_folder, tmp_path):
     (tmp_path / "other").mkdir()
     for name, text in (("config.json", '{"my": "project"}'), ("config.json", "{}"), ("log.jsonl", "mine")):
         (tmp_path / "other" / name).write_text(text)
-        with pytest.raises(ConfigError, match="no run's"):
+        with pytest.raises(ConfigError, match="not a run's"):
             train.train(schedule(), tmp_path / "other", data_folder)
         assert [path.read_text() for path in (tmp_path / "other").iterdir()] == [text]
         (tmp_path / "other" / name).unlink()

@@ -78,7 +78,7 @@ def write_zips(folder, drawings):
                 if where == part:
                     name = f"images_{part}/{alphabet}/character{character:02}/0{character:03}_{drawer:02}.png"
                     archive.writestr(name, png(ink))
-            archive.writestr(f"__MACOSX/images_{part}/Greek/character01/._0001_01.png", b"no drawing")
+            archive.writestr(f"__MACOSX/images_{part}/Greek/character01/._0001_01.png", b"not a drawing")
 
 
 def box(ink):
@@ -220,7 +220,7 @@ def test_no_torch_is_needed():
 def test_originals_are_found_by_their_public_names(run, originals, fields):
     made_up("mnist_gray", originals, fields)
     assert "unknown data set" in run("prepare", "../mnist", "--from", originals, expect=1).stderr
-    assert "no original" in run("prepare", "mnist_static", "--from", *originals.iterdir(), expect=1).stderr
+    assert "not an original" in run("prepare", "mnist_static", "--from", *originals.iterdir(), expect=1).stderr
     packed = originals / "train-images-idx3-ubyte.gz"
     assert "twice" in run("prepare", "mnist_gray", "--from", originals, packed, expect=1).stderr
     plain = originals / "train-images.idx3-ubyte"
@@ -284,7 +284,7 @@ HUGE = (1 << 31, 1 << 31, 1 << 31)
         (gzip.compress(idx(np.zeros((20, 28, 28), np.uint8)))[:-20], "cannot read|damaged"),
         (idx(np.zeros((20, 27, 28), np.uint8)), "28x28"),
         (idx(np.zeros((19, 28, 28), np.uint8)), "labels"),
-        (idx(np.zeros(20, np.uint8)) + bytes(8), "no IDX"),
+        (idx(np.zeros(20, np.uint8)) + bytes(8), "not an IDX"),
     ],
 )
 def test_damaged_idx_files_are_refused(content, rule, originals, fields):
@@ -359,7 +359,10 @@ HIDDEN = mat_matrix(name=b"a cell", kind=1) + mat_matrix(mat_part(255, bytes(8))
 @pytest.mark.parametrize(
     ("first", "rule"),
     [
-        *((mat_matrix(mat_part(kind, bytes(8))), "none of numbers") for kind in (0, 8, 10, 11, 14, 15, 19, 255, 514)),
+        *(
+            (mat_matrix(mat_part(kind, bytes(8))), "not one of numbers")
+            for kind in (0, 8, 10, 11, 14, 15, 19, 255, 514)
+        ),
         (mat_matrix(mat_part(2, bytes(8)), flags=8), "complex"),
         (mat_matrix(mat_part(2, bytes(8)), mat_part(2, bytes(8))), "5 parts"),
         (mat_matrix(), "3 parts"),
@@ -423,8 +426,8 @@ BLANK = png(np.zeros((105, 105), np.uint8))
         ([("Greek/character01/0001_00.png", BLANK)], "drawer"),
         ([("Greek/character01/0001_01.png", BLANK), ("Greek/character01/1_1.png", BLANK)], "twice"),
         ([("Greek/character01/0001_01.png", BLANK + bytes(1 << 20))], "too large"),
-        ([("Greek/character01/0001_01.png", b"GIF89a")], "no PNG"),
-        ([("Greek/character01/0001_01.png", BLANK[:20] + b"\xff\xff\xff\xff" + BLANK[24:])], "no PNG"),
+        ([("Greek/character01/0001_01.png", b"GIF89a")], "not a PNG"),
+        ([("Greek/character01/0001_01.png", BLANK[:20] + b"\xff\xff\xff\xff" + BLANK[24:])], "not a PNG"),
         ([("Greek/character01/0001_01.png", BLANK[:60])], "damaged"),
         ([("Greek/readme.txt", b"")], "no image"),
     ],

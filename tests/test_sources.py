@@ -626,11 +626,11 @@ def test_an_npz_with_labels_says_how_to_name_its_arrays():
     with pytest.raises(ImageError) as caught:
         gather(["mnist.npz"])
     assert str(caught.value) == (
-        "mnist.npz holds train_y, which is no array of images: name the arrays to pack, such as mnist.npz:test_x"
+        "mnist.npz holds train_y, which is not an array of images: name the arrays to pack, such as mnist.npz:test_x"
     )
     with gather(["mnist.npz:test_x"]) as gathered:
         assert gathered.sources[0].count == len(BITS)
-    with pytest.raises(ImageError, match=r"mnist\.npz:train_y is no array of images"):
+    with pytest.raises(ImageError, match=r"mnist\.npz:train_y is not an array of images"):
         gather(["mnist.npz:train_y"])
     with pytest.raises(ImageError, match=r"no array 'x', but has train_y, test_x"):
         gather(["mnist.npz:x"])

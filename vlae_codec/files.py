@@ -96,7 +96,7 @@ def check_free(path: Path, force: bool) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: {folder} is no folder that can be written to")
+        raise OutputError(f"cannot write {path}: {folder} is not a folder that can be written to")
 
 
 def write(path: Path, data: bytes, force: bool) -> None:

@@ -232,7 +232,7 @@ def inflated_names(text: bytes) -> tuple[str, ...]:
     try:
         return tuple(map(manifest.check_name, lines.decode().split("\n"))) if text else ()
     except UnicodeDecodeError as error:
-        raise FormatError("a name in the archive is no UTF-8 text: it is damaged") from error
+        raise FormatError("a name in the archive is not UTF-8 text: it is damaged") from error
 
 
 def packed_names(names: tuple[str, ...]) -> bytes:

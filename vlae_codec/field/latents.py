@@ -182,7 +182,7 @@ def _read_symbol(bits: BitReader, prefix: PrefixCode) -> int:
         word = word << 1 | bits.get(1)
         if (word, length) in prefix.symbols:
             return prefix.symbols[word, length]
-    raise FormatError("the latent section holds a bit string that is no symbol: the file is damaged")
+    raise FormatError("the latent section holds bits that are not a symbol: the file is damaged")
 
 
 def write_coordinates(k: Coordinates, prior: Prior) -> bytes:

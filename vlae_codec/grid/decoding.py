@@ -158,7 +158,7 @@ def colours(planes: Planes, gray: bool) -> Samples:
     """
     rgb = _rgb(planes, gray)
     if rgb.min() < 0 or rgb.max() > 255:
-        raise FormatError("a tile holds pixels that are no colours: the file is damaged")
+        raise FormatError("a tile holds pixels that are not colours: the file is damaged")
     return rgb.astype(np.uint8)
 
 

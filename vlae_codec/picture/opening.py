@@ -191,7 +191,7 @@ def check_kept(picture: Image.Image, name: str) -> None:
         ImageError: its colours have to be converted, or it is of a file of which Pillow will not read all bits.
     """
     if picture.format and picture.format not in WHOLE:
-        raise ImageError(f"lossless cannot tell what {name} loses when read, as it is {picture.format}: save it as PNG")
+        raise ImageError(f"cannot guarantee a lossless read of {name}, as it is {picture.format}: save it as PNG")
     if not picture.mode.startswith(("I", "F")) and picture.mode not in KEPT:
         raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
     if isinstance(picture, ImageFile.ImageFile) and loses_bits(picture):

@@ -205,7 +205,7 @@ def open_idx(path: str, threshold: int | None) -> StoredArray:
     with reading(path), opener() as stream:
         head = stream.read(16)
     if len(head) < 16 or head[:4] != IDX_MAGIC:
-        raise ImageError(f"{path} is no IDX file of images: it begins with {head[:4].hex()}, not {IDX_MAGIC.hex()}")
+        raise ImageError(f"{path} is not an IDX file of images: it begins with {head[:4].hex()}, not {IDX_MAGIC.hex()}")
     shape = struct.unpack(">3I", head[4:])
     layout = _Layout(path, opener, 16, shape, np.dtype(np.uint8))
     if not gz:
@@ -219,7 +219,7 @@ def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
     for name, size in sizes.items():
         key = name.removesuffix(".npy")
         if key == name:
-            raise ImageError(f"{path} holds {key}, which is no array: name the arrays to pack, as {path}:KEY")
+            raise ImageError(f"{path} holds {key}, which is not an array: name the arrays to pack, as {path}:KEY")
         layouts[key] = _npy_layout(f"{path}:{key}", bind(npz.open, name), size)
     return layouts
 
@@ -229,7 +229,7 @@ def _check_all_images(path: str, layouts: dict[str, _Layout]) -> None:
     good = [key for key in layouts if key not in bad]
     if bad and good:
         raise ImageError(
-            f"{path} holds {bad[0]}, which is no array of images: name the arrays to pack, such as {path}:{good[0]}"
+            f"{path} holds {bad[0]}, which is not an array of images: name the arrays to pack, such as {path}:{good[0]}"
         )
 
 
@@ -239,7 +239,7 @@ def _images(layout: _Layout) -> _Layout:
     if reason and layout.shape[:1] == (0,):
         raise ImageError(f"no images in {layout.title}")
     if reason:
-        raise ImageError(f"{layout.title} is no array of images: {reason}")
+        raise ImageError(f"{layout.title} is not an array of images: {reason}")
     return layout
 
 
@@ -255,7 +255,7 @@ def _npy_layout(title: str, opener: Opener, length: int) -> _Layout:
         reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(head)]
         shape, fortran, dtype = reader(head)
     except Exception as error:  # numpy parses the header as Python source, which fails in many ways
-        raise ImageError(f"{title} is no npy file of numbers, or a damaged one") from error
+        raise ImageError(f"{title} is not an npy file of numbers, or is damaged") from error
     layout = _Layout(title, opener, head.tell(), shape, dtype)
     if problem(shape, dtype) is None:
         _check_length(layout, length)

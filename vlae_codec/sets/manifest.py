@@ -161,7 +161,7 @@ def read(manifest: object) -> Form:
         FormatError: it cannot have.
     """
     if not isinstance(manifest, dict) or not isinstance(manifest.get("kind"), str):
-        raise FormatError("the manifest of a source is no object that has a kind: the archive is damaged")
+        raise FormatError("the manifest of a source is not an object with a kind: the archive is damaged")
     kind = manifest["kind"]
     if kind == "files":
         _check_keys(manifest, {"kind", "count"})
@@ -196,7 +196,7 @@ def check_name(name: object) -> str:
         FormatError: it is none that `safe_name` lets through.
     """
     if not isinstance(name, str):
-        raise FormatError("a name in the archive is no text: the archive is damaged")
+        raise FormatError("a name in the archive is not text: the archive is damaged")
     try:
         return safe_name(name)
     except ImageError as error:
@@ -247,12 +247,12 @@ def _check_file(file: object, key: object) -> None:
 
 def _check_form(kind: str, file: str, shape: tuple[int, ...], dtype: str) -> None:
     if dtype not in _DTYPES:
-        raise FormatError(f"{file} is of dtype {dtype[:20]!r}, which is none of images: the archive is damaged")
+        raise FormatError(f"{file} is of dtype {dtype[:20]!r}, which images do not have: the archive is damaged")
     reason = problem(shape, np.dtype(dtype))
     if reason is None and kind == "idx" and (dtype != "|u1" or len(shape) != 3 or max(shape) >= 1 << 32):
         reason = "an IDX file of images holds bytes in three dimensions"
     if reason:
-        raise FormatError(f"{file} is no array of images: {reason}; the archive is damaged")
+        raise FormatError(f"{file} is not an array of images: {reason}; the archive is damaged")
 
 
 def _level(value: object, dtype: np.dtype[Any]) -> float:
@@ -264,4 +264,4 @@ def _level(value: object, dtype: np.dtype[Any]) -> float:
         fits = type(value) is int and low <= value <= high
     if fits and isinstance(value, int | float):
         return value
-    raise FormatError(f"paper or ink is no number of type {dtype}: the archive is damaged")
+    raise FormatError(f"paper or ink is not a number of type {dtype}: the archive is damaged")

@@ -316,7 +316,7 @@ def _kind(path: str) -> str:
     if not os.path.exists(path) and (named := NPZ_KEY.fullmatch(path)) and os.path.exists(named[1]):
         return "npz"
     if not os.path.isfile(path):
-        raise ImageError(f"{path} is no file or folder" if os.path.exists(path) else f"{path} does not exist")
+        raise ImageError(f"{path} is neither a file nor a folder" if os.path.exists(path) else f"{path} does not exist")
     if lower.endswith(_TARS):
         return "tar"
     for suffix in ("npz", "npy", "zip"):
@@ -484,9 +484,11 @@ class _Member(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"it is no tar file, or damaged or cut short at byte {archive.offset}") from error
+            raise tarfile.ReadError(
+                f"it is not a tar file, or is damaged or cut short at byte {archive.offset}"
+            ) from error
         if member.size < 0 or archive.offset <= start:
-            raise tarfile.ReadError(f"it is no tar file, or damaged at byte {start}")
+            raise tarfile.ReadError(f"it is not a tar file, or is damaged at byte {start}")
         return member
 
 
