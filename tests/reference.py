@@ -21,9 +21,13 @@ def nearest(x: Decimal) -> int:
 def exp30(numerator: int, bits: int) -> int:
     """exp(-numerator / 2^bits) * 2^30, as the product of two rounded factors."""
     numerator <<= 12 - bits
-    fine, coarse = numerator % 256, numerator - numerator % 256
-    parts = [nearest((Decimal(-part) / (1 << 12)).exp() * (1 << scale)) for part, scale in ((fine, 26), (coarse, 36))]
-    return parts[0] * parts[1] >> 32
+    fine = numerator % 256
+    return exp_factor(fine, 26) * exp_factor(numerator - fine, 36) >> 32
+
+
+@cache
+def exp_factor(part: int, scale: int) -> int:
+    return nearest((Decimal(-part) / (1 << 12)).exp() * (1 << scale))
 
 
 @cache
