@@ -159,8 +159,9 @@ class Reader:
         for (top, left, bottom, right), tile in zip(areas(self.about), self.tiles(seed, temperature), strict=True):
             for row in range(top, bottom):
                 image[row][left:right] = tile[row - top]
-        kept = slice(0, 1 if self.gray else 3)
-        image = [[[within(v, 0, 255) for v in self.colours(pixel)[kept]] for pixel in row] for row in image]
+        kept, levels = slice(0, 1 if self.gray else 3), min((1 << self.about["depth"]) - 1, 255)
+        image = [[self.colours(pixel)[kept] for pixel in row] for row in image]
+        image = each(lambda v: (2 * levels * within(v, 0, 255) + 255) // 510 * (255 // levels), image)
         return self.with_alpha(image) if self.about["alpha"] else image
 
     def tiles(self, seed, temperature):

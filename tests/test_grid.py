@@ -127,6 +127,16 @@ def test_any_flipped_byte_gives_a_clean_error_or_the_same_picture(form: PixelFor
         data[at] ^= 1 << at % 8
 
 
+@pytest.mark.parametrize("ask", [EXACT, Ask()], ids=str)
+def test_formats_that_no_photograph_has_are_damage(ask: Ask) -> None:
+    raster = picture(9, 7, FORMS[2])
+    data = coded(raster, ask)
+    palette = PixelFormat(Kind.PALETTE, palette=((0, 0, 0), (9, 9, 9)))
+    for form in (palette, PixelFormat(Kind.GRAY, 16), PixelFormat(Kind.GRAY, pair=((0,), (255,)))):
+        with pytest.raises(FormatError, match="a palette or 16 bits"):
+            coder().parse(Geometry(7, 9, form), data, 0)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_hostile_payloads_give_clean_errors_or_pictures(seed: int) -> None:
     """Random streams with checks that hold: extreme latents, impossible colours, streams that are no code."""

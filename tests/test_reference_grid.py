@@ -101,6 +101,14 @@ def test_prefixes():
         assert same(reader, raster.geometry, cut, Sampling(temperature=0, partial=True)), length
 
 
+def test_a_prefix_of_few_bits_has_their_levels():
+    raster = picture(9, 7, FORMS[4])
+    cut = coded(raster)[:-1]
+    reader = Reader(small(), about(raster.geometry), cut)
+    assert same(reader, raster.geometry, cut, Sampling(partial=True))
+    assert not (np.array(reader.picture()) % 85).any()
+
+
 def test_a_preview_is_the_picture_of_a_prefix():
     raster = picture(24, 40)
     data = coded(raster)

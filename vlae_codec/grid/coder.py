@@ -286,8 +286,14 @@ class GridCoder:
         """Takes sections apart.
 
         Raises:
+            FormatError: it is not of a format that this family has.
             FormatError, TruncatedError: as of `sections.read`.
         """
+        form = geometry.format
+        if form.kind == Kind.PALETTE or form.pair or form.depth == 16:
+            raise FormatError(
+                "the file says it is a photograph in two colours, with a palette or 16 bits a sample: it is damaged"
+            )
         tiles = tile_count(geometry.height, geometry.width)
         found = sections.read(
             data[at:], len(self.model.prior.groups), self.model.qualities, tiles, geometry.format.alpha, partial
@@ -390,8 +396,11 @@ FAMILY = GridFamily()
 
 
 def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFormat) -> Raster:
-    """A picture of that format; of gray ones the first of three equal channels."""
+    """A picture of that format; of gray ones the first of three equal channels, at the nearest level that it has."""
     opaque = colours[..., :1] if _is_gray(form) else colours
+    if form.depth < 8:
+        step = 255 // ((1 << form.depth) - 1)
+        opaque = ((opaque.astype(np.uint16) + step // 2) // step * step).astype(np.uint8)
     return Raster(opaque if alpha is None else np.concatenate([opaque, alpha[..., None]], 2), form)
 
 
