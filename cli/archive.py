@@ -99,13 +99,7 @@ def pack(
 
     Lossless unless --lossy or -Q; drawings together, by bits-back coding, and photos one by one.
     """
-    if lossless and quality is not None:
-        raise click.UsageError("-Q is for lossy archives, and --lossless keeps everything")
-    lossless = quality is None if lossless is None else lossless
-    if unordered and not lossless:
-        raise click.UsageError("--unordered is for lossless archives")
-    if keep_metadata and strip:
-        raise click.UsageError("--keep-metadata and --strip contradict each other")
+    lossless = _is_lossless(lossless, quality, unordered, keep_metadata and strip)
     if "-" in sources:
         raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
     target = out or _default_name(sources)
@@ -141,6 +135,22 @@ def pack(
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
     if packed.unsuitable:
         raise SystemExit(1)
+
+
+def _is_lossless(lossless: bool | None, quality: float | None, unordered: bool, both: bool) -> bool:
+    """Whether an archive is to be lossless: unless it is said, or a quality is asked for.
+
+    Raises:
+        UsageError: options contradict each other; `both` says whether metadata are to be kept and to go.
+    """
+    if lossless and quality is not None:
+        raise click.UsageError("-Q is for lossy archives, and --lossless keeps everything")
+    lossless = quality is None if lossless is None else lossless
+    if unordered and not lossless:
+        raise click.UsageError("--unordered is for lossless archives")
+    if both:
+        raise click.UsageError("--keep-metadata and --strip contradict each other")
+    return lossless
 
 
 @contextlib.contextmanager
