@@ -13,7 +13,7 @@ from vlae_codec.errors import FormatError, ImageError, TruncatedError, VlaeError
 from vlae_codec.exact import logistics
 from vlae_codec.exact.logistics import Logistics
 from vlae_codec.family import Ask, Decoded, Sampling
-from vlae_codec.grid import colour, latents, pixels, sections, tiles
+from vlae_codec.grid import colour, latents, pixels, prior, sections, tiles
 from vlae_codec.grid.coder import GridCoder, GridParsed
 from vlae_codec.grid.prior import LANES
 from vlae_codec.grid.texture import Pixels
@@ -286,13 +286,28 @@ def test_bisected_values_cost_what_they_say() -> None:
     assert np.array_equal(read, values)
 
 
+def test_lanes_are_held_in_whole_runs_and_how_many_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).integers(-3, 4, (60, 90, 16)).astype(np.int32)
+    written = latents.write(coder().model.prior, z, 20)
+    monkeypatch.setattr(prior, "_TOGETHER", LANES)
+    again = latents.write(coder().model.prior, z, 20)
+    assert again.streams == written.streams
+    cut = [stream[: len(stream) // 2] for stream in written.streams[:3]]
+    some, known = latents.read(coder().model.prior, cut, [False] * 3, (60, 90), 20)
+    monkeypatch.undo()
+    assert not prior._TOGETHER % LANES
+    all_at_once, known_then = latents.read(coder().model.prior, cut, [False] * 3, (60, 90), 20)
+    assert known == known_then
+    assert np.array_equal(some, all_at_once)
+
+
 def test_latents_beyond_one_run_come_back() -> None:
     rng = np.random.default_rng(0)
     z = rng.integers(-3, 4, (60, 90, 16)).astype(np.int32)
     assert LANES < 30 * 45 * 8
     written = latents.write(coder().model.prior, z, 20)
     read, known = latents.read(coder().model.prior, written.streams, [True] * 4, (60, 90), 20)
-    assert np.array_equal(read, z)
+    assert np.array_equal(read, z << logistics.MEAN_BITS)
     assert known == z.size
 
 

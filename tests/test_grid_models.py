@@ -9,6 +9,7 @@ from grid_models import coder, networks
 from photographs import picture
 from torch import Tensor
 
+from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.grid import colour, latents, tiles
 from vlae_codec.grid.network import LEVEL_STEPS
 from vlae_codec.models.grid.colour import to_rgb, to_ycocg
@@ -59,7 +60,7 @@ def test_the_integer_pixelcnn_is_the_float_one() -> None:
     levels = torch.tensor([QUALITY / LEVEL_STEPS])
     z = np.floor(coder().model.encoder.means(samples, QUALITY) * 2.0**-12 + 0.5).astype(np.int32)
     region = tiles.decode_block(
-        coder().model.decoder, coder().model.texture, z, QUALITY, tiles.Box(0, 0, 24, 32), False
+        coder().model.decoder, coder().model.texture, z << MEAN_BITS, QUALITY, tiles.Box(0, 0, 24, 32), False
     )
     hidden, _ = transforms.decoder(planes_of(z), levels)
     x, decoded = planes_of(colour.to_ycocg(samples)), planes_of(region.planes)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.grid.colour import to_ycocg
 from vlae_codec.grid.grain import STRENGTH_BITS, Grain, fine
 from vlae_codec.grid.model import Model
@@ -41,7 +42,7 @@ def _squares(
     box = Box(0, 0, height, width)
     regions = []
     for picture in pictures:
-        z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32)
+        z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32) << MEAN_BITS
         regions.append(decode_block(model.decoder, grain.texture, z, quality, box, gray=False))
     seen = [region.tile(box, width) for region in regions]
     tiles = Tiles(np.concatenate([one.decoded for one in seen]), np.concatenate([one.code for one in seen]))

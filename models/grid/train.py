@@ -61,9 +61,9 @@ class PhotoConfig:
     pixels: TextureConfig = field(default_factory=TextureConfig)
     data: PhotoData = field(default_factory=PhotoData)
     transforms: Schedule = field(default_factory=lambda: Schedule(18500))
-    prior: Schedule = field(default_factory=lambda: Schedule(2000, warm_up=100, decay_from=0.3))
+    prior: Schedule = field(default_factory=lambda: Schedule(600, warm_up=100, decay_from=0.3))
     texture: Schedule = field(
-        default_factory=lambda: Schedule(4750, 12, 72, 0.003, 0.002, 200, decay_from=0.4, average=0.996, clip=2.0)
+        default_factory=lambda: Schedule(11200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
     )
     grain: Schedule = field(
         default_factory=lambda: Schedule(1500, 8, 72, 0.001, 0.001, 100, decay_from=0.3, average=0.99, clip=2.0)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from vlae_codec import raw
 from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
+from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.exact.threads import in_threads
 from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
@@ -162,6 +163,9 @@ class GridCoder:
         means = self.model.encoder.means(padded, quality) * 2.0**-BITS
         z = self._latents(means, quality, ask.effort)
         coded = latents.write(self.model.prior, z, quality)
+        kl_bits = latents.kl_bits(self.model.prior, means, z, quality)
+        del means  # as large as the picture, eight times over
+        z <<= MEAN_BITS
         corrections = self._corrections(view, z, quality) if ask.lossless and ask.effort else b""
         texture = self.model.corrected(corrections) if ask.lossless else None
         tiles, pixel_bits, error, differing = self._tiles(view, z, quality, texture, progress)
@@ -171,7 +175,7 @@ class GridCoder:
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
         return Sections(
             data,
-            kl_bits=latents.kl_bits(self.model.prior, means, z, quality),
+            kl_bits=kl_bits,
             distortion_bits=pixel_bits,
             ideal_bits=coded.ideal_bits + pixel_bits,
             coded_bits=float(stored),
@@ -314,7 +318,7 @@ class GridCoder:
     def _decode(self, file: GridParsed, samplings: Sequence[Sampling], progress: Progress | None) -> list[Decoded]:
         geometry, found = file.geometry, file.found
         shape = -(-geometry.height // PATCH), -(-geometry.width // PATCH)
-        read: dict[int, npt.NDArray[np.float64]] = {}
+        read: dict[int, Latents] = {}
         made: dict[Sampling, Decoded] = {}
         for sampling in samplings:
             count = min(PREVIEW_GROUPS, len(found.groups)) if sampling.preview else len(found.groups)
@@ -325,9 +329,7 @@ class GridCoder:
                 made[sampling] = self._picture(file, read[count], sampling, progress)
         return [made[sampling] for sampling in samplings]
 
-    def _picture(
-        self, file: GridParsed, z: npt.NDArray[np.float64], sampling: Sampling, progress: Progress | None
-    ) -> Decoded:
+    def _picture(self, file: GridParsed, z: Latents, sampling: Sampling, progress: Progress | None) -> Decoded:
         geometry, found, model = file.geometry, file.found, self.model
         height, width, gray = geometry.height, geometry.width, _is_gray(geometry.format)
         left, top, right, bottom = sampling.region(width, height)

@@ -17,6 +17,7 @@ from . import pixels
 from .colour import Planes, to_rgb, to_ycocg
 from .grain import EARLY, Grain
 from .model import Model
+from .network import Latents
 from .texture import Texture, Tiles
 from .tiles import Box, Region, blocks, decode_block, tile_count, tile_number, tiles_of
 
@@ -38,15 +39,15 @@ class Painted:
 class Painter:
     """What the picture of a file is made of.
 
-    z: its latents (h, w, C), at `quality`. tiles: (check, stream) of each, None of those that are not there; `texture` reads
-    them. temperature: of texture that is drawn where no tile is, with this seed; 0 for none.
+    z: its latents (h, w, C) at MEAN_BITS, at `quality`. tiles: (check, stream) of each, None of those that are not there;
+    `texture` reads them. temperature: of texture that is drawn where no tile is, with this seed; 0 for none.
     """
 
     model: Model
     height: int
     width: int
     gray: bool
-    z: npt.NDArray[Any]
+    z: Latents
     quality: int
     texture: Texture
     tiles: Sequence[tuple[bytes, bytes] | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ def information_bits(above: Bools, counts: Whole) -> float:
 
 def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
     """The information in latents under the prior, without coding them."""
-    return _cell_bits(prior, z, z.astype(np.float64), quality)
+    return _cell_bits(prior, z, lambda step: _own(prior, z, step).astype(np.float64), quality)
 
 
 def kl_bits(prior: Prior, means: npt.NDArray[np.float64], z: Latents, quality: int) -> float:
@@ -66,17 +66,22 @@ def kl_bits(prior: Prior, means: npt.NDArray[np.float64], z: Latents, quality: i
 
     Context is the rounded code z, as it is of the file.
     """
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, means.shape)
-    return _cell_bits(prior, z, means + noise, quality)
+    rng = np.random.default_rng(0)
+
+    def noisy(step: Step) -> npt.NDArray[np.float64]:
+        own = _own(prior, means, step)
+        return own + rng.uniform(-0.5, 0.5, len(own))
+
+    return _cell_bits(prior, z, noisy, quality)
 
 
-def _cell_bits(prior: Prior, z: Latents, x: npt.NDArray[np.float64], quality: int) -> float:
-    """-log2 p of the unit cells around x (h, w, C), given z as context."""
+def _cell_bits(prior: Prior, z: Latents, centre_of: Callable[[Step], npt.NDArray[np.float64]], quality: int) -> float:
+    """-log2 p of the unit cells around what `centre_of` a step's lanes says, given z (h, w, C) as context."""
     total = 0.0
 
     def answers(step: Step) -> Whole:
         nonlocal total
-        total += float(step.mixture.cell_bits(_own(prior, x, step)).sum())
+        total += float(step.mixture.cell_bits(centre_of(step)).sum())
         return _own(prior, z, step).astype(np.int64)
 
     prior.visit(z.copy(), quality, answers)
@@ -86,7 +91,8 @@ def _cell_bits(prior: Prior, z: Latents, x: npt.NDArray[np.float64], quality: in
 def _own(prior: Prior, grid: npt.NDArray[Any], step: Step) -> npt.NDArray[Any]:
     """What a grid (h, w, C) has in the lanes of a step."""
     edges = prior.edges
-    return plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase).reshape(-1)
+    own = plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
+    return own.reshape(-1)[step.lanes]
 
 
 def thinned(
@@ -114,14 +120,14 @@ def thinned(
 
 def read(
     prior: Prior, streams: Sequence[bytes], whole: Sequence[bool], shape: tuple[int, int], quality: int
-) -> tuple[npt.NDArray[np.float64], int]:
+) -> tuple[Latents, int]:
     """Latents of streams that are there, in order; what they do not say is at its mean.
 
-    whole: of each stream, whether it is all there. Returns the latents (h, w, C), whole numbers where they were read and
-    fractions of 2^-8 elsewhere, and how many were read.
+    whole: of each stream, whether it is all there. Returns the latents (h, w, C) at MEAN_BITS, whole numbers where they were
+    read, and how many were read.
     """
     z = np.zeros((*shape, prior.edges[-1]), np.int32)
-    means = np.zeros(z.shape)
+    means = np.zeros(z.shape, np.int32)
     decoders = [
         Decoder(stream) if complete else PrefixDecoder(Stream(stream))
         for stream, complete in zip(streams, whole, strict=True)
@@ -129,7 +135,7 @@ def read(
     known = np.zeros(z.shape, np.bool_)
 
     def answers(step: Step) -> Answers | None:
-        _place(prior, means, step, step.mixture.means[:, 0] * 2.0**-MEAN_BITS)
+        _place(prior, means, step, step.mixture.means[:, 0])
         if step.group >= len(decoders):
             return None
         decoder = decoders[step.group]
@@ -150,11 +156,15 @@ def read(
         return of
 
     prior.visit(z, quality, answers)
-    return np.where(known, z, means), int(known.sum())
+    z <<= MEAN_BITS
+    np.copyto(z, means, where=~known)
+    return z, int(known.sum())
 
 
 def _place(prior: Prior, grid: npt.NDArray[Any], step: Step, values: npt.NDArray[Any]) -> None:
     """The inverse of `_own`: gives a grid (h, w, C) values in the lanes of a step."""
     edges = prior.edges
     part = plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
-    part[...] = values.reshape(part.shape)
+    flat = part.reshape(-1)
+    flat[step.lanes] = values
+    part[...] = flat.reshape(part.shape)

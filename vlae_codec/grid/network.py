@@ -12,7 +12,7 @@ range in which float64 is exact, whatever the latents are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ LARGEST_LATENT = 1 << 15
 HALO = 10
 """Sites beyond a region that its decoded pixels depend on."""
 _BAND = 1 << 19  # numbers in the patches of a band
+_BAND_NUMBERS = 1 << 21  # in what is made of a band
 
 Latents = npt.NDArray[np.int32]
 """Latents of all sites: (h, w, C) int32."""
@@ -76,6 +77,22 @@ def convolve(x: Numbers, layer: Affine) -> Numbers:
         return layer.linear(taps.reshape(*shape[:2], 9 * channels))
 
     return in_pieces(1, band, np.arange(0, height, rows))
+
+
+def in_bands(
+    function: Callable[[Numbers], Numbers], x: Numbers, halo: int, channels: int, kind: npt.DTypeLike
+) -> Numbers:
+    """function(x), of rows of sites (h, w, C), computed in bands of them so that its intermediates stay small.
+
+    halo: how many rows above and below a row of the result (h, w, channels) depends on. kind: what its numbers are kept as.
+    """
+    height, width = x.shape[:2]
+    out = np.empty((height, width, channels), kind)
+    rows = max(halo, _BAND_NUMBERS // (width * channels), 1)
+    for top in range(0, height, rows):
+        start, bottom = max(top - halo, 0), min(top + rows, height)
+        out[top:bottom] = function(x[start : min(bottom + halo, height)])[top - start : bottom - start]
+    return out
 
 
 def pointwise(x: Integers, layer: Affine) -> Integers:
@@ -149,11 +166,16 @@ class Encoder:
 
     def means(self, picture: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.float64]:
         """Means of q(z|x) in steps of the lattice, in 2^-BITS, of a picture (8 h, 8 w, 3): (h, w, C)."""
-        x = np.floor((picture * 2.0 - 255) * (2.0 ** (BITS - 1) / 255) + 0.5)
-        h = clipped(pointwise(unshuffle(x, PATCH), self.input))
-        for block in self.blocks:
-            h = block(h)
-        return np.floor(clipped(pointwise(h, self.output)) * self.gains(quality) * 0.5**BITS + 0.5)
+        gains = self.gains(quality)
+
+        def means(samples: Numbers) -> Numbers:
+            x = np.floor((samples * 2.0 - 255) * (2.0 ** (BITS - 1) / 255) + 0.5)
+            h = clipped(pointwise(x, self.input))
+            for block in self.blocks:
+                h = block(h)
+            return np.floor(clipped(pointwise(h, self.output)) * gains * 0.5**BITS + 0.5)
+
+        return in_bands(means, unshuffle(picture, PATCH), 2 * len(self.blocks), len(gains), np.float64)
 
     def gains(self, quality: int) -> Integers:
         """How many steps of the lattice a unit of each latent is, in 2^-BITS: (C,)."""

@@ -22,7 +22,7 @@ from vlae_codec.exact.fixed import Affine, Integers, exp_integer
 from vlae_codec.exact.logistics import Logistics, Whole
 from vlae_codec.exact.threads import in_pieces
 
-from .network import BITS, LARGEST_LATENT, Arrays, Latents, affine, between, clipped, convolve, leaky
+from .network import BITS, LARGEST_LATENT, Arrays, Latents, Numbers, affine, between, clipped, convolve, in_bands, leaky
 
 STRIDES = (16, 8, 4, 2, 1)
 """Passes of a hierarchical group; the sites at every 32nd row and column come first."""
@@ -41,6 +41,7 @@ _WIDER = exp_integer(Decimal("-1.5"), 20)
 _WIDEST = 7  # log2 of the widest first bracket
 _WEIGHT_BIAS = -2 << BITS
 _BAND = 1 << 19
+_TOGETHER = 1 << 17  # lanes whose distributions are held at once: whole runs
 
 
 @cache
@@ -92,16 +93,21 @@ class Group:
                 if row * stride < height and column * stride < width:
                     yield stride, phase
 
-    def context(self, seen: Integers | None, quality: int) -> Integers:
+    def context(self, seen: Numbers | None, quality: int) -> Numbers:
         """What the groups before say of every site: (h, w, before) -> (h, w, hidden); of none, (1, 1, hidden)."""
         level = between(self.level, quality).astype(np.float64)
-        if self.coarser is None or self.around is None or seen is None:
+        coarser, around = self.coarser, self.around
+        if coarser is None or around is None or seen is None:
             return level[None, None]
-        h = clipped(convolve(seen, self.coarser) + level)
-        return clipped(h + convolve(leaky(h), self.around))
 
-    def mixture(self, z: Latents, context: Integers, stride: int, phase: int) -> tuple[Logistics, Whole, Whole]:
-        """Distribution, centres and brackets of a step's lanes; z (h, w, n) holds what is known before it."""
+        def of(known: Numbers) -> Numbers:
+            h = clipped(convolve(known, coarser) + level)
+            return clipped(h + convolve(leaky(h), around))
+
+        return in_bands(of, seen, 2, len(level), np.float32)  # what is clipped has at most 21 bits
+
+    def lanes(self, z: Latents, context: Numbers, stride: int, phase: int) -> Lanes:
+        """What the network says of a step's lanes; z (h, w, n) holds what is known before it."""
         rows, columns, _ = plane(z, stride, phase).shape
         planes = [plane(z, stride, before) for before in range(phase)]
         planes = [one if one.size else planes[0] for one in planes]  # a grid of one row has none below
@@ -136,10 +142,9 @@ class Group:
         rows_of_band = max(1, _BAND // (columns * max(hidden, 16 * self.channels * phase)))
         outputs = in_pieces(rows_of_band, band, base4, np.arange(rows))
         mean, log_scale, wider = (
-            outputs.astype(np.int64).reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
+            outputs.reshape(-1, 3, self.channels).astype(np.int32).transpose(1, 0, 2).reshape(3, -1)
         )
-        mean = np.clip(mean + (base4.reshape(-1) << BITS - 2), -LARGEST_LATENT << BITS, LARGEST_LATENT << BITS)
-        return _logistics(mean, log_scale, wider)
+        return Lanes(mean, log_scale, wider, base4.reshape(-1))
 
     def seen(self, z: Latents) -> Integers:
         """What finer groups see of this one: (h, w, n) -> (h, w, n or 2 n)."""
@@ -156,16 +161,29 @@ def _padded(known: npt.NDArray[Any], rows: int, columns: int) -> npt.NDArray[Any
     return np.pad(known, ((1, 2 + rows - height), (1, 2 + columns - width), (0, 0)), mode="edge")
 
 
-def _logistics(mean: Whole, log_scale: Whole, wider: Whole) -> tuple[Logistics, Whole, Whole]:
-    """The two logistics of each latent, centre and bracket: arguments (n,) at BITS."""
-    inverse = logistics.inverse_scales(log_scale, *LOG_SCALES)
-    inverses = np.stack([inverse, inverse * _WIDER >> 20], 1)
-    logits = np.stack([np.zeros_like(wider), wider + _WEIGHT_BIAS], 1)
-    means = mean >> BITS - logistics.MEAN_BITS
-    mixture = Logistics(
-        logistics.shares(logits), np.stack([means, means], 1), inverses, -LARGEST_LATENT, LARGEST_LATENT
-    )
-    return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scale, _WIDEST)
+@dataclass(frozen=True)
+class Lanes:
+    """What the network says of a step's lanes: means less their bases, log scales, logits of the wider logistic, at BITS,
+    and four times the bases; all (n,)."""
+
+    means: npt.NDArray[np.int32]
+    log_scales: npt.NDArray[np.int32]
+    wider: npt.NDArray[np.int32]
+    bases4: Whole
+
+    def logistics(self, part: slice) -> tuple[Logistics, Whole, Whole]:
+        """The two logistics of some lanes, their centres and brackets."""
+        mean = self.means[part] + (self.bases4[part] << BITS - 2)
+        mean = np.clip(mean, -LARGEST_LATENT << BITS, LARGEST_LATENT << BITS)
+        log_scales, wider = self.log_scales[part].astype(np.int64), self.wider[part].astype(np.int64)
+        inverse = logistics.inverse_scales(log_scales, *LOG_SCALES)
+        inverses = np.stack([inverse, inverse * _WIDER >> 20], 1)
+        logits = np.stack([np.zeros_like(wider), wider + _WEIGHT_BIAS], 1)
+        means = mean >> BITS - logistics.MEAN_BITS
+        mixture = Logistics(
+            logistics.shares(logits), np.stack([means, means], 1), inverses, -LARGEST_LATENT, LARGEST_LATENT
+        )
+        return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scales, _WIDEST)
 
 
 class UnknownError(Exception):
@@ -174,16 +192,17 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One phase of one pass of one group, and the distribution of all of its lanes."""
+    """Some lanes of one phase of one pass of one group, one after the other, and their distribution."""
 
     group: int
     stride: int
     phase: int
+    lanes: slice
     mixture: Logistics
 
 
 Answers = Callable[[slice, Whole], Answer]
-"""(a run of a step's lanes, the values that z now has there) -> what answers for them."""
+"""(a run of these lanes, the values that z now has there) -> what answers for them."""
 
 
 @dataclass(frozen=True)
@@ -229,27 +248,33 @@ class Prior:
         answers: what answers for the runs of a step, or its values themselves, lane by lane; None leaves all of them at
         their centres, as a run is left that raises `UnknownError`.
         """
-        seen: list[Integers] = []
+        seen: list[Numbers] = []
         for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
             own = z[:, :, start:end]
             context = group.context(np.concatenate(seen, 2) if seen else None, quality)
             for stride, phase in group.steps(*z.shape[:2]):
-                mixture, centres, brackets = group.mixture(own, context, stride, phase)
+                lanes = group.lanes(own, context, stride, phase)
                 target = plane(own, stride, phase)
                 values = target.reshape(-1).astype(np.int64)
-                answer_of = answers(Step(index, stride, phase, mixture))
-                if isinstance(answer_of, np.ndarray):
-                    target[...] = answer_of.reshape(target.shape)
-                    continue
-                for at in range(0, len(values), LANES):
-                    run = slice(at, at + LANES)
-                    try:
-                        if answer_of is None:
-                            raise UnknownError
-                        values[run] = bisect(
-                            mixture.part(run), centres[run], brackets[run], answer_of(run, values[run])
-                        )
-                    except UnknownError:
-                        values[run] = centres[run].clip(-LARGEST_LATENT, LARGEST_LATENT)
+                for at in range(0, len(values), _TOGETHER):
+                    part = slice(at, at + _TOGETHER)
+                    mixture, centres, brackets = lanes.logistics(part)
+                    answer_of = answers(Step(index, stride, phase, part, mixture))
+                    if not isinstance(answer_of, np.ndarray):
+                        answer_of = _answered(answer_of, values[part], mixture, centres, brackets)
+                    values[part] = answer_of
                 target[...] = values.reshape(target.shape)
-            seen.append(group.seen(own))
+            seen.append(group.seen(own).astype(np.float32))  # below 10 at BITS: whole numbers of 16 bits
+
+
+def _answered(answers: Answers | None, values: Whole, mixture: Logistics, centres: Whole, brackets: Whole) -> Whole:
+    """The values that the answers lead to, run by run; the centres where there are none."""
+    found = centres.clip(-LARGEST_LATENT, LARGEST_LATENT)
+    for at in range(0, len(values) if answers else 0, LANES):
+        run = slice(at, at + LANES)
+        try:
+            assert answers
+            found[run] = bisect(mixture.part(run), centres[run], brackets[run], answers(run, values[run]))
+        except UnknownError:
+            continue
+    return found

@@ -25,7 +25,7 @@ from vlae_codec.exact.fixed import COUNT_BITS, Affine, sigmoid_table
 from vlae_codec.exact.logistics import Logistics, Whole
 
 from .colour import Planes
-from .network import BITS, Arrays, Numbers, affine, between, convolve, shuffle
+from .network import BITS, Arrays, Numbers, affine, between, convolve, in_bands, shuffle
 
 INPUT_BITS = 7
 """Fraction bits of all that the layers see."""
@@ -191,12 +191,20 @@ class Texture:
     def code(self, decoded: Planes, hidden: Numbers, quality: int) -> npt.NDArray[np.float32]:
         """What the code says at every pixel: decoded (H, W, 3), hidden (H/2, W/2, F) at BITS -> (H, W, C)."""
         inner = np.floor(hidden * 0.5 ** (BITS - INPUT_BITS)).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1).astype(np.float32)
-        features = shuffle(convolve(inner, self.features), 2).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1)
+        features = shuffle(convolve(inner, self.features), 2)
+        level = between(self.level, quality).astype(np.float32)
+        count = features.shape[2]
+        seen = np.empty((*decoded.shape[:2], count + 9), np.float32)
+        np.clip(features, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=seen[..., :count])
+        seen[..., count : count + 3] = decoded
         padded = np.pad(decoded, ((1, 0), (1, 0), (0, 0)), mode="edge")
-        west, north = padded[1:, :-1], padded[:-1, 1:]
-        seen = np.concatenate([features, decoded, softsign(decoded - west, 8), softsign(decoded - north, 8)], 2)
-        h = convolve(activated(convolve(seen.astype(np.float32), self.around)), self.context)
-        return (h + between(self.level, quality)).astype(np.float32)
+        seen[..., count + 3 : count + 6] = softsign(decoded - padded[1:, :-1], 8)
+        seen[..., count + 6 :] = softsign(decoded - padded[:-1, 1:], 8)
+
+        def of(part: Numbers) -> Numbers:
+            return convolve(activated(convolve(part, self.around)), self.context) + level
+
+        return in_bands(of, seen, 2, len(level), np.float32)
 
     def _hidden(self, h: Numbers, layer: int, taps: Numbers) -> Numbers:
         inner = activated(self.causal[layer].linear(taps))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec.exact.logistics import MEAN_BITS
+
 from .colour import Planes, to_ycocg
-from .network import HALO, PATCH, Decoder
+from .network import HALO, PATCH, Decoder, Latents
 from .texture import EDGE, Texture, Tiles
 
 TILE = 256
@@ -134,10 +135,11 @@ def tile_number(box: Box, width: int) -> int:
     return box.top // TILE * -(-width // TILE) + box.left // TILE
 
 
-def decode_block(
-    decoder: Decoder, texture: Texture | None, z: npt.NDArray[Any], quality: int, block: Box, gray: bool
-) -> Region:
-    """A block of the decoded picture; with `texture`, also what the code says at each of its pixels. Gray has no chroma."""
+def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality: int, block: Box, gray: bool) -> Region:
+    """A block of the decoded picture; with `texture`, also what the code says at each of its pixels. Gray has no chroma.
+
+    z: latents (h, w, C) at MEAN_BITS.
+    """
     rows, columns = z.shape[:2]
     height, width = rows * PATCH, columns * PATCH
     margin = _MARGIN if texture else 0
@@ -146,7 +148,7 @@ def decode_block(
     right = min(-(-block.right // PATCH) + margin, columns)
     far_top, far_left = max(top - HALO, 0), max(left - HALO, 0)
     part = z[far_top : min(bottom + HALO, rows), far_left : min(right + HALO, columns)]
-    hidden, picture = decoder(part, quality)
+    hidden, picture = decoder(part * 2.0**-MEAN_BITS, quality)
     row, column = top - far_top, left - far_left
     sites = slice(row, row + bottom - top), slice(column, column + right - left)
     around = Box(top * PATCH, left * PATCH, min(bottom * PATCH, height), min(right * PATCH, width))
