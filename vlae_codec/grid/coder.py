@@ -161,9 +161,8 @@ class GridCoder:
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         quality = self._quality(padded, len(alpha or b""), ask)
         means = self.model.encoder.means(padded, quality) * 2.0**-BITS
-        z = self._latents(means, quality, ask.effort)
-        coded = latents.write(self.model.prior, z, quality)
-        kl_bits = latents.kl_bits(self.model.prior, means, z, quality)
+        z = self._latents(padded, means, quality, min(ask.effort, _REFINED_FROM) if ask.lossless else ask.effort)
+        coded = latents.write(self.model.prior, z, quality, means)
         del means  # as large as the picture, eight times over
         z <<= MEAN_BITS
         corrections = self._corrections(view, z, quality) if ask.lossless and ask.effort else b""
@@ -175,7 +174,7 @@ class GridCoder:
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
         return Sections(
             data,
-            kl_bits=kl_bits,
+            kl_bits=coded.kl_bits,
             distortion_bits=pixel_bits,
             ideal_bits=coded.ideal_bits + pixel_bits,
             coded_bits=float(stored),
@@ -183,15 +182,28 @@ class GridCoder:
             figures={**figures, "quality": quality, "latent_bits": 8.0 * sum(map(len, coded.streams))},
         )
 
-    def _latents(self, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
-        """The rounded means; with any effort, rounded with an eye to the rate."""
+    def _latents(self, padded: Samples, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
+        """The rounded means; with any effort, rounded with an eye to the rate; with much, to the decoded picture, too.
+
+        After each rounding the means move towards where the decoder would best have them, given the latents as they are.
+        """
         if not effort:
             return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
         gains = self.model.encoder.gains(quality) * 2.0**-BITS
+        curvature = 2 * 255**2 / 3 / gains**2  # of the squared error, if the transforms were orthonormal
+        worth = self.lambda_at(quality) * curvature / 2
+        z = latents.thinned(self.model.prior, means, quality, _CAUTION * worth)
+        for _ in range(effort - _REFINED_FROM):
+            slope = self.model.gradient.to_latents(z, padded, quality)
+            means = means + _SHARE * (z - slope / curvature - means)
+            z = latents.thinned(self.model.prior, means, quality, _REFINED_CAUTION * worth)
+        return z
+
+    def lambda_at(self, quality: int) -> float:
+        """Lambda at a quality, interpolated in the log."""
         level, part = divmod(quality, LEVEL_STEPS)
         lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
-        weight = lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS)
-        return latents.thinned(self.model.prior, means, quality, _CAUTION * weight * 255**2 / 3 / gains**2)
+        return float(lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS))
 
     def _quality(self, padded: Samples, alpha_bytes: int, ask: Ask) -> int:
         """The step of quality that is asked for.
@@ -215,7 +227,7 @@ class GridCoder:
         low, high = 0, self.model.qualities - 1
         while low < high:
             middle = low + high + 1 >> 1
-            fits = self._latent_bits(padded, middle, effort) <= 8 * (size - overhead)
+            fits = self._latent_bits(padded, middle, min(effort, _REFINED_FROM)) <= 8 * (size - overhead)
             low, high = (middle, high) if fits else (low, middle - 1)
         while (needed := self._latent_bytes(padded, low, effort) + overhead) > size:
             if low == 0:
@@ -224,11 +236,11 @@ class GridCoder:
         return low
 
     def _latent_bytes(self, padded: Samples, quality: int, effort: int) -> int:
-        z = self._latents(self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
+        z = self._latents(padded, self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
         return sum(map(len, latents.write(self.model.prior, z, quality).streams))
 
     def _latent_bits(self, padded: Samples, quality: int, effort: int) -> float:
-        z = self._latents(self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
+        z = self._latents(padded, self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
         return latents.cost_bits(self.model.prior, z, quality)
 
     def _corrections(self, view: GridView, z: Latents, quality: int) -> bytes:
@@ -367,6 +379,8 @@ class GridCoder:
 
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
+_REFINED_FROM, _SHARE, _REFINED_CAUTION = 4, 0.6, 2.0
+"""Each step of effort above the first number is a look at the decoded picture, after which means move by that share."""
 _BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 16, 56
 """Corrections are fitted on the pixels of so many boxes, of so many pixels each way, in so many blocks at most."""
 _OVERHEAD_BYTES = 50

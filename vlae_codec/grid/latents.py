@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,18 +23,28 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Coded:
-    """Latents as streams, one a group; ideal_bits is the information in them under the prior."""
+    """Latents as streams, one a group.
+
+    ideal_bits: the information in them under the prior. kl_bits: KL(q || p) of the box posterior around the means, by one
+    draw of its noise from a fixed seed; its context is the rounded code, as it is of the file.
+    """
 
     streams: list[bytes]
     ideal_bits: float
+    kl_bits: float
 
 
-def write(prior: Prior, z: Latents, quality: int) -> Coded:
-    """Latents (h, w, C) coded, group by group."""
+def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.float64] | None = None) -> Coded:
+    """Latents (h, w, C) coded, group by group; with the means of their posterior (h, w, C), if these are known."""
     encoders = [Encoder() for _ in prior.groups]
-    bits = 0.0
+    bits, kl_bits, rng = 0.0, 0.0, np.random.default_rng(0)
 
     def answers(step: Step) -> Answers:
+        nonlocal kl_bits
+        if means is not None:
+            noisy = _own(prior, means, step) + rng.uniform(-0.5, 0.5, len(step.mixture.means))
+            kl_bits += float(step.mixture.cell_bits(noisy).sum())
+
         def of(run: slice, values: Whole) -> Answer:
             def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
                 nonlocal bits
@@ -48,7 +58,7 @@ def write(prior: Prior, z: Latents, quality: int) -> Coded:
         return of
 
     prior.visit(z.copy(), quality, answers)
-    return Coded([encoder.finish().rest for encoder in encoders], bits)
+    return Coded([encoder.finish().rest for encoder in encoders], bits, kl_bits)
 
 
 def information_bits(above: Bools, counts: Whole) -> float:
@@ -57,32 +67,14 @@ def information_bits(above: Bools, counts: Whole) -> float:
 
 
 def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
-    """The information in latents under the prior, without coding them."""
-    return _cell_bits(prior, z, lambda step: _own(prior, z, step).astype(np.float64), quality)
-
-
-def kl_bits(prior: Prior, means: npt.NDArray[np.float64], z: Latents, quality: int) -> float:
-    """KL(q || p) of the box posterior around means (h, w, C), by one draw of its noise from a fixed seed.
-
-    Context is the rounded code z, as it is of the file.
-    """
-    rng = np.random.default_rng(0)
-
-    def noisy(step: Step) -> npt.NDArray[np.float64]:
-        own = _own(prior, means, step)
-        return own + rng.uniform(-0.5, 0.5, len(own))
-
-    return _cell_bits(prior, z, noisy, quality)
-
-
-def _cell_bits(prior: Prior, z: Latents, centre_of: Callable[[Step], npt.NDArray[np.float64]], quality: int) -> float:
-    """-log2 p of the unit cells around what `centre_of` a step's lanes says, given z (h, w, C) as context."""
+    """The information in latents (h, w, C) under the prior, without coding them."""
     total = 0.0
 
     def answers(step: Step) -> Whole:
         nonlocal total
-        total += float(step.mixture.cell_bits(centre_of(step)).sum())
-        return _own(prior, z, step).astype(np.int64)
+        own = _own(prior, z, step)
+        total += float(step.mixture.cell_bits(own.astype(np.float64)).sum())
+        return own.astype(np.int64)
 
     prior.visit(z.copy(), quality, answers)
     return total

@@ -9,6 +9,7 @@ from . import adaptation
 from .grain import Grain
 from .network import LEVEL_STEPS, Arrays, Decoder, Encoder
 from .prior import Prior
+from .refining import Gradient
 from .texture import Texture
 
 
@@ -32,6 +33,11 @@ class Model:
     def prior(self) -> Prior:
         """p(z)."""
         return Prior.of(self.arrays)
+
+    @cached_property
+    def gradient(self) -> Gradient:
+        """Of the decoded picture's error, for searches."""
+        return Gradient(self.decoder)
 
     @cached_property
     def texture(self) -> Texture:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,18 @@ def affine(arrays: Arrays, name: str, limit: float = 9 * LIMIT) -> Affine:
     return Affine.rounding(arrays[f"{name}.weight"], arrays[f"{name}.bias"], shift, limit)
 
 
-def convolve(x: Numbers, layer: Affine) -> Numbers:
+class Linear(Protocol):
+    """A layer: what it needs of its weights is their shape (K, O)."""
+
+    @property
+    def weight(self) -> npt.NDArray[Any]:
+        """(K, O)."""
+
+    def linear(self, x: Any) -> Any:
+        """(..., K) -> (..., O)."""
+
+
+def convolve(x: Numbers, layer: Linear) -> Numbers:
     """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O)."""
     height, width, channels = x.shape
     padded = np.zeros((height + 2, width + 2, channels), x.dtype)
@@ -74,7 +85,8 @@ def convolve(x: Numbers, layer: Affine) -> Numbers:
         down, right, across = part.strides
         shape = (len(part) - 2, width, 3, 3 * channels)
         taps = np.lib.stride_tricks.as_strided(part, shape, (down, right, down, across))
-        return layer.linear(taps.reshape(*shape[:2], 9 * channels))
+        made: Integers = layer.linear(taps.reshape(*shape[:2], 9 * channels))
+        return made
 
     return in_pieces(1, band, np.arange(0, height, rows))
 
@@ -95,7 +107,7 @@ def in_bands(
     return out
 
 
-def pointwise(x: Integers, layer: Affine) -> Integers:
+def pointwise(x: Numbers, layer: Linear) -> Numbers:
     """A layer applied to every site: (H, W, C) -> (H, W, O)."""
     return in_pieces(max(1, _BAND // (x.shape[1] * x.shape[2])), layer.linear, x)
 

@@ -1,0 +1,163 @@
+"""Where the decoder would rather have its latents: the gradient of its squared error, for searches of the encoder.
+
+The transforms are nearly orthonormal, and so a latent is first rounded as if its error stood alone. But errors of neighbours
+meet in the same pixels. A step of Newton's method, with the curvature of an orthonormal transform, says where each latent
+would be best given how all others were rounded.
+
+This is ordinary floating point, in float32 without any rounding of activations: nothing that a decoder recomputes depends
+on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.exact.fixed import Affine
+
+from .network import (
+    BITS,
+    HALO,
+    PATCH,
+    Decoder,
+    ResidualBlock,
+    between,
+    convolve,
+    exponentials,
+    pointwise,
+    shuffle,
+    unshuffle,
+)
+
+Reals = npt.NDArray[np.floating[Any]]
+_SITES = 96  # of a region whose gradient is computed at once, each way
+_SLOPE = 0.125
+
+
+@dataclass(frozen=True)
+class Real:
+    """A layer of the network in float32, without rounding: y = x W + b."""
+
+    weight: Reals
+    bias: Reals
+
+    @classmethod
+    def of(cls, layer: Affine) -> Real:
+        """That of an integer layer."""
+        scale = 0.5**layer.shift
+        return cls((layer.weight * scale).astype(np.float32), (layer.bias * scale).astype(np.float32))
+
+    @property
+    def back(self) -> Real:
+        """What takes gradients of outputs to gradients of inputs; of a 1x1 layer."""
+        return Real(np.ascontiguousarray(self.weight.T), np.zeros(len(self.weight), np.float32))
+
+    @property
+    def back3(self) -> Real:
+        """The same of a 3x3 layer, itself a 3x3 layer."""
+        taps = self.weight.reshape(3, 3, -1, self.weight.shape[1])
+        channels = taps.shape[2]
+        turned = taps[::-1, ::-1].transpose(0, 1, 3, 2).reshape(-1, channels)
+        return Real(np.ascontiguousarray(turned), np.zeros(channels, np.float32))
+
+    def linear(self, x: Reals) -> Reals:
+        """The map itself."""
+        inputs, outputs = self.weight.shape
+        return (x.reshape(-1, inputs) @ self.weight + self.bias).reshape(*x.shape[:-1], outputs)
+
+
+@dataclass(frozen=True)
+class RealBlock:
+    """A residual block, and the way back through it."""
+
+    first: Real
+    second: Real
+    first_back: Real
+    second_back: Real
+
+    @classmethod
+    def of(cls, block: ResidualBlock) -> RealBlock:
+        """That of an integer block."""
+        first, second = Real.of(block.first), Real.of(block.second)
+        return cls(first, second, first.back3, second.back3)
+
+    def forward(self, x: Reals) -> tuple[Reals, Reals]:
+        """Its output, and what its activation saw."""
+        inner = convolve(x, self.first)
+        return x + convolve(_leaky(inner), self.second), inner
+
+    def backward(self, gradient: Reals, inner: Reals) -> Reals:
+        """The gradient to its input."""
+        through = convolve(gradient, self.second_back) * _slopes(inner)
+        return gradient + convolve(through, self.first_back)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Of the squared error of the decoded picture."""
+
+    decoder: Decoder
+
+    @cached_property
+    def _blocks(self) -> list[RealBlock]:
+        return [RealBlock.of(block) for block in self.decoder.blocks]
+
+    @cached_property
+    def _fine(self) -> RealBlock:
+        return RealBlock.of(self.decoder.fine)
+
+    @cached_property
+    def _layers(self) -> dict[str, Real]:
+        return {name: Real.of(getattr(self.decoder, name)) for name in ("input", "linear", "up", "output")}
+
+    def to_latents(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
+        """Gradient (h, w, C) of the error: summed over pixels, the mean square over R, G, B of 8 bits.
+
+        z (h, w, C): latents; picture (8 h, 8 w, 3): the source. Computed region by region; at their borders what lies beyond
+        the halo is not seen.
+        """
+        out = np.empty(z.shape, np.float32)
+        height, width, _ = z.shape
+        for top in range(0, height, _SITES):
+            for left in range(0, width, _SITES):
+                far_top, far_left = max(top - HALO, 0), max(left - HALO, 0)
+                rows = slice(far_top, min(top + _SITES + HALO, height))
+                columns = slice(far_left, min(left + _SITES + HALO, width))
+                pixels = picture[rows.start * PATCH : rows.stop * PATCH, columns.start * PATCH : columns.stop * PATCH]
+                found = self._region(z[rows, columns], pixels, quality)
+                part = out[top : top + _SITES, left : left + _SITES]
+                part[...] = found[top - far_top :, left - far_left :][: part.shape[0], : part.shape[1]]
+        return out
+
+    def _region(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
+        layers = self._layers
+        steps = exponentials(between(self.decoder.log_step, quality)).astype(np.float32)
+        h = pointwise(z * steps, layers["input"])
+        inners = []
+        for block in self._blocks:
+            h, inner = block.forward(h)
+            inners.append(inner)
+        fine, fine_inner = self._fine.forward(shuffle(pointwise(h, layers["up"]), PATCH // 2))
+        made = shuffle(pointwise(h, layers["linear"]), PATCH) + shuffle(convolve(_leaky(fine), layers["output"]), 2)
+        unit = np.float32(255 * 0.5**BITS)
+        error = np.clip((made + np.float32(2.0 ** (BITS - 1))) * unit, 0, 255) - picture
+        gradient = error.astype(np.float32) * (2 / 3 * unit)
+        of_fine = convolve(unshuffle(gradient, 2), layers["output"].back3) * _slopes(fine)
+        of_up = unshuffle(self._fine.backward(of_fine, fine_inner), PATCH // 2)
+        back = pointwise(of_up, layers["up"].back) + pointwise(unshuffle(gradient, PATCH), layers["linear"].back)
+        for block, inner in zip(reversed(self._blocks), reversed(inners), strict=True):
+            back = block.backward(back, inner)
+        return pointwise(back, layers["input"].back) * steps
+
+
+def _leaky(x: Reals) -> Reals:
+    out: Reals = np.maximum(x, x * np.float32(_SLOPE))
+    return out
+
+
+def _slopes(x: Reals) -> Reals:
+    return np.where(x > 0, np.float32(1), np.float32(_SLOPE))
