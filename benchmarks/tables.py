@@ -417,7 +417,32 @@ _RIVALS = {
     "g4_bits": "CCITT G4 in TIFF",
     "raw_bits": "one bit a pixel",
 }
+
+
+def drawings_own() -> str:
+    """What the drawing models take of images of their own kinds, from `benchmarks/drawings.py`."""
+    rows = []
+    for title, one in result("drawings")["own"].items():
+        models = ", ".join(
+            f"{name} {count}" for name, count in sorted(one["by_model"].items(), key=lambda pair: -pair[1])
+        )
+        rows.append([title, f"{one['images']:,}", f"{one['lossy'] / one['images']:.1%}", models, f"{one['bytes']:.1f}"])
+    return markdown(["test images", "images", "taken as lossy", "by", "bytes"], rows)
+
+
+def drawings_foreign() -> str:
+    """What becomes of foreign drawings, from `benchmarks/drawings.py`."""
+    rows = []
+    for part, one in result("drawings")["foreign"].items():
+        title = {"tuning": "looked at while tuning", "held": "never looked at"}[part]
+        counts = [f"{one[key] / one['drawings']:.1%}" for key in ("exact", "slight", "wrong")]
+        rows.append([title, f"{one['drawings']:,}", *counts])
+    return markdown(["foreign drawings", "drawings", "kept exactly", "sampled, at most 2 % change", "wrong"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "drawings_own": drawings_own,
+    "drawings_foreign": drawings_foreign,
     "models": models,
     "model": model,
     "quality": quality,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from vlae_codec import codec, container, many, zoo
+from vlae_codec import codec, container, many, registry, zoo
+from vlae_codec.choose import AUTO, NO_LARGER
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Decoded, Sampling
@@ -20,7 +21,6 @@ from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.picture.writing import write_picture
-from vlae_codec.registry import number_of
 
 from .files import (
     RESAMPLED,
@@ -36,18 +36,19 @@ from .files import (
     read_bytes,
     read_rest,
     say,
+    share_text,
     workers,
     write,
 )
 from .help import examples
 from .options import (
+    CHOSEN_MODEL,
     FOLDER,
     FORCE,
     JSON,
     KEPT,
     MADE_WITH,
     MAX_BYTES,
-    MODEL,
     QUIET,
     SEED,
     TEMPERATURE,
@@ -83,8 +84,11 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(epilog=examples("compress"))
 @click.argument("images", nargs=-1, required=True, type=_INPUT)
 @_common
-@MODEL
+@CHOSEN_MODEL
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
+@click.option(
+    "--lossy", is_flag=True, help="Sample drawings even if no model knows their like, and keep nothing exactly."
+)
 @click.option("-Q", "--quality", type=Number(0.0, 100.0), help="Of a lossy photo: 0 smallest, 100 best; 50 of itself.")
 @click.option("--bpp", type=Number(min=0.0, min_open=True), help="At most so many bits a pixel, instead of -Q.")
 @click.option(
@@ -108,8 +112,9 @@ def compress(
     force: bool,
     quiet: bool,
     as_json: bool,
-    model_name: str | None,
+    model_name: str,
     lossless: bool,
+    lossy: bool,
     quality: float | None,
     bpp: float | None,
     size_bytes: int | None,
@@ -120,27 +125,34 @@ def compress(
     page: int | None,
     verify: bool,
 ) -> None:
-    """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went."""
+    """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went.
+
+    A drawing in two colours that the lossy models do not know is kept exactly, and so is a picture whose exact file is no
+    larger.
+    """
     _check_goals(lossless, quality, bpp, size_bytes, keep_metadata and strip)
-    model = zoo.named(model_name) if model_name else None
+    if lossless and lossy:
+        raise click.UsageError("give --lossless or --lossy, not both")
+    model = model_name if model_name == AUTO else zoo.named(model_name)
     failures, to_stdout = _Failures(), is_stdout(out, images)
     found = expanded(images, picture_suffixes() if recursive else None, failures.of)
     targets = _targets(found, out, ".vlz", force, failures)
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
     for one in many.compress_files(
-        [*targets], lossless=lossless, effort=effort, quality=quality, bpp=bpp, size_bytes=size_bytes, model=model,
-        threshold=threshold, keep=KEPT[keep_metadata, strip], page=page, verify=verify, jobs=jobs, read=read_bytes,
-        progress=progress,
+        [*targets], lossless=lossless, lossy=lossy, effort=effort, quality=quality, bpp=bpp, size_bytes=size_bytes,
+        model=model, threshold=threshold, keep=KEPT[keep_metadata, strip], page=page, verify=verify, jobs=jobs,
+        read=read_bytes, progress=progress,
     ):  # fmt: skip
         with failures.of(one.path):
             encoded, target = one.result(), targets[one.path]
             write(target, encoded.data, force)
-            report.append({"input": str(one.path), "output": str(target), **dataclasses.asdict(encoded.ledger)})
+            row = {"input": str(one.path), "output": str(target), **dataclasses.asdict(encoded.ledger)}
+            report.append({**row, "input_bytes": one.source_bytes, "why_larger": one.why_larger})
     if as_json:
         say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
         for row in report:
-            say(_ledger_line(row, lossless), err=to_stdout)
+            say(_ledger_line(row), err=to_stdout)
         if verify and report:
             say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
         _note_losses(report)
@@ -159,7 +171,15 @@ def _check_goals(lossless: bool, quality: float | None, bpp: float | None, size:
 
 
 def _note_losses(report: list[dict[str, Any]]) -> None:
-    drawings = [row for row in report if row["family"] == "field"]
+    for row in report:
+        if row["kept_exactly"] and row["why"] != NO_LARGER:
+            say(f"{row['input']}: kept exactly, since {row['why']} (--lossy samples it anyway)", err=True)
+        if row["known"] is False:
+            what = f"{_differing(row) or 'no pixel differs'}: it is unlike what the model {row['model']} was trained on"
+            say(f"warning: {row['input']}: {what}", err=True)
+        if row["why_larger"]:
+            say(f"note: {row['output']} is larger than {row['input']}: {row['why_larger']}", err=True)
+    drawings = [row for row in report if row["family"] == "field" and not row["kept_exactly"]]
     if unlike := sum(row["unlike_fields"] for row in drawings):
         every, names = sum(row["fields"] for row in drawings), sorted({row["model"] for row in drawings})
         text = f"{unlike} of {every} fields of 28x28 are unlike what the model {' or '.join(names)} was trained on"
@@ -179,19 +199,30 @@ def _targets(
     return targets
 
 
-def _ledger_line(row: dict[str, Any], lossless: bool) -> str:
+def _ledger_line(row: dict[str, Any]) -> str:
     if row["family"] != "field":
         return _photo_line(row)
-    share = row["differing_pixels"] / row["width"] / row["height"]
-    differ = "differs" if row["differing_pixels"] == 1 else "differ"
-    pixels_differ = f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
     note = f"; {row['note']}" if row["note"] else ""
     return (
         f"{row['input']} -> {row['output']}: KL {row['kl_bits']:.1f}, ideal {row['ideal_bits']:.1f}, "
         f"coded {row['coded_bits']:.0f} bits; + container {row['container_bytes']:.1f} bytes "
-        f"= {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; "
-        f"{'exact' if lossless else pixels_differ}{note}"
+        f"= {_size(row)}, {row['bits_per_pixel']:.3f} bits/pixel; {_differing(row) or 'exact'}{note}"
     )
+
+
+def _differing(row: dict[str, Any]) -> str:
+    """How many pixels differ; nothing if none does."""
+    if not row["differing_pixels"]:
+        return ""
+    differ = "differs" if row["differing_pixels"] == 1 else "differ"
+    share = row["differing_pixels"] / row["width"] / row["height"]
+    return f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
+
+
+def _size(row: dict[str, Any]) -> str:
+    """The file's size, as a share of the picture file that it was made of."""
+    of = f", {share_text(row['total_bytes'], row['input_bytes'])} of {row['input']}" if row["input_bytes"] else ""
+    return f"{row['total_bytes']} bytes{of}"
 
 
 def _photo_line(row: dict[str, Any]) -> str:
@@ -199,7 +230,7 @@ def _photo_line(row: dict[str, Any]) -> str:
     codes = f"KL {row['kl_bits'] / 8:.0f}, " if row["kl_bits"] else ""
     return (
         f"{row['input']} -> {row['output']}: {codes}ideal {row['ideal_bits'] / 8:.0f}, coded {row['coded_bits'] / 8:.0f} "
-        f"+ container {row['container_bytes']:.0f} = {row['total_bytes']} bytes, {row['bits_per_pixel']:.3f} bits/pixel; "
+        f"+ container {row['container_bytes']:.0f} = {_size(row)}, {row['bits_per_pixel']:.3f} bits/pixel; "
         f"{how}{'; ' + row['note'] if row['note'] else ''}"
     )
 
@@ -415,9 +446,11 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     if as_json:
         say(json.dumps(about, indent=2))
     else:
+        shares = {"bytes": share_text(about["bytes"], about["sample_bytes"])} if about.get("sample_bytes") else {}
         for key, value in about.items():
-            if key != "damages":
-                say(f"{key.replace('_', ' '):16} {_shown(value)}")
+            if key not in ("damages", "sample_bytes"):
+                share = f", {shares[key]} of {about['sample_bytes']} bytes of samples" if key in shares else ""
+                say(f"{key.replace('_', ' '):16} {_shown(value)}{share}")
     for damage in about.get("damages", ()):
         say(f"Error: {file}: {damage}", err=True)
     if about.get("damages"):
@@ -449,20 +482,30 @@ def _is_archive(start: bytes, file: BinaryIO) -> bool:
 @click.command(name="models")
 @JSON
 def list_models(as_json: bool) -> None:
-    """List the released models."""
+    """List the released models: what each knows, its size, and the bits that an image of its test set takes."""
     rows = []
     for folder in zoo.released():
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        identity = {"name": folder.name, "number": number_of(bytes.fromhex(about["sha256"])), "sha256": about["sha256"]}
+        said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        digest = bytes.fromhex(said["sha256"])
+        identity = {"name": folder.name, "number": registry.number_of(digest), "sha256": said["sha256"]}
+        known = {
+            "knows": registry.about(digest).get("knows"),
+            "chosen_by_auto": folder.name in (*zoo.drawers(), zoo.PHOTO),
+        }
         standing = {"default": folder.name == zoo.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
-        rows.append({**identity, **standing, **about.get("figures", {})})
+        rows.append({**identity, **known, **standing, **said.get("figures", {})})
     if as_json:
         say(json.dumps(rows, indent=2))
         return
     for row in rows:
-        figures = "".join(f", {key.replace('_', ' ')} {row[key]:.2f}" for key in ("nll_nats", "kl_bits") if key in row)
-        standing = f"number {row['number']}, " + "the default, " * row["default"]
-        say(f"{row['name']}: {standing}{row['bytes'] / 1e6:.1f} MB, sha256 {row['sha256'][:16]}...{figures}")
+        say(f"{row['name']}: {row['knows']}")
+        what = [f"number {row['number']}", f"{row['bytes']} bytes", f"sha256 {row['sha256'][:16]}..."]
+        bits = [f"{row[key]:.1f} bits an image {kind}" for key, kind in _MODEL_FIGURES.items() if key in row]
+        say("    " + ", ".join([*what, *bits]))
+
+
+_MODEL_FIGURES = {"nll_bits": "exact", "kl_bits": "lossy"}
+"""What a model's figures are called in theory: an exact file is a little larger than the one, a lossy one than the other."""
 
 
 @click.command()

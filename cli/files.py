@@ -303,6 +303,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
+def share_text(part: int, of: int) -> str:
+    """Such as "8.1 %", or from ten times on "12 times"."""
+    return f"{part / of:.0f} times" if part >= 10 * of else f"{100 * part / of:.1f} %"
+
+
 def say(text: str, err: bool = False, nl: bool = True) -> None:
     """Writes text, on stderr with `err`; names in it cannot do anything to a terminal."""
     click.echo("\n".join(map(files.legible, text.split("\n"))), err=err, nl=nl)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vlae_codec.choose import AUTO
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.picture.drawing import LARGEST_THRESHOLD
@@ -82,6 +83,15 @@ MODEL = click.option(
     "model_name",
     metavar="NAME|DIR",
     help="A released model or a model's folder.",
+    shell_complete=completing.models,
+)
+CHOSEN_MODEL = click.option(
+    "--model",
+    "model_name",
+    metavar="auto|NAME|DIR",
+    default=AUTO,
+    show_default=True,
+    help="A released model or a model's folder; auto is the one that suits each picture.",
     shell_complete=completing.models,
 )
 MADE_WITH = click.option(

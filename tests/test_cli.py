@@ -329,7 +329,7 @@ def test_the_name_of_a_picture_says_its_format(run, image):
     assert "name it .png" in run("decompress", "img.vlz", "-o", "new.jpg", expect=1).stderr
 
 
-@pytest.mark.parametrize("options", [[], ["--lossless"]])
+@pytest.mark.parametrize("options", [["--lossy"], ["--lossless", "--model", "mnist-dynamic"]])
 def test_what_is_unlike_the_training_set_is_told_and_its_ledger_adds_up(run, options):
     noise = np.random.default_rng(0).integers(0, 2, (56, 56), np.uint8) * np.uint8(255)
     Image.fromarray(noise).save("noise.png")
@@ -539,11 +539,12 @@ def test_models_lists_the_released(run):
         "photo": 10,
     }
     lines = run("models").stdout.splitlines()
-    assert all(
-        line.startswith(f"{row['name']}: number {row['number']}, ") for line, row in zip(lines, rows, strict=True)
-    )
+    for line, about, row in zip(lines[::2], lines[1::2], rows, strict=True):
+        assert line == f"{row['name']}: {row['knows']}"
+        assert f"number {row['number']}, {row['bytes']} bytes, " in about
+        assert ("bits an image lossy" in about) == ("kl_bits" in row)
     assert [row["name"] for row in rows if row["default"]] == ["mnist-dynamic"]
-    assert [line.split(":")[0] for line in lines if "the default" in line] == ["mnist-dynamic"]
+    assert {row["name"] for row in rows if not row["chosen_by_auto"]} == {"mnist"}
 
 
 def test_each_released_model_is_there_by_name(run, image):

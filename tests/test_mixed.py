@@ -23,11 +23,11 @@ from test_grid import picture
 import vlae_codec
 from vlae_codec import codec, zoo
 from vlae_codec.archive import chunks, frame, pack, unpack, version2
+from vlae_codec.archive.choosing import Chooser, best
 from vlae_codec.archive.chunks import Settings
 from vlae_codec.archive.heads import Apart, Cursor, Head, Header, checked
 from vlae_codec.archive.numbers import Numbers, Taken, missing
 from vlae_codec.archive.opened import Opened
-from vlae_codec.choose import Chooser
 from vlae_codec.errors import FormatError, ImageError, VlaeError
 from vlae_codec.family import Ask, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
@@ -169,7 +169,7 @@ def test_each_picture_decodes_to_what_its_file_decodes_to(ask):
     assert problems == []
     for number, name in enumerate(names):
         readable = Readable.of_file(Path(name).read_bytes(), name, exact=ask["lossless"])
-        (encoded,) = codec.smallest(chosen, [chosen.candidates(readable)])
+        encoded = best(chosen, [chosen.candidates(readable)])[0].encoded
         (decoded,) = codec.decode([encoded.data], Sampling(5, 0.5), model=SMALL)
         geometry, samples = decoded.raster.geometry, decoded.raster.samples.tobytes()
         assert found[number][:3] == (name, geometry, samples) or (ask["lossless"] and "bits" in name)
@@ -201,7 +201,7 @@ def test_an_archive_is_hardly_larger_than_its_pictures_as_files(ask):
     names, chosen, bytes_of = write_pictures("in"), choice(**ask), {}
     for name in names if ask["lossless"] else names[:-1]:
         readable = Readable.of_file(Path(name).read_bytes(), name, exact=ask["lossless"])
-        bytes_of[name] = len(codec.smallest(chosen, [chosen.candidates(readable)])[0].data)
+        bytes_of[name] = len(best(chosen, [chosen.candidates(readable)])[0].encoded.data)
     rng = np.random.default_rng(0)
     some = [rng.permutation([*bytes_of])[: rng.integers(2, 7)].tolist() for _ in range(4)]
     for own in ([*bytes_of], *([name] for name in names[:2]), *some):
@@ -426,7 +426,7 @@ def parts():
     chosen = choice()
     found = []
     for array in (PHOTO[:5, :6] // 64 * 64, np.arange(30, dtype=np.uint16).reshape(5, 6)):
-        (made,) = codec.best(chosen, [[chosen._whole(Readable.of_given(array).picture(), 1)]])
+        (made,) = best(chosen, [[chosen._whole(Readable.of_given(array).picture(), 1)]])
         found.append((made.candidate.view.raster.geometry, made.sections.data))
     sizes = tuple(len(data) for _, data in found)
     runs = tuple((form, 1) for form, _ in found)

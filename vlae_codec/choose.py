@@ -1,177 +1,291 @@
-"""Which model takes a picture: those that may, each with the picture as it sees it. The smallest file is kept.
+"""Which model takes a picture: the kinds of model that may, what they know of it, and the ways to code it that are left.
 
-    two colours                             the default model of drawings; for lossless files also no model at all
-    gray levels that are clearly a drawing  on a grid of fields, and lossy: the default model of drawings, binarised
-    everything else                         the photo model; what no model keeps exactly, or is flat, also no model at all
+    two colours     lossy: the models of drawings that know it compete by the bits they ask for; nobody knows it: exactly
+                    exact: the model of drawings that asks for the fewest bits, and no model
+    gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
+    all else        the photo model; exactly, or if it is flat, also no model
 
-A model that was asked for takes every picture, or says why it cannot.
+`see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of what is left the
+smallest file is kept (see `codec.smallest`). A model of drawings that was asked for by name takes what it knows, and any
+picture if lossy files are insisted on, or if nothing is known of it but its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from . import zoo
+from . import registry, zoo
 from .errors import ImageError
-from .family import Ask, Coder, View
+from .family import Ask, Coder, Estimating, Judged, Judging, View
 from .picture.fields import SIDE, field_count
 from .picture.metadata import Metadata, write_metadata
 from .picture.raster import Kind, Raster
 from .picture.reading import Readable, Reading
 
+AUTO = "auto"
+"""The name of the model that stands for all of them."""
 _FLAT = 0.4
-"""A picture is flat if this share of its pixels is as the one on the left: screenshots, charts, pixel art."""
+"""A picture is flat if this share of its pixels is as a neighbour says: screenshots, charts, pixel art, gradients."""
 _METADATA_BYTES = 4
 """What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
+NO_LARGER = "that is no larger"
+"""Why something is kept exactly, whatever model knows it."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to code a picture: `which` of the coders, what it is asked for, and the picture as it sees it."""
+    """One way to code a picture: `which` of the coders, what it is asked for, and the picture as it sees it.
+
+    hoped_bits: what its file will hardly be below. known: whether the model knows the picture. why: why it is kept exactly,
+    if that was not asked for.
+    """
 
     which: int
     ask: Ask
     view: View
-    metadata: Metadata
-    note: str | None
+    metadata: Metadata = Metadata()
+    note: str | None = None
+    hoped_bits: float = 0.0
+    known: bool | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture that can be coded: as a drawing, if it may be one, or else the ways to code it.
+
+    lost: what a drawing is without. gray: whether it had more than two colours. reading: the picture as it is. kind:
+    Pillow's name of its file's format; empty if there is none.
+    """
+
+    ways: tuple[Candidate, ...] = ()
+    drawing: View | None = None
+    lost: str | None = None
+    gray: bool = False
+    reading: Reading | None = None
+    kind: str = ""
+
+    @property
+    def view(self) -> View:
+        """The picture as one of its coders sees it."""
+        return self.ways[0].view if self.drawing is None else self.drawing
 
 
 @dataclass(frozen=True)
 class Chooser:
-    """Chooses among `coders` for what is asked. given: the one model that was asked for.
+    """Chooses among `coders` for what is asked; those that are texts are released models, loaded when they are needed.
 
-    keep: what of a picture's metadata a file keeps.
+    takers: those that drawings go to. judges: all drawings' models that are asked what a picture costs them. insist: lossy
+    files are wanted, whoever knows the picture. keep: what of a picture's metadata a file keeps.
     """
 
     ask: Ask
-    given: bool
-    coders: tuple[Coder, ...]
+    coders: tuple[Coder | str, ...]
+    takers: tuple[int, ...]
+    judges: tuple[int, ...] = ()
+    given: bool = False
+    insist: bool = False
     keep: Callable[[Metadata], Metadata] = field(default=Metadata.plain)
 
-    def candidates(self, source: Readable) -> list[Candidate]:
-        """The ways to code a picture, at least one.
+    def coder(self, which: int) -> Coder:
+        """One of the coders, loaded."""
+        found = self.coders[which]
+        if which == _RAW:
+            return zoo.without_model(2)
+        return zoo.named(found) if isinstance(found, str) else found
+
+    def see(self, source: Readable) -> Seen:
+        """A picture as it can be coded.
 
         Raises:
             ImageError: it cannot be coded as asked.
         """
-        if self._draws_only():
-            return [self.drawing(source)]
-        if self.given:
-            return [self._whole(source.picture(), 0)]
-        found = [] if self._has_rate() else self._as_drawing(source)
-        if found and not self.ask.lossless:
-            return found
+        if self.given and not self.takers:
+            reading = source.picture()
+            return Seen((self._whole(reading, _GIVEN),), kind=reading.kind)
+        if self.given or self.ask.threshold is not None:
+            return self._as_drawing(source)
+        if not self._has_rate():
+            try:
+                seen = self._as_drawing(source)
+            except ImageError:
+                seen = Seen()
+            if seen.drawing is not None and (not seen.gray or self._is_gray_drawing(seen)):
+                return seen
         reading = source.picture()
-        return [*found, self._whole(reading, _RAW, self._exactly())] if found else self._as_picture(reading)
+        return Seen(tuple(self._as_photo(reading)), kind=reading.kind)
 
-    def takes_as_drawing(self, source: Readable) -> bool:
-        """Whether a model of drawings is the first to take it.
-
-        Raises:
-            ImageError: it cannot be coded as asked.
-        """
-        if self._draws_only():
-            return bool(self.drawing(source))
-        if not (self.given or self._has_rate()) and self._as_drawing(source):
-            return True
-        self.candidates(source)
-        return False
-
-    def drawing(self, source: Readable, fixed: bool = False) -> Candidate:
-        """The picture for the model of drawings, which takes it whatever rate is asked for; `fixed` as of `family.Ask`.
-
-        Raises:
-            ImageError: it is not in two levels, or the model that was asked for knows no drawings.
-        """
-        coder = self.coders[_DRAWING]
-        if coder.version != 1:
-            raise ImageError(f"the model {coder.name} codes no drawings of two levels")
-        ask = replace(self.ask, quality=None, bpp=None, size_bytes=None, fixed=fixed) if fixed else self.ask
-        raster, lost = source.drawing()
-        view = coder.view(raster, ask)
-        return Candidate(_DRAWING, ask, view, Metadata(), _joined(view.note, lost))
-
-    def _draws_only(self) -> bool:
-        """Whether the model of drawings takes every picture."""
-        if self.given:
-            return self.coders[_DRAWING].version == 1
-        return self.ask.threshold is not None or not self._has(_PHOTO)
-
-    def _exactly(self) -> Ask:
-        return replace(self.ask, lossless=True, quality=None, bpp=None, size_bytes=None)
-
-    def _as_picture(self, reading: Reading) -> list[Candidate]:
-        """The ways to code a picture that is no drawing.
-
-        Raises:
-            ImageError: there are none.
-        """
-        found, refused = list[Candidate](), None
-        try:
-            found = [self._whole(reading, _PHOTO)]
-        except ImageError as error:
-            refused = error
-        if (refused and self.ask.lossless) or (found and not self._has_rate() and _is_flat(reading.raster)):
-            found.append(self._whole(reading, _RAW, self._exactly()))
-        if not found and refused:
-            raise refused
-        return found
-
-    def _has(self, which: int) -> bool:
-        return which < len(self.coders)
+    def settle(self, pictures: Sequence[Seen]) -> list[list[Candidate]]:
+        """The ways to code each picture that are left, in the order in which they are to be tried."""
+        found = [[*seen.ways] for seen in pictures]
+        drawings = [(index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None]
+        judged = self._judged([seen.drawing for _, seen in drawings if seen.drawing is not None])
+        for place, (index, seen) in enumerate(drawings):
+            found[index] = self._of_drawing(seen, {which: one[place] for which, one in judged.items()})
+        return [self._in_order(ways) for ways in found]
 
     def _has_rate(self) -> bool:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
 
-    def _as_drawing(self, source: Readable) -> list[Candidate]:
-        """The picture as the default model of drawings sees it, if it is one for it."""
+    @property
+    def _exactly(self) -> Ask:
+        return replace(self.ask, lossless=True, quality=None, bpp=None, size_bytes=None)
+
+    # Drawings
+
+    def _as_drawing(self, source: Readable) -> Seen:
+        raster, lost = source.drawing()
+        view = self.coder(self.takers[0]).view(raster, self.ask)
+        reading = source.picture() if self.ask.threshold is None else Reading(view.raster)
+        gray = view.note is not None and self.ask.threshold is None and not self.given
+        return Seen((), view, _joined(view.note, lost), gray, reading, reading.kind)
+
+    def _is_gray_drawing(self, seen: Seen) -> bool:
+        """Whether a picture that was binarised may be of fields that models know."""
+        assert seen.reading is not None
+        form, (height, width) = seen.reading.raster.format, seen.reading.raster.samples.shape[:2]
+        return not (self.ask.lossless or form.kind != Kind.GRAY or form.alpha or height % SIDE or width % SIDE)
+
+    def _judged(self, views: Sequence[View]) -> dict[int, list[Judged]]:
+        """What drawings cost each model that is asked."""
+        coders = {which: self.coder(which) for which in self.judges} if views else {}
+        return {which: coder.judge(views) for which, coder in coders.items() if isinstance(coder, Judging)}
+
+    def _of_drawing(self, seen: Seen, judged: dict[int, Judged]) -> list[Candidate]:
+        """The ways to code a drawing, given what it costs each model that was asked."""
+        assert seen.drawing is not None
+        best = min(self.takers, key=lambda which: judged[which].bits if which in judged else 0.0)
+        if self.ask.lossless:
+            return self._kept(seen, best, judged, self.ask)
+        known = [which for which in self.takers if self._knows(which, judged)]
+        if not (known or self.insist):
+            return self._unlike(seen, best, judged)
+        best = best if self.insist else min(known, key=lambda which: judged[which].bits if which in judged else 0.0)
+        way = Candidate(best, self.ask, seen.drawing, note=seen.lost, known=best in known if judged else None)
+        if self.insist or seen.gray:
+            return [way]
+        return [way, *self._kept(seen, best, judged, self._exactly)]
+
+    def _knows(self, which: int, judged: dict[int, Judged]) -> bool:
+        coder = self.coder(which)
+        if which not in judged or not isinstance(coder, Judging):
+            return True
+        subject = self._subject(which)
+        return coder.knows(judged[which], [one for other, one in judged.items() if self._subject(other) != subject])
+
+    def _subject(self, which: int) -> object:
+        return registry.about(self.coder(which).digest).get("subject")
+
+    def _unlike(self, seen: Seen, best: int, judged: dict[int, Judged]) -> list[Candidate]:
+        """The ways to code a drawing that is unlike what lossy models were trained on."""
+        if seen.gray and seen.reading is not None:
+            return self._as_photo(seen.reading)
+        whom = f"the model {self.coder(best).name} was" if self.given else "the lossy models were"
+        return [
+            replace(way, why=f"it is unlike what {whom} trained on")
+            for way in self._kept(seen, best, judged, self._exactly)
+        ]
+
+    def _kept(self, seen: Seen, best: int, judged: dict[int, Judged], ask: Ask) -> list[Candidate]:
+        """The ways to keep a drawing exactly; if a model is given and knows all, only that."""
+        assert seen.drawing is not None
+        assert seen.reading is not None
+        height, width = seen.drawing.raster.samples.shape[:2]
+        own = Candidate(best, ask, seen.drawing, note=seen.lost)
+        if self.given and self.ask.lossless:
+            return [own]
+        raw = self._whole(seen.reading, _RAW, ask)
+        lossy = seen.lost is not None and self.ask.threshold is None
+        if lossy or field_count(height, width) > _MOST_FIELDS:
+            return [raw]
+        return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), raw]
+
+    # All other pictures
+
+    def _as_photo(self, reading: Reading) -> list[Candidate]:
+        """The ways to code a picture that is not a drawing.
+
+        Raises:
+            ImageError: there are none.
+        """
         try:
-            raster, lost = source.drawing()
-            view = self.coders[_DRAWING].view(raster, self.ask)
+            found = [self._whole(reading, _PHOTO)]
         except ImageError:
-            return []
-        height, width = raster.samples.shape[:2]
-        binarised = view.note is not None
-        if binarised and (raster.format.kind != Kind.GRAY or raster.format.alpha or height % SIDE or width % SIDE):
-            return []
-        if self.ask.lossless and field_count(height, width) > _MOST_FIELDS:
-            return []
-        return [Candidate(_DRAWING, self.ask, view, Metadata(), _joined(view.note, lost))]
+            if not self.ask.lossless:
+                raise
+            found = []
+        if self.ask.lossless or (not self.insist and _is_flat(reading.raster)):
+            found.append(self._whole(reading, _RAW, self._exactly))
+        return found
 
     def _whole(self, reading: Reading, which: int, ask: Ask | None = None) -> Candidate:
         ask, kept = ask or self.ask, self.keep(reading.metadata)
         if ask.size_bytes is not None and (said := write_metadata(kept)):
             ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
-        view = self.coders[which].view(reading.raster, ask)
+        view = self.coder(which).view(reading.raster, ask)
         return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes))
 
+    def _in_order(self, ways: list[Candidate]) -> list[Candidate]:
+        """Lossy ways first, then exact ones by what they may be hoped to take; what is exact unasked says why."""
+        if len(ways) == 1:
+            return ways
+        lossy, exact = [way for way in ways if not way.ask.lossless], [*self._estimated(ways)]
+        if not self.ask.lossless:
+            exact = [replace(way, why=way.why or NO_LARGER) for way in exact]
+        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits)]
 
-_DRAWING, _RAW, _PHOTO = range(3)
+    def _estimated(self, ways: Sequence[Candidate]) -> Iterator[Candidate]:
+        for way in ways:
+            coder = self.coder(way.which)
+            if way.ask.lossless and isinstance(coder, Estimating) and not way.hoped_bits:
+                (bits,) = coder.hoped_bits([way.view])
+                yield replace(way, hoped_bits=bits)
+            elif way.ask.lossless:
+                yield way
 
 
-def chooser(ask: Ask, model: Coder | str | None, keep: Callable[[Metadata], Metadata] = Metadata.plain) -> Chooser:
-    """What chooses for that: `model` is one that was loaded, the name of a released one, or a folder; None is all of them.
+_RAW, _PHOTO, _GIVEN = range(3)
+_HOPED = 0.9  # of what a drawing is judged to take
+
+
+def chooser(
+    ask: Ask,
+    model: Coder | str | None = None,
+    keep: Callable[[Metadata], Metadata] = Metadata.plain,
+    insist: bool = False,
+) -> Chooser:
+    """What chooses for that: `model` is one that was loaded, the name of a released one, or a folder; None or `AUTO` is all.
 
     Raises:
         ModelError: there is no such model.
+        ValueError: lossless files and lossy ones are both wanted.
     """
-    if model is not None:
-        return Chooser(ask, True, (zoo.named(model) if isinstance(model, str) else model,), keep)
-    coders = zoo.load_default(), zoo.without_model(2)
-    photo = (zoo.named(zoo.PHOTO),) if zoo.PHOTO in zoo.released_names() else ()
-    return Chooser(ask, False, (*coders, *photo), keep)
+    if insist and ask.lossless:
+        raise ValueError("a file is lossless or lossy, not both")
+    first: tuple[Coder | str, ...] = "", zoo.PHOTO
+    if model is None or model == AUTO:
+        takers = tuple(range(len(first), len(first) + len(zoo.drawers())))
+        return Chooser(ask, (*first, *zoo.drawers()), takers, takers, insist=insist, keep=keep)
+    coder = zoo.named(model) if isinstance(model, str) else model
+    if coder.version != 1:
+        return Chooser(ask, (*first, coder), (), given=True, insist=insist, keep=keep)
+    if ask.lossless or registry.knowing(coder.digest) is None:
+        return Chooser(ask, (*first, coder), (_GIVEN,), given=True, insist=True, keep=keep)
+    coders = *first, coder, *(name for name in zoo.drawers() if name != coder.name)
+    return Chooser(ask, coders, (_GIVEN,), tuple(range(_GIVEN, len(coders))), True, insist, keep)
 
 
 def _is_flat(raster: Raster) -> bool:
+    """Whether many pixels are as the one on the left, or continue a gradient."""
     samples = raster.samples
     if samples.shape[1] < 2:
         return True
-    return float((samples[:, 1:] == samples[:, :-1]).all(axis=2).mean(dtype=np.float64)) > _FLAT
+    same = (samples[:, 1:] == samples[:, :-1]).all(axis=2)
+    corner = samples[1:, 1:] - samples[1:, :-1] == samples[:-1, 1:] - samples[:-1, :-1]
+    return max(float(same.mean()), float(corner.all(axis=2).mean()) if corner.size else 0.0) > _FLAT
 
 
 def _joined(*notes: str | None) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import container, container2, registry, zoo
-from .choose import Candidate, Chooser, chooser
+from .choose import AUTO, NO_LARGER, Candidate, Chooser, Seen, chooser
 from .errors import ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
@@ -34,7 +34,9 @@ class Ledger:
     rounding.
     differing_pixels: pixels of the decoded picture that differ from the original as the model sees it. unlike_fields: how
     many of the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel. model,
-    family: what codes it; no name without a model. psnr_db: of a lossy photo, over its samples of 8 bits.
+    family: what codes it; no name without a model. psnr_db: of a lossy photo, over its samples of 8 bits. kept_exactly:
+    whether every sample is kept though a lossy file was asked for; why says why. known: whether the picture is like those
+    that the model was trained on; None where that was not asked.
     """
 
     width: int
@@ -53,6 +55,9 @@ class Ledger:
     model: str = ""
     family: str = "field"
     psnr_db: float | None = None
+    kept_exactly: bool = False
+    why: str | None = None
+    known: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -67,26 +72,31 @@ def compress(
     picture: Picture,
     *,
     lossless: bool = False,
+    lossy: bool = False,
     effort: int = DEFAULT_EFFORT,
     quality: float | None = None,
     bpp: float | None = None,
     size_bytes: int | None = None,
-    model: Coder | str | None = None,
+    model: Coder | str = AUTO,
     threshold: int | None = None,
 ) -> bytes:
     """Compresses one picture: a Pillow image or an array (H, W), (H, W, 3) or (H, W, 4).
 
     Args:
         lossless: keep every pixel, not only the structure.
+        lossy: sample a drawing even if no model knows its like, and keep nothing exactly.
         effort: size of the search, 0 to 9.
         quality: of a photo, 0 to 100; 50 if nothing is asked for.
         bpp: at most so many bits a pixel, instead.
         size_bytes: a file of at most so many bytes, instead.
-        model: one that was loaded, the name of a released one, or a folder; of itself the one that suits the picture.
+        model: one that was loaded, the name of a released one, or a folder; "auto" is the one that suits the picture.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
+
+    A drawing that the lossy models do not know is kept exactly, and so is any picture whose exact file is no larger.
 
     Raises:
         ImageError: the picture cannot be coded as asked.
+        ValueError: arguments are out of range, or contradict each other.
         TypeError: it is no picture but a path or bytes.
     """
     if isinstance(picture, str | bytes | os.PathLike):
@@ -95,9 +105,9 @@ def compress(
             "or give its path to compress_files"
         )
     ask = Ask(lossless, effort, quality, bpp, size_bytes, threshold)
-    choice = chooser(ask, model)
+    choice = chooser(ask, model, insist=lossy)
     source = Readable.of_given(picture, exact=lossless, threshold=threshold)
-    return smallest(choice, [choice.candidates(source)])[0].data
+    return smallest(choice, [choice.see(source)])[0].encoded.data
 
 
 def decompress(
@@ -146,44 +156,55 @@ def encode(
 def encode_views(views: Sequence[View], model: Coder, ask: Ask, progress: Progress | None = None) -> list[Encoded]:
     """The files of pictures as the model sees them: see `family.Coder.view`."""
     coded = model.encode(views, ask, progress)
-    return [_encoded(view, sections, model, Metadata()) for view, sections in zip(views, coded, strict=True)]
+    return [encoded_of(view, sections, model, Metadata()) for view, sections in zip(views, coded, strict=True)]
 
 
 @dataclass(frozen=True)
-class Made:
-    """One way to code a picture, and what came of it."""
+class Kept:
+    """A file, and the way it was coded."""
 
-    candidate: Candidate
-    sections: Sections
     encoded: Encoded
+    way: Candidate
 
 
-def smallest(
-    choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None
-) -> list[Encoded]:
-    """Of each picture the smallest file that one of its candidates makes; the first of equals."""
-    return [made.encoded for made in best(choice, pictures, progress)]
+def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | None = None) -> list[Kept]:
+    """Of each picture the smallest file that one of the ways to code it makes; of equals the exact one, or the first.
+
+    Ways are tried in their order, those of all pictures together; one that cannot be hoped to be smaller is not.
+    """
+    left = choice.settle(pictures)
+    best: dict[int, Kept] = {}
+    while any(left):
+        groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
+        for index, ways in enumerate(left):
+            if ways and (way := ways.pop(0)) and _is_promising(way, best.get(index)):
+                groups.setdefault((way.which, way.ask), []).append((index, way))
+        for (which, ask), members in groups.items():
+            model = choice.coder(which)
+            coded = model.encode([way.view for _, way in members], ask, progress)
+            for (index, way), sections in zip(members, coded, strict=True):
+                made = Kept(encoded_of(way.view, sections, model, way.metadata), way)
+                best[index] = _smaller(made, best.get(index))
+    return [replace(kept, encoded=_told(kept)) for _, kept in sorted(best.items())]
 
 
-def best(choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None) -> list[Made]:
-    """The same, with the candidate and its sections."""
-    groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
-    for index, candidates in enumerate(pictures):
-        for candidate in candidates:
-            groups.setdefault((candidate.which, candidate.ask), []).append((index, candidate))
-    found: dict[int, Made] = {}
-    for (which, ask), members in groups.items():
-        model = choice.coders[which]
-        coded = model.encode([candidate.view for _, candidate in members], ask, progress)
-        for (index, candidate), sections in zip(members, coded, strict=True):
-            encoded = _encoded(candidate.view, sections, model, candidate.metadata)
-            kept = None if choice.ask.lossless or not ask.lossless else "kept exactly, since that is no larger"
-            note = "; ".join(filter(None, (candidate.note, kept))) or None
-            made = Made(candidate, sections, replace(encoded, ledger=replace(encoded.ledger, note=note)))
-            most = len(found[index].encoded.data) + (kept is not None) if index in found else None
-            if most is None or len(encoded.data) < most:
-                found[index] = made
-    return [found[index] for index in range(len(pictures))]
+def _is_promising(way: Candidate, best: Kept | None) -> bool:
+    return best is None or way.hoped_bits <= 8 * len(best.encoded.data)
+
+
+def _smaller(made: Kept, best: Kept | None) -> Kept:
+    if best is None:
+        return made
+    exact = made.way.ask.lossless and not best.way.ask.lossless
+    return made if len(made.encoded.data) < len(best.encoded.data) + exact else best
+
+
+def _told(kept: Kept) -> Encoded:
+    """The file, its ledger with what is known of the way it was coded."""
+    way = kept.way
+    note = "; ".join(filter(None, (way.note, f"kept exactly, since {NO_LARGER}" if way.why == NO_LARGER else None)))
+    told = replace(kept.encoded.ledger, note=note or None, kept_exactly=bool(way.why), why=way.why, known=way.known)
+    return replace(kept.encoded, ledger=told)
 
 
 def decode(
@@ -247,10 +268,13 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
         return _of_unknown(data)
     about, geometry = file.parsed.about(), file.parsed.geometry
     version = container.VERSION if file.metadata is None else container2.VERSION
+    kind = about.pop("kind")
     return {
         "bytes": len(data),
+        "sample_bytes": claimed_bytes(data),
         "format_version": version,
-        "kind": about.pop("kind"),
+        "kind": kind,
+        "kept_exactly": kind != "lossy",
         "model": file.coder.name or None,
         "width": geometry.width,
         "height": geometry.height,
@@ -324,7 +348,8 @@ def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
     return _Opened(coder, coder.parse(header.geometry, data, at, partial), None)
 
 
-def _encoded(view: View, sections: Sections, model: Coder, metadata: Metadata) -> Encoded:
+def encoded_of(view: View, sections: Sections, model: Coder, metadata: Metadata) -> Encoded:
+    """The file of a picture's sections, and its ledger."""
     data, (height, width) = sections.data, view.raster.samples.shape[:2]
     if model.version == container2.VERSION:
         header = container2.Header2(registry.identity_of(model.digest), view.raster.geometry)

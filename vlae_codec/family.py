@@ -299,6 +299,43 @@ class Remembering(Protocol):
         """The same coder, which remembers what it searched for, up to some 100 MB; other processes share nothing of it."""
 
 
+@runtime_checkable
+class Estimating(Protocol):
+    """Optional: what an exact file will take, without coding all of the picture."""
+
+    def hoped_bits(self, views: Sequence[View]) -> list[float]:
+        """The bits that the exact file of each picture will hardly be below, as far as a part of the picture tells."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A picture as a model judges it.
+
+    bits: about what an exact file of it takes. pieces_bits: what its pieces cost, but for those that say nothing: (n,), of
+    many some dozens. figures: what is seen of each, (n, F). joined: how much goes on from piece to piece, 0 for nothing;
+    infinite if pieces are not whole.
+    """
+
+    bits: float
+    pieces_bits: npt.NDArray[np.float64]
+    figures: npt.NDArray[np.float64]
+    joined: float
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """Optional: a model that can say whether a picture is like what it was trained on."""
+
+    def judge(self, views: Sequence[View]) -> list[Judged]:
+        """What pictures cost; the same pieces are looked at by all models of a family."""
+
+    def knows(self, judged: Judged, others: Sequence[Judged]) -> bool:
+        """Whether a picture is like those that the model was trained on, given what it costs other models.
+
+        True of every picture if nothing is known of the model but its weights.
+        """
+
+
 Done = Callable[[float], None]
 """Told how many pictures, and fractions of them, were coded since it was last told."""
 

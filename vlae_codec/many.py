@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from . import codec, container, container2, zoo
-from .choose import Candidate, Chooser, chooser
-from .codec import Encoded
+from .choose import AUTO, Chooser, Seen, chooser
+from .codec import Encoded, Kept
 from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling
@@ -36,19 +36,40 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+LOSSY_KINDS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF", "WEBP"})
+"""Pillow's names of formats whose files are mostly lossy; lossless WebP has a name of our own."""
+
+
 @dataclass(frozen=True)
 class Compressed:
-    """What one picture became: a file and its ledger, or why there is none."""
+    """What one picture became: a file and its ledger, or why there is none.
+
+    source_bytes: of the picture file that it was made of. source_kind: Pillow's name of its format.
+    """
 
     path: Path
     encoded: Encoded | None
     error: VlaeError | None = None
+    source_bytes: int = 0
+    source_kind: str = ""
 
     def result(self) -> Encoded:
         """The file and its ledger; raises the error if there is one."""
         if self.encoded is None:
             raise self.error or VlaeError(f"{self.path} was not compressed")
         return self.encoded
+
+    @property
+    def why_larger(self) -> str | None:
+        """Why the file is larger than the picture file that it was made of; None if it is not."""
+        if self.encoded is None or not 0 < self.source_bytes < len(self.encoded.data):
+            return None
+        kind, lossy = self.source_kind or "file", self.source_kind in LOSSY_KINDS
+        if self.encoded.ledger.psnr_db is not None:
+            return f"the {kind} has less of the picture: a lower -Q (quality), or --size (size_bytes), makes it smaller"
+        if lossy:
+            return f"its pixels cost more than the {kind} itself, which is lossy"
+        return f"the {kind} is as small as such a picture gets"
 
 
 @dataclass(frozen=True)
@@ -82,11 +103,12 @@ def compress_files(
     paths: Sequence[PathLike],
     *,
     lossless: bool = False,
+    lossy: bool = False,
     effort: int = DEFAULT_EFFORT,
     quality: float | None = None,
     bpp: float | None = None,
     size_bytes: int | None = None,
-    model: Coder | str | None = None,
+    model: Coder | str = AUTO,
     threshold: int | None = None,
     keep: Callable[[Metadata], Metadata] = Metadata.plain,
     page: int | None = None,
@@ -99,9 +121,10 @@ def compress_files(
 
     Args:
         lossless: keep every pixel, not only the structure.
+        lossy: sample drawings even if no model knows their like, and keep nothing exactly.
         effort: size of the search, 0 to 9.
         quality, bpp, size_bytes: how good a lossy photo is, as of `compress`.
-        model: one that was loaded, the name of a released one, or a folder; of itself the one that suits each picture.
+        model: one that was loaded, the name of a released one, or a folder; "auto" is the one that suits each picture.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
         keep: what of a picture's metadata its file keeps; of itself neither EXIF nor XMP.
         page: of files of several images, the one of that number, from 1.
@@ -114,18 +137,19 @@ def compress_files(
         ModelError: the model is unknown or damaged.
         ValueError: effort or threshold is out of range.
     """
-    choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep)
+    choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep, lossy)
 
-    def opened(path: Path) -> Sequence[Candidate]:
+    def opened(path: Path) -> _Picture:
         data, name = read(path), str(path)
         source = Readable.of_file(data, name, exact=lossless, threshold=threshold, page=page)
         try:
-            return choice.candidates(source)
+            seen = choice.see(source)
+            return _Picture(seen, len(data), "lossless WebP" if b"VP8L" in data[:64] else seen.kind)
         except ImageError as error:
             raise ImageError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
 
-    def weight(one: _Given[Sequence[Candidate]]) -> int:
-        return field_count(*one.content[0].view.raster.samples.shape[:2]) if one.content else 0
+    def weight(one: _Given[_Picture]) -> int:
+        return field_count(*one.content.seen.view.raster.samples.shape[:2]) if one.content else 0
 
     shared = choice, verify
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)
@@ -235,30 +259,38 @@ def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Pr
     return lambda what, done, of: progress(what, before + inputs * done // of, total)
 
 
-def _compressed(
-    shared: tuple[Chooser, bool], batch: _Batch[Sequence[Candidate]], progress: Progress | None
-) -> list[Compressed]:
+@dataclass(frozen=True)
+class _Picture:
+    """A picture file that can be coded: what was read, how many bytes it has, and the kind of file."""
+
+    seen: Seen
+    bytes: int
+    kind: str
+
+
+def _compressed(shared: tuple[Chooser, bool], batch: _Batch[_Picture], progress: Progress | None) -> list[Compressed]:
     choice, verify = shared
-    coded = iter(zip(codec.smallest(choice, batch.sound, progress), batch.sound, strict=True))
+    coded = iter(zip(codec.smallest(choice, [one.seen for one in batch.sound], progress), batch.sound, strict=True))
     results = []
     for one in batch.given:
-        result, error = None, one.error
-        if error is None:
-            result, candidates = next(coded)
-            error = _difference(result, candidates, choice) if verify else None
-        results.append(Compressed(one.path, None if error else result, error))
+        if one.error:
+            results.append(Compressed(one.path, None, one.error))
+            continue
+        kept, picture = next(coded)
+        error = _difference(kept, choice) if verify else None
+        results.append(Compressed(one.path, None if error else kept.encoded, error, picture.bytes, picture.kind))
     return results
 
 
-def _difference(encoded: Encoded, candidates: Sequence[Candidate], choice: Chooser) -> VlaeError | None:
+def _difference(kept: Kept, choice: Chooser) -> VlaeError | None:
     """What is wrong if a file does not decode to what its ledger says."""
-    used = next(one for one in candidates if choice.coders[one.which].family == encoded.ledger.family)
-    model = choice.coders[used.which]
-    decoded, original = codec.decode([encoded.data], model=model)[0].raster.as_stored(), used.view.raster.as_stored()
+    model = choice.coder(kept.way.which)
+    decoded = codec.decode([kept.encoded.data], model=model)[0].raster.as_stored()
+    original = kept.way.view.raster.as_stored()
     if decoded.geometry != original.geometry:
         return VlaeError("verification failed: it decodes to a picture of another size or kind; please report this")
     differing = int((decoded.samples != original.samples).any(axis=2).sum())
-    promised = encoded.ledger.differing_pixels
+    promised = kept.encoded.ledger.differing_pixels
     if differing == promised:
         return None
     return VlaeError(f"verification failed: {differing} pixels differ, not {promised}; please report this")

@@ -102,7 +102,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     )
     with _as_os_error():
         choice = chooser(ask, options.get("model"), Metadata.all)
-        file.write(codec.smallest(choice, [choice.candidates(readable)])[0].data)
+        file.write(codec.smallest(choice, [choice.see(readable)])[0].encoded.data)
 
 
 def _described(image: Image.Image, options: dict[str, Any]) -> Image.Image:

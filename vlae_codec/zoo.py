@@ -153,6 +153,15 @@ def released_names() -> list[str]:
 
 
 @cache
+def drawers() -> tuple[str, ...]:
+    """The released models of drawings that compete for a picture of which nothing else is said; the default one first."""
+    found = [
+        folder.name for folder, sha in _released_digests().items() if registry.about(bytes.fromhex(sha)).get("competes")
+    ]
+    return tuple(sorted(found, key=lambda name: name != DEFAULT))
+
+
+@cache
 def without_model(version: int) -> Coder:
     """The coder of files of that version that name no model."""
     return family(WITHOUT_MODEL[version]).load(Identity("", b""), {})

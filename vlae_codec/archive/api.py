@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.choose import chooser
+from vlae_codec.archive.choosing import chooser
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores

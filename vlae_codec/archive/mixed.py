@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vlae_codec.choose import Candidate, Chooser
-from vlae_codec.codec import Made, best
 from vlae_codec.errors import ImageError
 from vlae_codec.family import Chain, Chained, Coder, Done
 from vlae_codec.picture.fields import field_count
@@ -20,6 +18,7 @@ from vlae_codec.sets.manifest import FilesForm
 from vlae_codec.sets.sources import Source
 
 from . import apart, version2
+from .choosing import Candidate, Chooser, Made, best
 from .chunks import ArchiveLedger, Chunk, Settings, chained, chunk_of, head_of
 from .heads import packed_names
 from .numbers import Numbers

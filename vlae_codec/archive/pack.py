@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
-from vlae_codec.choose import Chooser
+from vlae_codec.archive.choosing import Chooser
 from vlae_codec.errors import Progress
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chained, Coder

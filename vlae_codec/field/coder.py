@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vlae_codec import registry
 from vlae_codec.errors import ImageError, Progress
 from vlae_codec.family import (
     Arrays,
@@ -16,6 +17,7 @@ from vlae_codec.family import (
     Decoded,
     Done,
     Identity,
+    Judged,
     Parsed,
     Sampling,
     Sections,
@@ -27,6 +29,7 @@ from vlae_codec.picture.fields import cut_fields, field_count
 from vlae_codec.picture.raster import Geometry, Raster
 
 from . import chaining as chains
+from . import knowing
 from .decode import decode
 from .file import File, parse, write
 from .memory import Memory
@@ -138,6 +141,15 @@ class FieldCoder(Model):
     def remembering(self) -> FieldCoder:
         """See `family.Remembering`."""
         return replace(self, memory=Memory())
+
+    def judge(self, views: Sequence[View]) -> list[Judged]:
+        """See `family.Judging`."""
+        return knowing.judge(self, [_view(view).drawing for view in views])
+
+    def knows(self, judged: Judged, others: Sequence[Judged]) -> bool:
+        """See `family.Judging`."""
+        said = registry.knowing(self.digest)
+        return said is None or knowing.knows(said, judged, others)
 
     def _drawings(self, views: Sequence[View]) -> list[Drawing]:
         """The drawings of views, those that are not fixed with the ink that costs the model less."""

@@ -24,7 +24,7 @@ from .search import distortion_bits
 
 MOSTLY_INK = 0.01
 """A model takes pictures either way if more than this share of what it was trained on is more than half ink."""
-_SPOKEN_FIELDS = 16  # fields that speak for a picture
+_SPOKEN_FIELDS = 16  # that speak for a picture
 
 
 def suited(drawings: Sequence[Drawing], model: Model) -> list[Drawing]:
@@ -47,8 +47,8 @@ def _header_bits(drawing: Drawing, model: Model) -> int:
     return 8 * len(Header(Kind.LOSSY, model.identity, width, height, drawing.look).write())
 
 
-class _Fields(NamedTuple):
-    """What speaks for a picture: some of its fields of two colours, and how many of it each kind there are."""
+class Spoken(NamedTuple):
+    """What speaks for a picture: some of its fields of two colours, (n, 28, 28), and how many of each kind there are."""
 
     some: Bits
     inside: npt.NDArray[np.bool_]
@@ -59,7 +59,7 @@ class _Fields(NamedTuple):
 
 def gain_bits(drawings: Sequence[Drawing], model: Model) -> npt.NDArray[np.float64]:
     """About how much less -ELBO each picture costs inverted, (n,) bits; without the header."""
-    every = [_fields(drawing) for drawing in drawings]
+    every = [spoken(drawing, _SPOKEN_FIELDS) for drawing in drawings]
     some, inside = (np.concatenate([getattr(one, key) for one in every]) for key in ("some", "inside"))
     whole = np.ones((1, SIDE, SIDE), np.uint8)
     both = np.concatenate([some, (1 - some) * inside, whole])
@@ -73,12 +73,13 @@ def gain_bits(drawings: Sequence[Drawing], model: Model) -> npt.NDArray[np.float
     return found
 
 
-def _fields(drawing: Drawing) -> _Fields:
+def spoken(drawing: Drawing, most: int) -> Spoken:
+    """What speaks for a picture: at most so many of its fields, the same for both of its polarities."""
     fields, inside = to_fields(drawing.bits)
     inked, papered = fields.any(axis=(1, 2)), (inside > fields).any(axis=(1, 2))
     mixed = np.flatnonzero(inked & papered)
-    some = mixed[np.unique(np.linspace(0, len(mixed) - 1, min(len(mixed), _SPOKEN_FIELDS)).astype(np.int64))]
-    return _Fields(fields[some], inside[some], len(mixed), int((~papered).sum()), int((~inked).sum()))
+    some = mixed[np.unique(np.linspace(0, len(mixed) - 1, min(len(mixed), most)).astype(np.int64))]
+    return Spoken(fields[some], inside[some], len(mixed), int((~papered).sum()), int((~inked).sum()))
 
 
 def _cost_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

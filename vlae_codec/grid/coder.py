@@ -37,6 +37,7 @@ DEFAULT_QUALITY = 50.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes: the means of luma and of both chromas."""
+_HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
 
 
 @dataclass(frozen=True)
@@ -297,6 +298,26 @@ class GridCoder:
                     progress("compressing", len(tiles), count)
         error = squares / view.colours.size
         return (None, bits, error, differing) if texture is None else ([tiles[i] for i in range(count)], bits, error, 0)
+
+    def hoped_bits(self, views: Sequence[GridView]) -> list[float]:
+        """See `family.Estimating`: from a few blocks of the picture, side by side."""
+        return [self._hoped_bits(view) for view in views]
+
+    def _hoped_bits(self, view: GridView) -> float:
+        height, width = view.colours.shape[:2]
+        if min(height, width) < 2 * _HOPED_SIDE:
+            return 0.0
+        down, across = ([0, (size - _HOPED_SIDE) // 2, size - _HOPED_SIDE] for size in (height, width))
+        some = np.concatenate(
+            [
+                np.concatenate([view.colours[y : y + _HOPED_SIDE, x : x + _HOPED_SIDE] for x in across], axis=1)
+                for y in down
+            ]
+        )
+        part = GridView(Geometry(some.shape[1], some.shape[0], view.geometry.format), some, None)
+        coded = self._encode(part, Ask(lossless=True), None)
+        scale = height * width / (some.shape[0] * some.shape[1])
+        return float(_HOPED * 8 * len(coded.data) * scale)
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> GridParsed:
         """Takes sections apart.

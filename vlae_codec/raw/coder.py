@@ -12,7 +12,9 @@ from vlae_codec.errors import ImageError, Progress
 from vlae_codec.family import Arrays, Ask, Decoded, Identity, Parsed, Sampling, Sections, Terms, View
 from vlae_codec.picture.raster import Geometry, Raster
 
-from .codec import decode, encode
+from .codec import decode, encode, estimate_bytes
+
+_HOPED = 0.92  # of an estimate: files of little effort are a little larger
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ class RawCoder:
     ) -> list[list[Decoded]]:
         """See `family.Coder`: the same picture for every sampling, but for its region."""
         return [[_decoded(file, sampling) for sampling in samplings] for file in files]
+
+    def hoped_bits(self, views: Sequence[View]) -> list[float]:
+        """See `family.Estimating`."""
+        return [8.0 * _HOPED * estimate_bytes(view.raster) for view in views]
 
     def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
         """No latents, and as many bits as there are: there is no model to ask."""

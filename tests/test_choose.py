@@ -1,0 +1,185 @@
+"""What a picture is for whom: what models know is sampled, what nobody knows is kept exactly, and nothing without a word."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HERE
+from PIL import Image
+
+import vlae_codec
+from vlae_codec import codec, registry, zoo
+from vlae_codec.choose import chooser
+from vlae_codec.family import Ask
+from vlae_codec.field.shapes import corners, edges, euler, extents, solid
+from vlae_codec.picture.drawing import Drawing, raster_of
+from vlae_codec.picture.reading import Readable
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """Drawings of 28x28, or of several such fields, that no model knows: some of each kind of the benchmark's held part."""
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import drawings_corpus
+
+    monkeypatch.setattr(drawings_corpus, "PER_KIND", 6)
+    found = drawings_corpus.corpus("held")
+    return [one for one in found if one.bits.shape[0] % 28 == 0 and one.bits.shape[1] % 28 == 0]
+
+
+def signature():
+    """A stroke across 300x120 pixels, as a scanner gives it."""
+    x = np.linspace(0, 1, 2000)
+    y = 60 + 40 * np.sin(17 * x) * np.cos(5 * x)
+    bits = np.zeros((120, 300), np.uint8)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        bits[y.astype(int) + dy, (10 + 270 * x).astype(int) + dx] = 1
+    return bits
+
+
+def ways(bits, **ask):
+    """The ways that are left to code drawings."""
+    choice = chooser(Ask(**ask))
+    rasters = [raster_of(Drawing(one)) for one in bits]
+    return choice, choice.settle([choice.see(Readable.of_raster(one)) for one in rasters])
+
+
+def test_digits_are_taken_by_the_model_of_digits(fields):
+    choice, found = ways(fields)
+    taken = [choice.coder(first.which).name for first, *_ in found if not first.ask.lossless]
+    assert taken.count("mnist-dynamic") >= 98
+    sheet = np.block([[fields[10 * row + column] for column in range(5)] for row in range(4)])
+    choice, ((first, *_),) = ways([sheet])
+    assert choice.coder(first.which).name == "mnist-dynamic"
+    assert first.known
+
+
+def test_foreign_drawings_are_kept_exactly(foreign):
+    _, found = ways([one.bits for one in foreign])
+    kinds = [one.kind for one, (first, *_) in zip(foreign, found, strict=True) if not first.ask.lossless]
+    assert len(foreign) > 60
+    assert len(kinds) <= 4, kinds
+    assert all(first.why for first, *_ in found if first.ask.lossless)
+
+
+def test_every_model_that_competes_says_what_it_knows():
+    for name in zoo.drawers():
+        digest = zoo.named(name).digest
+        assert registry.about(digest)["knows"]
+        assert registry.about(digest)["subject"]
+        said = registry.knowing(digest)
+        assert said is not None
+        assert said["least"] <= said["usual"]
+    assert zoo.drawers()[0] == zoo.DEFAULT
+
+
+def test_a_signature_is_kept_exactly_and_said_to_be(run):
+    Image.fromarray(signature() == 0).save("signature.png")
+    said = run("compress", "signature.png")
+    why = "it is unlike what the lossy models were trained on (--lossy samples it anyway)"
+    assert f"signature.png: kept exactly, since {why}" in said.stderr.splitlines()
+    assert " % of signature.png" in said.stdout
+    assert json.loads(run("info", "signature.vlz", "--json").stdout)["kept_exactly"]
+    run("decompress", "signature.vlz", "-o", "back.png")
+    assert np.array_equal(np.asarray(Image.open("back.png")), signature() == 0)
+    for options in ([], ["--model", "mnist"]):
+        (row,) = json.loads(run("compress", "signature.png", "--json", "-f", *options).stdout)
+        assert row["kept_exactly"]
+        assert "trained on" in row["why"]
+        assert row["differing_pixels"] == 0
+
+
+def test_lossy_insists_with_a_warning(run):
+    Image.fromarray(signature() == 0).save("signature.png")
+    for options in ([], ["--model", "omniglot"]):
+        said = run("compress", "signature.png", "--lossy", "--effort", 0, "-f", *options)
+        (warning,) = [line for line in said.stderr.splitlines() if line.startswith("warning: signature.png: ")]
+        assert "%" in warning
+        assert json.loads(run("info", "signature.vlz", "--json").stdout)["kind"] == "lossy"
+    assert "not both" in run("compress", "signature.png", "--lossy", "--lossless", expect=2).stderr
+    with pytest.raises(ValueError, match="not both"):
+        vlae_codec.compress(signature() == 1, lossless=True, lossy=True)
+
+
+def test_a_model_of_which_nothing_is_known_takes_every_drawing(tiny):
+    data = vlae_codec.compress(signature() == 1, model=tiny, effort=0)
+    assert codec.inspect(data, tiny)["kind"] == "lossy"
+
+
+def test_gray_digits_go_to_their_model_and_other_gray_pictures_do_not(fields):
+    soft = np.asarray(Image.fromarray(fields[57] * 255).resize((112, 112)).resize((28, 28), Image.Resampling.BOX))
+    assert codec.inspect(vlae_codec.compress(soft, effort=0))["model"] == "mnist-dynamic"
+    board = np.kron(np.indices((7, 7)).sum(axis=0) % 2, np.ones((4, 4))) * 200 + 20
+    board[0, 0] = 99
+    assert codec.inspect(vlae_codec.compress(board.astype(np.uint8), effort=0))["model"] != "mnist-dynamic"
+
+
+def pictures():
+    """Pictures of many kinds, a few thousand pixels each."""
+    y, x = np.mgrid[:60, :80]
+    noise = RNG.integers(0, 256, (40, 40, 3), np.uint8)
+    screen = np.full((64, 96, 3), 255, np.uint8)
+    screen[10:20, 5:60], screen[30:50:2, 8:80] = (20, 60, 200), 0
+    return {
+        "blank": np.zeros((90, 70), np.uint8),
+        "code": np.kron(RNG.integers(0, 2, (25, 25), np.uint8) * 255, np.ones((3, 3), np.uint8)),
+        "signature": signature() * 255,
+        "noise in two": RNG.integers(0, 2, (56, 56), np.uint8) * 255,
+        "noise": noise,
+        "screen": screen,
+        "gradient": np.stack([x * 3, y * 4, x + y], axis=2).astype(np.uint8),
+        "photograph": np.asarray(Image.fromarray(noise[:12, :16]).resize((80, 60), Image.Resampling.BICUBIC)),
+        "deep": (x * 700 + y).astype(np.uint16),
+    }
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, kind, **options)
+    return len(out.getvalue())
+
+
+@pytest.mark.parametrize("title", pictures())
+def test_no_lossless_file_is_larger_than_need_be(title):
+    picture = pictures()[title]
+    data = vlae_codec.compress(picture, lossless=True)
+    assert np.array_equal(vlae_codec.decompress(data), picture)
+    sizes = [saved(picture, "PNG", optimize=True)]
+    if picture.dtype == np.uint8:
+        sizes.append(saved(picture, "WEBP", lossless=True, exact=True, quality=100, method=6))
+    if picture.ndim == 2 and len(np.unique(picture)) <= 2:
+        sizes.append(saved(picture > 0, "PNG", optimize=True))
+        sizes.append(saved(picture > 0, "TIFF", compression="group4"))
+    assert len(data) <= min(sizes) + 12
+    assert len(vlae_codec.compress(picture)) <= len(data), "a lossy file is no larger than the exact one"
+
+
+def test_a_file_larger_than_what_was_given_says_why(run):
+    Image.fromarray(pictures()["noise"]).save("noise.jpg", quality=30)
+    said = run("compress", "noise.jpg", "--lossless")
+    assert "noise.vlz is larger than noise.jpg: its pixels cost more than the JPEG itself" in said.stderr
+    size = Path("noise.vlz").stat().st_size / Path("noise.jpg").stat().st_size
+    assert (f"{100 * size:.1f} % of noise.jpg" if size < 10 else f"{size:.0f} times noise.jpg") in said.stdout
+    assert "larger" not in run("compress", "noise.jpg", "-o", "small.vlz", "-Q", 5).stderr
+
+
+def test_figures_of_shapes_are_what_they_say():
+    blank = np.zeros((28, 28), np.uint8)
+    box, ring, two = blank.copy(), blank.copy(), blank.copy()
+    box[4:10, 5:15] = 1
+    ring[4:10, 5:15], ring[5:9, 6:14] = 1, 0
+    two[2, 2], two[3, 3] = 1, 1
+    fields = np.stack([blank, box, ring, two])
+    assert edges(fields).tolist() == [0, 32, 56, 8]
+    assert corners(fields).tolist() == [0, 4, 8, 8]
+    assert euler(fields).tolist() == [0, 1, 0, 1]
+    assert solid(fields).tolist() == [0, 32, 0, 0]
+    longer, shorter = extents(fields)
+    assert longer.tolist() == [0, 10, 10, 2]
+    assert shorter.tolist() == [0, 6, 6, 2]
