@@ -15,7 +15,7 @@ from vlae_codec.grid.network import BITS, LEVEL_STEPS, Arrays
 from vlae_codec.grid.texture import Tiles
 from vlae_codec.grid.tiles import Box, decode_block
 
-_LARGEST = 2 << STRENGTH_BITS
+_LARGEST = 3 << STRENGTH_BITS - 1  # more would make much of what is drawn wrongly
 
 
 def strengths(arrays: Arrays, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
