@@ -371,7 +371,7 @@ def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
             say(f"note: {row['input']} is cut short: this is what is there of it", err=True)
         elif not row["whole"]:
             say(f"note: {row['input']} {_BROKEN[row['sampled_pixels'] > 0]}", err=True)
-    if any(row["sampled_pixels"] for row in report):
+    if any(row["sampled_pixels"] for row in report if not row.get("photo")):
         say(f"note: {RESAMPLED}", err=True)
 
 

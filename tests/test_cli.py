@@ -602,7 +602,7 @@ def test_examples_of_help_do_what_they_say(run, tmp_path, digits):
                 assert Path(name).exists(), example
                 assert time.time() - Path(name).stat().st_mtime < 60
     assert {"small.vlz", "coarse.png", "sheet.png", "set.vlz", "out", "report.html", "report.csv"} <= {*os.listdir()}
-    assert sorted(os.listdir("out")) == ["a0.png", "a1.png", "a2.png"]
+    assert sorted(os.listdir("out/drawings")) == ["a0.png", "a1.png", "a2.png"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ _SPARSEST = 1000  # an array of which less than one image in so many is there wo
 
 @dataclass(frozen=True)
 class Restored:
-    """The files written; what was lost and why, and what got another name, a line each. sampled: texture was drawn."""
+    """The files written; what was lost and why, and what got another name, a line each. sampled: drawings were re-sampled."""
 
     written: list[Path]
     lost: list[str]
@@ -110,7 +110,7 @@ def restore(
         if error is not None:
             lost.append(f"lost {described(opened, piece)}: {error}")
             continue
-        sampled |= any(picture.sampled_samples for picture in piece.pictures)
+        sampled |= any(map(_redrawn, piece.pictures))
         for form, own in piece.numbers.parts(header.forms):
             if isinstance(form, ArrayForm):
                 restored[form.root] += len(own)
@@ -164,7 +164,7 @@ def restore_some(
             if taken.picture is None:
                 lost.append(str(taken.error))
                 continue
-            sampled |= taken.picture.sampled_samples > 0
+            sampled |= _redrawn(taken.picture)
             claimed += taken.picture.raster.geometry.sample_bytes
             check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
@@ -352,3 +352,8 @@ def _source_text(form: Form) -> str:
     if isinstance(form, FilesForm):
         return f"{form.count} loose pictures"
     return f"{form.root}: {form.count} images of {form.size[1]}x{form.size[0]}, {form.dtype}"
+
+
+def _redrawn(picture: Decoded) -> bool:
+    """Whether a picture of two colours was re-sampled, and may read differently."""
+    return picture.sampled_samples > 0 and picture.raster.format.pair is not None
