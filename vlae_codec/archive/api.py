@@ -44,7 +44,10 @@ class Packed:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files written; what was damaged or lost, and what got another name: a line each. sampled: drawings were re-sampled."""
+    """The files written; what was damaged or lost, and what got another name: a line each.
+
+    sampled: whether drawings were re-sampled.
+    """
 
     written: list[Path]
     problems: list[str]
