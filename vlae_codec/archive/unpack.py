@@ -37,7 +37,7 @@ _SPARSEST = 1000  # an array of which less than one image in so many is there wo
 
 @dataclass(frozen=True)
 class Restored:
-    """The files written; what was lost and why, and what got another name, a line each. sampled: drawings were drawn anew."""
+    """The files written; what was lost and why, and what got another name, a line each. sampled: drawings were re-drawn."""
 
     written: list[Path]
     lost: list[str]
