@@ -190,10 +190,7 @@ def _train_texture(
         return value, {"bpd": value.item()}
 
     def evaluated(average: dict[str, Tensor]) -> str:
-        averaged, parts = Texture(config.pixels), Transforms(config.model)
-        averaged.load_state_dict(average)
-        parts.load_state_dict(transforms.state_dict())
-        return exact_rates(averaged, parts, config.level, held_out)
+        return _exact_rates_of(average, transforms, config, held_out)
 
     advance(run, sources, asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
@@ -228,12 +225,19 @@ def _train_grain(
         return value, {"bpd": value.item()}
 
     def evaluated(average: dict[str, Tensor]) -> str:
-        averaged, parts = Texture(config.pixels), Transforms(config.model)
-        averaged.load_state_dict(average)
-        parts.load_state_dict(transforms.state_dict())
-        return "of true contexts: " + exact_rates(averaged, parts, config.level, held_out)
+        return "of true contexts: " + _exact_rates_of(average, transforms, config, held_out)
 
     advance(run, sources, asdict(config), loss, evaluated, device, report)
+
+
+def _exact_rates_of(
+    average: dict[str, Tensor], transforms: Transforms, config: PhotoConfig, held_out: Sequence[Path]
+) -> str:
+    """`exact_rates` of averaged weights of a PixelCNN, on the CPU."""
+    averaged, parts = Texture(config.pixels), Transforms(config.model)
+    averaged.load_state_dict(average)
+    parts.load_state_dict(transforms.state_dict())
+    return exact_rates(averaged, parts, config.level, held_out)
 
 
 def _bits_given(model: Texture, x: Tensor, context: Tensor, decoded: Tensor, hidden: Tensor, levels: Tensor) -> Tensor:
