@@ -19,7 +19,7 @@ LEVELS = 3
 def networks() -> tuple[Transforms, Texture]:
     """The float networks."""
     torch.manual_seed(0)
-    shape = TransformConfig(16, (1, 2, 5, 8), 2, 1, 1, 4, 8, LEVELS, 0.001, 0.03)
+    shape = TransformConfig(16, (1, 2, 5, 8), 2, 1, 1, 4, 2, 8, LEVELS, 0.001, 0.03)
     transforms = Transforms(shape).eval().requires_grad_(False)
     texture = Texture(TextureConfig(8, 2, 3, 4, 8, 4, LEVELS)).eval().requires_grad_(False)
     return transforms, texture

@@ -24,15 +24,21 @@ def decoded_picture(layers, z, quality):
     steps = [exp12(v) for v in layers.level("decoder.log_step", quality)]
     h = [[[clip(v * step + (1 << 7) >> 8) for v, step in zip(site, steps, strict=True)] for site in row] for row in z]
     h = each(clip, layers.pointwise("decoder.input", h))
-    index = 0
-    while f"decoder.blocks.{index}.first.weight" in layers.arrays:
-        h = layers.block(f"decoder.blocks.{index}", h)
-        index += 1
+    h = blocks(layers, "decoder.blocks", h)
     hidden = each(clip, shuffle(layers.pointwise("decoder.up", h), 4))
-    hidden = each(leaky, layers.block("decoder.fine", hidden))
+    hidden = each(leaky, blocks(layers, "decoder.fine", hidden))
     p = shuffle(layers.pointwise("decoder.linear", h), 8)
     p = add(p, shuffle(layers.conv("decoder.output", hidden), 2))
     return each(lambda v: within((v + (1 << 11)) * 255 + (1 << 11) >> 12, 0, 255), p), hidden
+
+
+def blocks(layers, name, image):
+    """`name`.0, `name`.1, ... one after the other."""
+    index = 0
+    while f"{name}.{index}.first.weight" in layers.arrays:
+        image = layers.block(f"{name}.{index}", image)
+        index += 1
+    return image
 
 
 @dataclass

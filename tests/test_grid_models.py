@@ -15,6 +15,7 @@ from vlae_codec.grid.network import LEVEL_STEPS
 from vlae_codec.models.grid.colour import to_rgb, to_ycocg
 from vlae_codec.models.grid.muon import orthogonal
 from vlae_codec.models.grid.prior import Group, plane
+from vlae_codec.models.grid.rounding import Rounded
 from vlae_codec.models.grid.texture import pixel_bits
 from vlae_codec.models.grid.transforms import dct_basis
 
@@ -52,6 +53,38 @@ def test_the_integer_prior_costs_what_the_float_one_says() -> None:
     bits = transforms.prior.bits(planes_of(z), planes_of(z), torch.tensor([QUALITY / LEVEL_STEPS])).item()
     assert latents.write(coder().model.prior, z, QUALITY).ideal_bits == pytest.approx(bits, rel=0.01)
     assert latents.cost_bits(coder().model.prior, z, QUALITY) == pytest.approx(bits, rel=0.01)
+
+
+def test_the_rate_of_training_is_that_of_a_file_and_its_gradient_weighs_both_neighbours() -> None:
+    transforms, _ = networks()
+    levels = torch.tensor([QUALITY / LEVEL_STEPS])
+    y = torch.from_numpy(np.random.default_rng(1).normal(0, 1.5, (1, 16, 6, 6))).float().requires_grad_()
+    rounded = Rounded.of(y)
+    z = torch.round(y.detach())
+    bits = transforms.prior.rounded_bits(Rounded(z, rounded.below, rounded.share), levels)
+    assert bits.item() == pytest.approx(transforms.prior.bits(z, z, levels).item(), rel=1e-6)
+    bits.sum().backward()
+    last = (0, 15, 1, 0)  # of the finest group, and of its last phase: no latent is seen with it as context
+    other = torch.stack([z[0], z[0]])
+    other[:, last[1], last[2], last[3]] = torch.stack([rounded.below[last], rounded.below[last] + 1])
+    below, above = transforms.prior.bits(other, other, levels.repeat(2))
+    share = y[last].item() - rounded.below[last].item()
+    slope = 1.5 * (1 - np.tanh(3 * (share - 0.5)) ** 2) / np.tanh(1.5)
+    assert y.grad is not None
+    assert y.grad[last].item() == pytest.approx(slope * (above - below).item(), rel=1e-2, abs=1e-3)
+
+
+def test_the_decoder_knows_its_receptive_field() -> None:
+    decoder = coder().model.decoder
+    z = np.random.default_rng(2).integers(-9, 10, (16, 16, 16)).astype(np.int32)
+    other = z.copy()
+    other[0] += 5
+    other[:, 0] -= 5
+    _, one = decoder(z, QUALITY)
+    _, two = decoder(other, QUALITY)
+    reach = 8 * (decoder.halo + 1)
+    assert np.array_equal(one[reach:, reach:], two[reach:, reach:])
+    assert not np.array_equal(one[reach - 8 :], two[reach - 8 :])
 
 
 def test_the_integer_pixelcnn_is_the_float_one() -> None:

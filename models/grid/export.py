@@ -69,8 +69,7 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float, grai
         "decoder.up": decoder.up,
         "decoder.output": decoder.output,
         **_blocks("decoder.blocks", decoder.blocks),
-        "decoder.fine.first": decoder.fine.first,
-        "decoder.fine.second": decoder.fine.second,
+        **_blocks("decoder.fine", decoder.fine),
     }
     for index, group in enumerate(transforms.prior.groups):
         assert isinstance(group, Group)
@@ -180,7 +179,7 @@ def _narrow(name: str, weight: Tensor, bias: Tensor | None, output_bits: int) ->
 
 FILES = "card.md", "model.json", "weights.npz"
 """Of a model's folder."""
-STAGES = "transforms", "prior", "texture", "grain"
+STAGES = "transforms", "texture", "grain"
 
 
 def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
@@ -198,7 +197,6 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
         config = config_of(run)
         transforms, texture = Transforms(config.model), Texture(config.pixels)
         transforms.load_state_dict(_average(run / "transforms"))
-        transforms.prior.load_state_dict(_average(run / "prior"))
         grain = Texture(config.pixels)
         texture.load_state_dict(_average(run / "texture"))
         grain.load_state_dict(_average(run / "grain"))

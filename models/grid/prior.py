@@ -10,19 +10,20 @@ Twists:
 - In a hierarchical group the window, and the mean of the distribution, are differences to the mean of the four nearest
   known sites: the level of brightness does not matter.
 - A latent is a logistic, and a wider one with a weight of its own, over the unit cells of the lattice. In training the
-  rate is that of noisy latents, given rounded ones as context: what the file's context will be.
+  rate is that of rounded latents, what a file pays, with the gradient of `rounding`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .rounding import Rounded
 from .transforms import knots, leaky, per_channel
 
 STRIDES = (16, 8, 4, 2, 1)
@@ -58,6 +59,10 @@ def plane(grid: Tensor, stride: int, phase: int) -> Tensor:
     """The sites of one phase of a grid (B, n, h, w) at a stride: (B, n, about h / 2 stride, about w / 2 stride)."""
     row, column = PHASES[phase]
     return grid[:, :, row * stride :: 2 * stride, column * stride :: 2 * stride]
+
+
+_Pick = Callable[[Tensor], Tensor]
+_Distribution = tuple[Tensor, Tensor, Tensor]
 
 
 class Group(nn.Module):
@@ -166,18 +171,42 @@ class Prior(nn.Module):
             self.groups.append(Group(channels, before, hidden, levels, index < hierarchical))
             before += channels * (2 if index < hierarchical else 1)
 
-    def bits(self, noisy: Tensor, z: Tensor, levels: Tensor) -> Tensor:
-        """-log2 p of unit cells around `noisy` (B, C, h, w), given rounded latents z as context: (B,)."""
+    def bits(self, coded: Tensor, z: Tensor, levels: Tensor) -> Tensor:
+        """-log2 p of unit cells around `coded` (B, C, h, w), given rounded latents z as context: (B,)."""
+        return self._sum(z, levels, lambda step, of: cell_bits(step(coded), *of))
+
+    def rounded_bits(self, rounded: Rounded, levels: Tensor) -> Tensor:
+        """-log2 p of latents that know how they were rounded: (B,). The gradient to them is that of `Rounded`."""
+        return self._sum(
+            rounded.z,
+            levels,
+            lambda step, of: _expected_bits(step(rounded.z), step(rounded.below), step(rounded.share), of),
+        )
+
+    def _sum(self, z: Tensor, levels: Tensor, bits_of: Callable[[_Pick, _Distribution], Tensor]) -> Tensor:
+        """What `bits_of` says of each step, given what picks a step's sites, and the distribution there: (B,)."""
         total = torch.zeros(len(z), device=z.device)
         seen: list[Tensor] = []
-        for group, own, value in zip(self.groups, z.split(self.sizes, 1), noisy.split(self.sizes, 1), strict=True):
+        at = 0
+        for group, own in zip(self.groups, z.split(self.sizes, 1), strict=True):
             assert isinstance(group, Group)
+            channels, at = slice(at, at + group.channels), at + group.channels
             context = group.context(torch.cat(seen, 1) if seen else None, levels)
             for stride, phase in group.steps(*z.shape[2:]):
-                coded = plane(value, stride, phase)
-                total = total + cell_bits(coded, *group.parameters_of(own, context, stride, phase)).sum((1, 2, 3))
+
+                def pick(grid: Tensor, channels: slice = channels, stride: int = stride, phase: int = phase) -> Tensor:
+                    return plane(grid[:, channels], stride, phase)
+
+                total = total + bits_of(pick, group.parameters_of(own, context, stride, phase)).sum((1, 2, 3))
             seen.append(group.seen(own))
         return total
+
+
+def _expected_bits(z: Tensor, below: Tensor, share: Tensor, of: _Distribution) -> Tensor:
+    """Bits of z; the gradient to `share` is what the whole number above costs more than the one below."""
+    with torch.no_grad():
+        more = cell_bits(below + 1, *of) - cell_bits(below, *of)
+    return cell_bits(z.detach(), *of) + (share - share.detach()) * more
 
 
 def cell_bits(value: Tensor, mean: Tensor, log_scale: Tensor, wider: Tensor) -> Tensor:

@@ -1,8 +1,6 @@
-"""Trains a photo model in four stages, each in a folder of its run; stops and resumes at any moment.
+"""Trains a photo model in three stages, each in a folder of its run; stops and resumes at any moment.
 
 transforms    encoder, decoder and prior, for all rates at once: KL(q || p) + lambda |x - decoded|^2
-prior         the prior anew, on rounded latents: the transforms train with noisy ones, whose rate has a gradient, and
-              noise at the border of a cell is dear where nearly all latents are zero
 texture       the PixelCNN, -log p(x|z), given the code of the level that exact files begin with
 grain         a copy of it that draws the texture of lossy pictures, at all levels
 """
@@ -41,7 +39,7 @@ class PhotoData:
 
     scaled: photographs that went through lossy codecs, looked at at a random scale; plain: lossless ones, at their own size,
     of which those whose number `leave_out` divides are for validation of exact rates; valid: for that of lossy ones.
-    scaled_share, prior_share, texture_share: the share of looks at scaled ones, in each stage.
+    scaled_share, texture_share: the share of looks at scaled ones, for the transforms and for both PixelCNNs.
     """
 
     scaled: str = "photos/train"
@@ -49,7 +47,6 @@ class PhotoData:
     valid: str = "photos/valid"
     leave_out: int = 8
     scaled_share: float = 0.75
-    prior_share: float = 0.6
     texture_share: float = 0.4
 
 
@@ -60,8 +57,7 @@ class PhotoConfig:
     model: TransformConfig = field(default_factory=TransformConfig)
     pixels: TextureConfig = field(default_factory=TextureConfig)
     data: PhotoData = field(default_factory=PhotoData)
-    transforms: Schedule = field(default_factory=lambda: Schedule(18500))
-    prior: Schedule = field(default_factory=lambda: Schedule(600, warm_up=100, decay_from=0.3))
+    transforms: Schedule = field(default_factory=lambda: Schedule(26500, decay_from=0.7))
     texture: Schedule = field(
         default_factory=lambda: Schedule(11200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
     )
@@ -98,7 +94,6 @@ def train(
     torch.manual_seed(config.transforms.seed)
     transforms = Transforms(config.model).to(device)
     _train_transforms(transforms, config, folder / "transforms", sources(share), valid, device, report)
-    _fit_prior(transforms, config, folder / "prior", sources(config.data.prior_share), valid, device, report)
     share = config.data.texture_share
     texture = _train_texture(transforms, config, folder / "texture", sources(share), held_out, device, report)
     _train_grain(transforms, texture, config, folder / "grain", sources(share), held_out, device, report)
@@ -132,37 +127,6 @@ def _train_transforms(
     advance(run, sources, asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
     model.eval().requires_grad_(False)
-
-
-def _fit_prior(
-    transforms: Transforms,
-    config: PhotoConfig,
-    folder: Path,
-    sources: Sequence[Source],
-    valid: Sequence[Path],
-    device: str,
-    report: Callable[[str], None],
-) -> None:
-    prior = transforms.prior.requires_grad_(True)
-    run = Run(prior, config.prior, folder, ("level", ".step"))
-
-    def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        levels = _levels(rng, len(rgb), config.model.levels, device)
-        with torch.autocast(rgb.device.type, torch.bfloat16):
-            with torch.no_grad():
-                z = torch.round(transforms.encoder(rgb / 255 - 0.5, levels))
-            bpp = prior.bits(z, z, levels) / (rgb.shape[2] * rgb.shape[3])
-        return (bpp / transforms.lambdas(levels).sqrt()).mean() * 0.05, {"bpp": bpp.mean().item()}
-
-    def evaluated(average: dict[str, Tensor]) -> str:
-        averaged = Transforms(config.model)
-        averaged.load_state_dict(transforms.state_dict())
-        averaged.prior.load_state_dict(average)
-        return rates(averaged, valid)
-
-    advance(run, sources, asdict(config), loss, evaluated, device, report)
-    prior.load_state_dict(run.average)
-    prior.requires_grad_(False)
 
 
 def _train_texture(

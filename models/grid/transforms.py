@@ -82,14 +82,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The decoded picture: an inverse DCT of the hidden grid, plus what a small branch at half resolution adds."""
 
-    def __init__(self, channels: int, latents: int, blocks: int, fine: int, gains: Tensor) -> None:
+    def __init__(self, channels: int, latents: int, blocks: int, fine: int, fine_blocks: int, gains: Tensor) -> None:
         super().__init__()
         self.log_step = nn.Parameter(-gains.log()[:, None].repeat(1, latents))
         self.input = nn.Conv2d(latents, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels, 0.03) for _ in range(blocks)))
         self.linear = nn.Conv2d(channels, 3 * PATCH**2, 1)
         self.up = nn.Conv2d(channels, fine * PATCH**2 // 4, 1)
-        self.fine = ResidualBlock(fine, 0.3)
+        self.fine = nn.Sequential(*(ResidualBlock(fine, 0.3) for _ in range(fine_blocks)))
         self.output = nn.Conv2d(fine, 12, 3, padding=1)
         basis = dct_basis(min(channels, 3 * PATCH**2))
         _become(self.input, torch.eye(channels, latents))

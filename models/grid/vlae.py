@@ -2,6 +2,8 @@
 
     loss = KL(q(z|x) || p(z)) + lambda * |x - decoded(z)|^2        [ - log p(x|z), which `texture` adds ]
 
+The posterior is trained as what a file makes of it, a point of the lattice: then KL is -log p(z).
+
 A VLAE puts into z what its decoder cannot model locally (Chen et al. 2016, Section 3.1). In photographs a window of a few
 pixels explains nearly all, and z would stay idle; so lambda, the place of the information, is chosen for it.
 """
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .prior import Prior
+from .rounding import Rounded
 from .transforms import Decoder, Encoder
 
 Mean = Callable[[Tensor, Tensor], Tensor]
@@ -29,9 +32,10 @@ class TransformConfig:
     channels: int = 96
     groups: tuple[int, ...] = (1, 2, 13, 32, 48)
     hierarchical: int = 2
-    encoder_blocks: int = 3
-    decoder_blocks: int = 4
+    encoder_blocks: int = 4
+    decoder_blocks: int = 5
     fine: int = 24
+    fine_blocks: int = 2
     hidden: int = 96
     levels: int = 8
     least_lambda: float = 0.0003
@@ -45,7 +49,7 @@ class TransformConfig:
 
 @dataclass(frozen=True)
 class Terms:
-    """Of a batch: rate_bits (B,) is KL(q || p) in bits, error (B,) the mean squared error of 8-bit RGB."""
+    """Of a batch: rate_bits (B,) of the rounded latents, error (B,) the mean squared error of 8-bit RGB."""
 
     rate_bits: Tensor
     error: Tensor
@@ -61,7 +65,7 @@ class Transforms(nn.Module):
         lambdas = self.lambdas(torch.arange(c.levels))
         gains = 255 / torch.sqrt(26 / lambdas)  # the step that high-rate theory asks for at that lambda
         self.encoder = Encoder(c.channels, c.latents, c.encoder_blocks, gains)
-        self.decoder = Decoder(c.channels, c.latents, c.decoder_blocks, c.fine, gains)
+        self.decoder = Decoder(c.channels, c.latents, c.decoder_blocks, c.fine, c.fine_blocks, gains)
         self.prior = Prior(c.groups, c.hierarchical, c.hidden, c.levels)
 
     def lambdas(self, levels: Tensor) -> Tensor:
@@ -72,15 +76,14 @@ class Transforms(nn.Module):
     def terms(self, x: Tensor, levels: Tensor, encoder: Mean, decoder: Decode) -> Terms:
         """x (B, 3, H, W) in -1/2 .. 1/2; encoder and decoder are the model's own, or what was compiled of them.
 
-        The rate is that of noisy latents, the decoder sees rounded ones (Minnen & Singh 2020).
+        Both are those of rounded latents, which a file holds, with the gradient of `rounding`.
         """
         with torch.autocast(x.device.type, torch.bfloat16):
             mu = encoder(x, levels)
-        z = mu + (torch.round(mu) - mu).detach()
-        noisy = mu + torch.rand_like(mu) - 0.5
+        rounded = Rounded.of(mu)
         with torch.autocast(x.device.type, torch.bfloat16):
-            rate_bits = self.prior.bits(noisy, z, levels)
-            _, picture = decoder(z, levels)
+            rate_bits = self.prior.rounded_bits(rounded, levels)
+            _, picture = decoder(rounded.z, levels)
         return Terms(rate_bits, ((picture - x) ** 2).mean((1, 2, 3)) * 255**2)
 
     @torch.no_grad()

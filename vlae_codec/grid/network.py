@@ -31,8 +31,6 @@ PATCH = 8
 LEVEL_STEPS = 32
 """Qualities between two levels."""
 LARGEST_LATENT = 1 << 15
-HALO = 10
-"""Sites beyond a region that its decoded pixels depend on."""
 _BAND = 1 << 19  # numbers in the patches of a band
 _BAND_NUMBERS = 1 << 21  # in what is made of a band
 
@@ -203,27 +201,34 @@ class Decoder:
     blocks: tuple[ResidualBlock, ...]
     linear: Affine
     up: Affine
-    fine: ResidualBlock
+    fine: tuple[ResidualBlock, ...]
     output: Affine
 
     @classmethod
     def of(cls, arrays: Arrays) -> Decoder:
         """The decoder of a model's arrays."""
         part = {name: affine(arrays, f"decoder.{name}") for name in ("input", "linear", "up", "output")}
-        fine = ResidualBlock(affine(arrays, "decoder.fine.first"), affine(arrays, "decoder.fine.second"))
-        log_step = arrays["decoder.log_step"].astype(np.int64)
-        return cls(log_step=log_step, blocks=blocks(arrays, "decoder.blocks"), fine=fine, **part)
+        coarse, fine = blocks(arrays, "decoder.blocks"), blocks(arrays, "decoder.fine")
+        return cls(log_step=arrays["decoder.log_step"].astype(np.int64), blocks=coarse, fine=fine, **part)
+
+    @property
+    def halo(self) -> int:
+        """Sites around a region that its pixels depend on, each way."""
+        return 2 * len(self.blocks) + -(-(2 * len(self.fine) + 1) * 2 // PATCH)
 
     def __call__(self, z: npt.NDArray[Any], quality: int) -> tuple[Integers, npt.NDArray[np.uint8]]:
         """Hidden (4 h, 4 w, F) and picture (8 h, 8 w, 3) of latents (h, w, C), or of what stands for them in 2^-8.
 
-        Exact HALO sites away from a cut border.
+        Exact `halo` sites away from a cut border.
         """
         steps = exponentials(between(self.log_step, quality))
         h = clipped(pointwise(clipped(np.floor(z * steps + 0.5)), self.input))
         for block in self.blocks:
             h = block(h)
-        hidden = leaky(self.fine(clipped(shuffle(pointwise(h, self.up), PATCH // 2))))
+        hidden = clipped(shuffle(pointwise(h, self.up), PATCH // 2))
+        for block in self.fine:
+            hidden = block(hidden)
+        hidden = leaky(hidden)
         picture = shuffle(pointwise(h, self.linear), PATCH) + shuffle(convolve(hidden, self.output), 2)
         levels = np.floor((picture + 2.0 ** (BITS - 1)) * (255 * 0.5**BITS) + 0.5)
         return hidden, np.clip(levels, 0, 255).astype(np.uint8)

@@ -21,7 +21,6 @@ from vlae_codec.exact.fixed import Affine
 
 from .network import (
     BITS,
-    HALO,
     PATCH,
     Decoder,
     ResidualBlock,
@@ -107,8 +106,8 @@ class Gradient:
         return [RealBlock.of(block) for block in self.decoder.blocks]
 
     @cached_property
-    def _fine(self) -> RealBlock:
-        return RealBlock.of(self.decoder.fine)
+    def _fine(self) -> list[RealBlock]:
+        return [RealBlock.of(block) for block in self.decoder.fine]
 
     @cached_property
     def _layers(self) -> dict[str, Real]:
@@ -122,11 +121,12 @@ class Gradient:
         """
         out = np.empty(z.shape, np.float32)
         height, width, _ = z.shape
+        halo = self.decoder.halo
         for top in range(0, height, _SITES):
             for left in range(0, width, _SITES):
-                far_top, far_left = max(top - HALO, 0), max(left - HALO, 0)
-                rows = slice(far_top, min(top + _SITES + HALO, height))
-                columns = slice(far_left, min(left + _SITES + HALO, width))
+                far_top, far_left = max(top - halo, 0), max(left - halo, 0)
+                rows = slice(far_top, min(top + _SITES + halo, height))
+                columns = slice(far_left, min(left + _SITES + halo, width))
                 pixels = picture[rows.start * PATCH : rows.stop * PATCH, columns.start * PATCH : columns.stop * PATCH]
                 found = self._region(z[rows, columns], pixels, quality)
                 part = out[top : top + _SITES, left : left + _SITES]
@@ -136,22 +136,32 @@ class Gradient:
     def _region(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
         layers = self._layers
         steps = exponentials(between(self.decoder.log_step, quality)).astype(np.float32)
-        h = pointwise(z * steps, layers["input"])
-        inners = []
-        for block in self._blocks:
-            h, inner = block.forward(h)
-            inners.append(inner)
-        fine, fine_inner = self._fine.forward(shuffle(pointwise(h, layers["up"]), PATCH // 2))
+        h, inners = _through(pointwise(z * steps, layers["input"]), self._blocks)
+        fine, fine_inners = _through(shuffle(pointwise(h, layers["up"]), PATCH // 2), self._fine)
         made = shuffle(pointwise(h, layers["linear"]), PATCH) + shuffle(convolve(_leaky(fine), layers["output"]), 2)
         unit = np.float32(255 * 0.5**BITS)
         error = np.clip((made + np.float32(2.0 ** (BITS - 1))) * unit, 0, 255) - picture
         gradient = error.astype(np.float32) * (2 / 3 * unit)
         of_fine = convolve(unshuffle(gradient, 2), layers["output"].back3) * _slopes(fine)
-        of_up = unshuffle(self._fine.backward(of_fine, fine_inner), PATCH // 2)
+        of_up = unshuffle(_back(of_fine, self._fine, fine_inners), PATCH // 2)
         back = pointwise(of_up, layers["up"].back) + pointwise(unshuffle(gradient, PATCH), layers["linear"].back)
-        for block, inner in zip(reversed(self._blocks), reversed(inners), strict=True):
-            back = block.backward(back, inner)
-        return pointwise(back, layers["input"].back) * steps
+        return pointwise(_back(back, self._blocks, inners), layers["input"].back) * steps
+
+
+def _through(x: Reals, blocks: list[RealBlock]) -> tuple[Reals, list[Reals]]:
+    """The output of blocks one after another, and what their activations saw."""
+    inners = []
+    for block in blocks:
+        x, inner = block.forward(x)
+        inners.append(inner)
+    return x, inners
+
+
+def _back(gradient: Reals, blocks: list[RealBlock], inners: list[Reals]) -> Reals:
+    """The gradient to their input."""
+    for block, inner in zip(reversed(blocks), reversed(inners), strict=True):
+        gradient = block.backward(gradient, inner)
+    return gradient
 
 
 def _leaky(x: Reals) -> Reals:

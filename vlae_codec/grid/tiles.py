@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vlae_codec.exact.logistics import MEAN_BITS
 
 from .colour import Planes, to_ycocg
-from .network import HALO, PATCH, Decoder, Latents
+from .network import PATCH, Decoder, Latents
 from .texture import EDGE, Texture, Tiles
 
 TILE = 256
@@ -146,8 +146,9 @@ def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality:
     top, left = max(block.top // PATCH - margin, 0), max(block.left // PATCH - margin, 0)
     bottom = min(-(-block.bottom // PATCH) + margin, rows)
     right = min(-(-block.right // PATCH) + margin, columns)
-    far_top, far_left = max(top - HALO, 0), max(left - HALO, 0)
-    part = z[far_top : min(bottom + HALO, rows), far_left : min(right + HALO, columns)]
+    halo = decoder.halo
+    far_top, far_left = max(top - halo, 0), max(left - halo, 0)
+    part = z[far_top : min(bottom + halo, rows), far_left : min(right + halo, columns)]
     hidden, picture = decoder(part * 2.0**-MEAN_BITS, quality)
     row, column = top - far_top, left - far_left
     sites = slice(row, row + bottom - top), slice(column, column + right - left)
