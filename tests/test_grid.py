@@ -13,10 +13,11 @@ from vlae_codec.errors import FormatError, ImageError, TruncatedError, VlaeError
 from vlae_codec.exact import logistics
 from vlae_codec.exact.logistics import Logistics
 from vlae_codec.family import Ask, Decoded, Sampling
-from vlae_codec.grid import colour, latents, pixels, prior, sections, tiles
+from vlae_codec.grid import colour, latents, pixels, prior, sections, tiles, wavefront
 from vlae_codec.grid.coder import GridCoder, GridParsed
+from vlae_codec.grid.mixtures import Pixels
 from vlae_codec.grid.prior import LANES
-from vlae_codec.grid.texture import Pixels
+from vlae_codec.grid.texture import Tiles
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 EXACT = Ask(lossless=True)
@@ -191,39 +192,65 @@ def test_batches_of_tiles_change_nothing() -> None:
     file = coder().parse(raster.geometry, data, 0)
     assert file.found.tiles
     z, _ = latents.read(coder().model.prior, file.found.groups, file.found.whole, (3, 3), file.found.quality)
-    region = tiles.decode_block(
-        coder().model.decoder, coder().model.texture, z, file.found.quality, tiles.Box(0, 0, 20, 24), False
+    whole = tiles.Box(0, 0, 20, 24)
+    twice = tiles.decode_block(coder().model.decoder, z, file.found.quality, whole, False).tiles(
+        coder().model.texture, [whole, whole], 24
     )
-    tile = region.tile(tiles.Box(0, 0, 20, 24), 24)
     stream = file.found.tiles[0]
     assert stream
-    twice = type(tile)(*(np.concatenate([part, part]) for part in (tile.decoded, tile.code)))
     read = pixels.read(coder().model.texture, twice, [stream[1]] * 2, 3)
     assert np.array_equal(colour.to_rgb(read[0]), raster.samples)
     assert np.array_equal(colour.to_rgb(read[1]), raster.samples)
 
 
-def test_the_wavefront_sees_what_the_whole_tile_sees() -> None:
-    raster = picture(13, 17)
-    z = np.zeros((2, 3, 16), np.int32)
-    region = tiles.decode_block(coder().model.decoder, coder().model.texture, z, 5, tiles.Box(0, 0, 13, 17), False)
-    tile, x = region.tile(tiles.Box(0, 0, 13, 17), 17), colour.to_ycocg(raster.samples)
+def seen(raster: Raster, *boxes: tiles.Box) -> Tiles:
+    """Boxes of a picture whose latents are all 0."""
+    height, width = raster.samples.shape[:2]
+    z = np.zeros((-(-height // 8), -(-width // 8), 16), np.int32)
+    region = tiles.decode_block(coder().model.decoder, z, 5, tiles.Box(0, 0, height, width), False)
+    return region.tiles(coder().model.texture, boxes, width)
+
+
+@pytest.mark.parametrize("size", [(13, 17), (1, 9), (9, 1), (2, 2), (5, 3)])
+def test_the_wavefront_sees_what_the_whole_tile_sees(size: tuple[int, int]) -> None:
+    raster, (height, width) = picture(*size), size
+    tile, x = seen(raster, tiles.Box(0, 0, *size)), colour.to_ycocg(raster.samples)
     whole = coder().model.texture.parameters(x, tile)
-    rows, columns = np.mgrid[:13, :17]
-    order = np.lexsort((rows.ravel(), (columns + 2 * rows).ravel()))
-    at = 0
+    told = list[int]()
 
-    def decide(step: Pixels, own_rows: np.ndarray, own_columns: np.ndarray) -> colour.Planes:
-        nonlocal at
-        own = order[at : at + len(step.predicted)]
-        at += len(own)
-        assert np.array_equal(own_rows * 17 + own_columns, own)
-        assert np.array_equal(step.outputs, whole.outputs[own])
-        assert np.array_equal(step.predicted, whole.predicted[own])
-        return x.reshape(-1, 3)[own]
+    def decide(step: Pixels, rows: slice, t: int) -> np.ndarray:
+        own = [row * width + t - 2 * row for row in range(rows.start, rows.stop)]
+        told.extend(own)
+        assert np.array_equal(step.outputs, whole.outputs[:, :, own])
+        assert np.array_equal(step.predicted, whole.predicted[:, own])
+        return x.reshape(-1, 3)[own].T
 
-    assert np.array_equal(coder().model.texture.walk(tile, decide)[0], x)
-    assert at == 13 * 17
+    assert np.array_equal(wavefront.walk(coder().model.texture, tile, decide)[0], x)
+    assert sorted(told) == list(range(height * width))
+
+
+def test_a_tile_that_is_narrower_than_others_of_its_batch_is_seen_as_alone() -> None:
+    raster = picture(14, 40)
+    boxes = [tiles.Box(0, 0, 14, 17), tiles.Box(0, 9, 14, 34), tiles.Box(0, 36, 14, 40)]
+    x = colour.to_ycocg(raster.samples)
+    alone = [
+        coder().model.texture.parameters(x[:, box.left : box.right], seen(raster, box)).outputs.reshape(10, 3, 14, -1)
+        for box in boxes
+    ]
+
+    def decide(step: Pixels, rows: slice, t: int) -> np.ndarray:
+        found = np.full((3, len(boxes), rows.stop - rows.start), 200)  # beyond them, what is decided does not matter
+        outputs = step.outputs.reshape(10, 3, *found.shape[1:])
+        for tile, box in enumerate(boxes):
+            for at, row in enumerate(range(rows.start, rows.stop)):
+                if t - 2 * row < box.width:
+                    assert np.array_equal(outputs[:, :, tile, at], alone[tile][:, :, row, t - 2 * row])
+                    found[:, tile, at] = x[row, box.left + t - 2 * row]
+        return found.reshape(3, -1)
+
+    walked = wavefront.walk(coder().model.texture, seen(raster, *boxes), decide)
+    for planes, box in zip(walked, boxes, strict=True):
+        assert np.array_equal(planes[:, : box.width], x[:, box.left : box.right])
 
 
 def test_colours_are_reversible() -> None:
@@ -237,17 +264,17 @@ def test_colours_are_reversible() -> None:
 
 def mixtures(count: int, seed: int) -> tuple[Logistics, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    weights = logistics.shares(rng.integers(-9000, 9000, (count, 3)))
-    means = rng.integers(-70 << 8, 70 << 8, (count, 1)) + rng.integers(-2000, 2000, (count, 3))
-    log_scales = rng.integers(-3 << 12, 5 << 12, (count, 3))
+    weights = logistics.shares(rng.integers(-9000, 9000, (3, count)))
+    means = rng.integers(-70 << 8, 70 << 8, (1, count)) + rng.integers(-2000, 2000, (3, count))
+    log_scales = rng.integers(-3 << 12, 5 << 12, (3, count))
     mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, -3, 5), -60, 60)
-    return mixture, means[:, 0] >> 8, logistics.brackets(log_scales[:, 0], 6)
+    return mixture, means[0] >> 8, logistics.brackets(log_scales[0], 6)
 
 
 def test_a_mixture_is_a_distribution() -> None:
     mixture, _, _ = mixtures(40, 1)
     for lane in range(40):
-        below = mixture.below(np.arange(-59, 61), np.full(120, lane))
+        below = mixture.of(np.full(120, lane)).below(np.arange(-59, 61))
         assert (np.diff(below) >= 0).all()
         assert below[0] >= 0
         assert below[-1] <= 1 << 24
@@ -259,7 +286,7 @@ def test_bisection_finds_what_the_whole_cdf_says() -> None:
     found = bisect(mixture, centres, brackets, lambda lanes, splits, below, counts: words[lanes] >= below)
     for lane in range(60):
         edges = np.arange(-59, 61)
-        slow = -60 + int((mixture.below(edges, np.full(120, lane)) <= words[lane]).sum())
+        slow = -60 + int((mixture.of(np.full(120, lane)).below(edges) <= words[lane]).sum())
         assert found[lane] == slow
 
 
@@ -276,9 +303,8 @@ def test_bisected_values_cost_what_they_say() -> None:
 
     assert np.array_equal(bisect(mixture, centres, brackets, write), values)
     stream = encoder.finish().rest
-    lanes = np.arange(3000)
-    upper = np.where(values == 60, 1 << 24, mixture.below(values + 1, lanes))
-    masses = upper - np.where(values == -60, 0, mixture.below(values, lanes))
+    upper = np.where(values == 60, 1 << 24, mixture.below(values + 1))
+    masses = upper - np.where(values == -60, 0, mixture.below(values))
     ideal_bits = float((24 - np.log2(np.maximum(masses, 1))).sum())
     assert abs(8 * len(stream) - ideal_bits) < 0.002 * ideal_bits + 16
     decoder = Decoder(stream)

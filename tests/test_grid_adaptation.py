@@ -11,7 +11,8 @@ from vlae_codec.errors import FormatError
 from vlae_codec.family import Ask, Sampling
 from vlae_codec.grid import adaptation, sections
 from vlae_codec.grid.adaptation import Corrections
-from vlae_codec.grid.texture import INPUT_BITS, OUTPUT_BITS
+from vlae_codec.grid.mixtures import OUTPUT_BITS
+from vlae_codec.grid.texture import INPUT_BITS
 from vlae_codec.grid.tiles import Box, spread
 from vlae_codec.models.grid.texture import pixel_bits
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster

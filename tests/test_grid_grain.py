@@ -8,14 +8,14 @@ from grid_models import coder
 from test_grid import FORMS, coded, decoded, picture
 
 from vlae_codec.exact import logistics
-from vlae_codec.exact.fixed import COUNT_BITS
+from vlae_codec.exact.fixed import COUNT_BITS, sigmoid_table
 from vlae_codec.exact.logistics import Logistics
 from vlae_codec.exact.random_words import place_words
 from vlae_codec.family import Ask, Sampling
 from vlae_codec.grid import grain, tiles
 from vlae_codec.grid.colour import to_ycocg
 from vlae_codec.grid.grain import STRENGTH_BITS
-from vlae_codec.grid.texture import Pixels
+from vlae_codec.grid.mixtures import Pixels
 from vlae_codec.models.grid import calibration
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster
 
@@ -107,30 +107,37 @@ def test_a_texture_has_no_low_frequencies() -> None:
 
 def test_samples_are_of_the_mixtures_less_their_tails() -> None:
     n, rng = 60_000, np.random.default_rng(0)
-    outputs = np.zeros((n, 10, 2), np.int64)
-    outputs[:, 0] = [0, 4096]
-    outputs[:, 1] = [-3 * 4096, 2 * 4096]
-    outputs[:, 7] = [4096, -2048]
-    pixels = Pixels(outputs, np.full((n, 3), 100, np.int32))
+    outputs = np.zeros((10, 2, n), np.int64)
+    outputs[0].T[:] = [0, 4096]
+    outputs[1].T[:] = [-3 * 4096, 2 * 4096]
+    outputs[7].T[:] = [4096, -2048]
+    pixels = Pixels(outputs, np.full((3, n), 100))
     words = rng.integers(0, TOTAL, (n, grain.WORDS))
-    values = grain.drawn(pixels, words, 1)[:, 0]
-    means, log_scales = pixels.logistics(0, [])
-    inverses = logistics.inverse_scales(log_scales[:1], -3, 6)
-    shares = pixels.begin()[0] / TOTAL
+    values = grain.drawn(pixels, grain.chances_of(words).T, 1)[0]
+    means, inverses = pixels.means(0, []), logistics.inverse_scales(pixels.log_scales(0), -3, 6)
+    shares = pixels.begin()[:, 0] / TOTAL
     ones = np.full((1, 1), TOTAL)
-    parts = [Logistics(ones, means[:1, k : k + 1], inverses[:, k : k + 1], 0, 255) for k in range(2)]
+    parts = [Logistics(ones, means[k : k + 1, :1], inverses[k : k + 1, :1], 0, 255) for k in range(2)]
     for x in range(80, 125, 3):  # less their tails: (F - cut) / (1 - 2 cut), where that is in 0 .. 1
-        below = np.array([part.below(np.array([x]), np.array([0]))[0] for part in parts]) / TOTAL
+        below = np.array([part.below(np.array([x]))[0] for part in parts]) / TOTAL
         expected = float((shares * np.clip((below - 0.06) / 0.88, 0, 1)).sum())
         assert np.mean(values < x) == pytest.approx(expected, abs=0.01)
 
 
 def test_samples_stay_in_range_whatever_the_network_says() -> None:
     rng = np.random.default_rng(0)
-    pixels = Pixels(rng.integers(-(1 << 26), 1 << 26, (500, 10, 3)), rng.integers(-255, 256, (500, 3)).astype(np.int32))
-    x = grain.drawn(pixels, rng.integers(0, TOTAL, (500, grain.WORDS)), 3)
-    assert (x[:, 0].min(), x[:, 0].max()) == (0, 255)
-    assert np.abs(x[:, 1:]).max() <= 255
+    pixels = Pixels(rng.integers(-(1 << 26), 1 << 26, (10, 3, 500)), rng.integers(-255, 256, (3, 500)))
+    x = grain.drawn(pixels, grain.chances_of(rng.integers(0, TOTAL, (500, grain.WORDS))).T, 3)
+    assert (x[0].min(), x[0].max()) == (0, 255)
+    assert np.abs(x[1:]).max() <= 255
+
+
+def test_the_sigmoid_is_read_backwards() -> None:
+    table, cut = sigmoid_table(), TOTAL * 6 // 100
+    steps = table[(table >= cut) & (table <= TOTAL - cut)]
+    words = np.concatenate([[cut, TOTAL - cut - 1], steps[:-1], steps[1:] - 1, steps[:-1] + 1])
+    expected = np.searchsorted(table, words, side="right") - 1 - len(table) // 2
+    assert np.array_equal(grain._logits(words), expected)
 
 
 def test_random_words_depend_on_the_place_alone() -> None:

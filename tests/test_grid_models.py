@@ -92,16 +92,16 @@ def test_the_integer_pixelcnn_is_the_float_one() -> None:
     samples = picture(24, 32).samples
     levels = torch.tensor([QUALITY / LEVEL_STEPS])
     z = np.floor(coder().model.encoder.means(samples, QUALITY) * 2.0**-12 + 0.5).astype(np.int32)
-    region = tiles.decode_block(
-        coder().model.decoder, coder().model.texture, z << MEAN_BITS, QUALITY, tiles.Box(0, 0, 24, 32), False
-    )
+    whole = tiles.Box(0, 0, 24, 32)
+    region = tiles.decode_block(coder().model.decoder, z << MEAN_BITS, QUALITY, whole, False)
     hidden, _ = transforms.decoder(planes_of(z), levels)
     x, decoded = planes_of(colour.to_ycocg(samples)), planes_of(region.planes)
     outputs, predicted = texture(x, decoded, texture.given_code(decoded, hidden, levels))
-    integer = coder().model.texture.parameters(colour.to_ycocg(samples), region.tile(tiles.Box(0, 0, 24, 32), 32))
-    assert np.array_equal(integer.predicted, predicted[0].permute(1, 2, 0).reshape(-1, 3).numpy())
+    seen = region.tiles(coder().model.texture, [whole], 32)
+    integer = coder().model.texture.parameters(colour.to_ycocg(samples), seen)
+    assert np.array_equal(integer.predicted, predicted[0].reshape(3, -1).numpy())
     difference = np.abs(
-        integer.outputs.reshape(24 * 32, -1) / 4096 - outputs[0].permute(1, 2, 0).reshape(24 * 32, -1).numpy()
+        integer.outputs.reshape(-1, 24 * 32).T / 4096 - outputs[0].permute(1, 2, 0).reshape(24 * 32, -1).numpy()
     )
     assert difference.max() < 0.1
     assert difference.mean() < 0.01

@@ -43,9 +43,11 @@ def _squares(
     regions = []
     for picture in pictures:
         z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32) << MEAN_BITS
-        regions.append(decode_block(model.decoder, grain.texture, z, quality, box, gray=False))
-    seen = [region.tile(box, width) for region in regions]
-    tiles = Tiles(np.concatenate([one.decoded for one in seen]), np.concatenate([one.code for one in seen]))
+        regions.append(decode_block(model.decoder, z, quality, box, gray=False))
+    seen = [region.tiles(grain.texture, [box], width) for region in regions]
+    tiles = Tiles(
+        np.concatenate([one.decoded for one in seen]), np.concatenate([one.code for one in seen]), (width,) * len(seen)
+    )
     squares = np.zeros((2, 3))
     for picture, region, x in zip(pictures, regions, grain.draw(tiles, [box] * len(seen), 0, 3), strict=True):
         decoded = region.planes_of(box)

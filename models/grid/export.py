@@ -25,8 +25,9 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.files import write
 from vlae_codec.grid import network
 from vlae_codec.grid.grain import STRENGTH_BITS
+from vlae_codec.grid.mixtures import OUTPUT_BITS
 from vlae_codec.grid.network import BITS
-from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, OUTPUT_BITS, RUNS
+from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT, RUNS
 from vlae_codec.models.config import build
 
 from .calibration import strengths

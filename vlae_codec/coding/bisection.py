@@ -26,32 +26,39 @@ def bisect(mixture: Logistics, centres: Whole, brackets: Whole, answer: Answer) 
 
     centres (n,): where the first split is, and brackets (n,): how wide the first one is, a power of two.
     """
-    n = len(centres)
-    lanes = np.arange(n)
-    low, high = np.full(n, mixture.least), np.full(n, mixture.most + 1)
-    below_low, below_high = np.zeros(n, np.int64), np.full(n, _TOTAL)
-    found = np.empty(n, np.int64)
+    lanes = np.arange(len(centres))
+    found = np.empty(len(centres), np.int64)
+    low, below_low, high, below_high = ends = np.empty((4, len(centres)), np.int64)
+    ends.T[:] = mixture.least, 0, mixture.most + 1, _TOTAL
     split = np.clip(centres, mixture.least + 1, mixture.most)
-    outwards = np.zeros(n, np.int64)  # 1 upwards, -1 downwards, 0 between two splits
-    width = brackets
+    outwards = brackets  # how far the next split is from this one, downwards if negative; 0 between two splits
     first = True
     while True:
-        below = np.clip(mixture.below(split, lanes), below_low, below_high)
+        below = mixture.below(split)
+        np.maximum(below, below_low, out=below)
+        np.minimum(below, below_high, out=below)
         span = below_high - below_low
-        counts = (below_high - below) * (_TOTAL - 2) // np.maximum(span, 1) + 1
+        counts = below_high - below
+        counts *= _TOTAL - 2
+        counts //= np.maximum(span, 1, out=span)
+        counts += 1
         above = answer(lanes, split, below, counts)
-        low, below_low = np.where(above, split, low), np.where(above, below, below_low)
-        high, below_high = np.where(above, high, split), np.where(above, below_high, below)
-        outwards = np.where(above, 1, -1) if first else np.where((outwards > 0) == above, outwards, 0)
+        not_above = ~above
+        np.copyto(low, split, where=above)
+        np.copyto(below_low, below, where=above)
+        np.copyto(high, split, where=not_above)
+        np.copyto(below_high, below, where=not_above)
+        outwards = np.where(above, outwards, -outwards) if first else outwards * ((outwards > 0) == above)
         first = False
         if (done := high - low == 1).any():
             found[lanes[done]] = low[done]
-            going = ~done
-            if not going.any():
+            going = np.flatnonzero(~done)
+            if not len(going):
                 return found
-            lanes, low, high, width = lanes[going], low[going], high[going], width[going]
-            below_low, below_high, outwards = below_low[going], below_high[going], outwards[going]
-        up, down = low + width, high - width
-        outwards = np.where((outwards > 0) & (up >= high) | (outwards < 0) & (down <= low), 0, outwards)
-        split = np.where(outwards > 0, up, np.where(outwards < 0, down, low + high >> 1))
-        width = width << (outwards != 0)
+            mixture = mixture.of(going)
+            low, below_low, high, below_high = ends = ends.take(going, 1)
+            lanes, split, outwards = lanes[going], split[going], outwards[going]
+        further = split + outwards
+        out = (further > low) & (further < high)
+        split = np.where(out, further, low + high >> 1)
+        outwards = outwards * out << 1

@@ -11,6 +11,7 @@ Twists:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cache
@@ -173,21 +174,27 @@ class Affine:
 
     def linear(self, x: Integers) -> Integers:
         """The map itself."""
-        y = self._product(x)
+        y = self.product(x)
         y *= 0.5**self.shift
         np.floor(y, out=y)
         return y
 
     def elu(self, x: Integers) -> Integers:
         """elu(linear(x)), with the floor inside the look-up."""
-        y = self._product(x)
+        y = self.product(x)
         y *= 0.5**self.shift
         y -= _ELU_LOWEST
         return _elu_table_as(y.dtype).take(y.astype(np.intp), mode="clip")
 
-    def _product(self, x: Integers) -> Integers:
+    def scaled(self, kind: npt.DTypeLike) -> Affine:
+        """The same layer in floats of that kind, its numbers divided by 2^shift: only rounding down is left to do."""
+        scale = 0.5**self.shift
+        return Affine((self.weight * scale).astype(kind), (self.bias * scale).astype(kind), 0, self.limit)
+
+    def product(self, x: Integers, out: Integers | None = None) -> Integers:
+        """x W + b, neither divided nor rounded."""
         rows, (inputs, outputs) = x.shape[:-1], self.weight.shape
-        y: Integers = x.reshape(int(np.prod(rows)), inputs) @ self.weight
+        y: Integers = np.matmul(x.reshape(math.prod(rows), inputs), self.weight, out=out)
         y += self.bias
         return y.reshape(*rows, outputs)
 

@@ -3,11 +3,15 @@
     F(x) = (sum over k of w_k S((2 x - 1) / 2 - m_k) / s_k)) / 2^24,   w_k summing to 2^24
 
 with S the sigmoid of `fixed.sigmoid_table`. F(x) is the mass below x; below the least value it is 0, above the largest 2^24.
+
+Twist: what belongs to one component lies together, (K, n) for K components of n mixtures: sums over components are then
+sums of long rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +33,7 @@ _SHIFT = MEAN_BITS + 1 + INVERSE_BITS - EXP_STEP_BITS
 
 @dataclass(frozen=True)
 class Logistics:
-    """One mixture for each of n lanes. weights, means, inverses: (n, K) int64, at 24, MEAN_BITS and INVERSE_BITS; weights
+    """One mixture for each of n lanes. weights, means, inverses: (K, n) int64, at 24, MEAN_BITS and INVERSE_BITS; weights
     sum to 2^24. A lane's values are least .. most, the same for all."""
 
     weights: Whole
@@ -38,31 +42,44 @@ class Logistics:
     least: int
     most: int
 
+    def __len__(self) -> int:
+        """How many lanes."""
+        return len(self.means.T)
+
     def part(self, lanes: slice) -> Logistics:
         """The mixtures of some lanes."""
-        return Logistics(self.weights[lanes], self.means[lanes], self.inverses[lanes], self.least, self.most)
+        return Logistics(self.weights[:, lanes], self.means[:, lanes], self.inverses[:, lanes], self.least, self.most)
+
+    def of(self, lanes: Whole) -> Logistics:
+        """The mixtures of these lanes."""
+        weights, means, inverses = (one.take(lanes, 1) for one in (self.weights, self.means, self.inverses))
+        return Logistics(weights, means, inverses, self.least, self.most)
 
     def cell_bits(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """-log2 of the mass of x - 1/2 .. x + 1/2, for real x (n,), at most 24 each. For reports, never for decoding."""
         fixed = np.floor(x * (1 << MEAN_BITS) + 0.5).astype(np.int64)
-        masses = (self.weights * self._masses(fixed)).sum(1) >> COUNT_BITS
+        masses = (self.weights * self._masses(fixed)).sum(0) >> COUNT_BITS
         bits: npt.NDArray[np.float64] = COUNT_BITS - np.log2(np.maximum(masses, 1))
         return bits
 
-    def below(self, x: Whole, lanes: Whole | slice) -> Whole:
-        """F(x): the mass below x (n,) of these lanes, of those that have values on both sides of x: (n,) out of 2^24."""
-        away = ((2 * x - 1) << MEAN_BITS)[:, None] - 2 * self.means[lanes]
-        place = (away * self.inverses[lanes] >> _SHIFT) + (SIGMOID_LIMIT << EXP_STEP_BITS)
-        shares = sigmoid_table().take(place, mode="clip")
-        mass: Whole = (self.weights[lanes] * shares).sum(1) >> COUNT_BITS
+    def below(self, x: Whole) -> Whole:
+        """F(x): the mass below x (n,), of lanes that have values on both sides of x: (n,) out of 2^24."""
+        place = (2 * x - 1 << MEAN_BITS) - 2 * self.means
+        place *= self.inverses
+        place >>= _SHIFT
+        place += SIGMOID_LIMIT << EXP_STEP_BITS
+        parts = sigmoid_table().take(place, mode="clip")
+        parts *= self.weights
+        mass: Whole = parts.sum(0)
+        mass >>= COUNT_BITS
         return mass
 
     def masses(self, x: Whole) -> Whole:
-        """The mass of each component in the cell of x (n,): (n, K) out of 2^24."""
+        """The mass of each component in the cell of x (n,): (K, n) out of 2^24."""
         return self._masses(x << MEAN_BITS)
 
     def _masses(self, x: Whole) -> Whole:
-        away = 2 * (x[:, None] - self.means)
+        away = 2 * (x - self.means)
         limit, half = SIGMOID_LIMIT << EXP_STEP_BITS, 1 << MEAN_BITS
         table = sigmoid_table()
         upper = table.take(((away + half) * self.inverses >> _SHIFT) + limit, mode="clip")
@@ -71,21 +88,26 @@ class Logistics:
 
 def inverse_scales(log_scales: Whole, least: int, most: int) -> Whole:
     """exp(-log scale) at INVERSE_BITS, of log scales at LOG_BITS; these saturate at least .. most, whole numbers."""
-    lifted = np.clip(log_scales, least << LOG_BITS, most << LOG_BITS) - (least << LOG_BITS)
-    inverses: Whole = exp_table()[lifted] * exp_integer(-least, INVERSE_BITS) >> EXP_BITS
-    return inverses
+    return _inverse_scale_table(least, most).take(log_scales - (least << LOG_BITS), mode="clip")
+
+
+@cache
+def _inverse_scale_table(least: int, most: int) -> Whole:
+    """`inverse_scales` of least .. most, in steps of LOG_BITS."""
+    steps = (most - least << LOG_BITS) + 1
+    table: Whole = exp_table()[:steps] * exp_integer(-least, INVERSE_BITS) >> EXP_BITS
+    return table
 
 
 def shares(logits: Whole) -> Whole:
-    """Weights out of 2^24, in proportion to exp(logit), logits (n, K) at LOG_BITS; the first takes what rounding leaves."""
-    behind = np.minimum(logits.max(1, keepdims=True) - logits, SIGMOID_LIMIT << LOG_BITS)
-    return normalised(exp_table()[behind])
+    """Weights out of 2^24, in proportion to exp(logit), logits (K, n) at LOG_BITS; the first takes what rounding leaves."""
+    return normalised(exp_table().take(logits.max(0) - logits, mode="clip"))
 
 
 def normalised(masses: Whole) -> Whole:
-    """Weights out of 2^24 in proportion to masses (n, K) below 2^38, whose rows do not sum to 0."""
-    weights: Whole = (masses << COUNT_BITS) // masses.sum(1, keepdims=True)
-    weights[:, 0] += _TOTAL - weights.sum(1)
+    """Weights out of 2^24 in proportion to masses (K, n) below 2^38, whose columns do not sum to 0."""
+    weights: Whole = (masses << COUNT_BITS) // masses.sum(0)
+    weights[0] = _TOTAL - weights[1:].sum(0)
     return weights
 
 

@@ -23,7 +23,8 @@ from vlae_codec.exact.fixed import COUNT_BITS, Affine
 from vlae_codec.exact.logistics import LOG_BITS, Logistics, Whole
 
 from .latents import Bools
-from .texture import INPUT_BITS, OUTPUT_BITS, Texture, narrow
+from .mixtures import OUTPUT_BITS
+from .texture import INPUT_BITS, Texture, narrow
 
 LARGEST = 127
 """Of a correction, in steps."""
@@ -112,9 +113,9 @@ def _bisected(count: int, scale: int, answer: Answer) -> Whole:
 def _mixture(count: int, scale: int) -> Logistics:
     """Two logistics around 0, the same for all of so many values."""
     log_scale = (_LEAST_SCALE << LOG_BITS) + (scale << LOG_BITS - _SCALE_BITS)
-    log_scales = np.full((count, 2), [log_scale, log_scale + (_WIDER << LOG_BITS)])
+    log_scales = np.full((count, 2), [log_scale, log_scale + (_WIDER << LOG_BITS)]).T
     inverses = logistics.inverse_scales(log_scales, _LEAST_SCALE, _MOST_SCALE)
-    halves = np.full((count, 2), 1 << COUNT_BITS - 1)
+    halves = np.full((2, count), 1 << COUNT_BITS - 1)
     return Logistics(halves, 0 * halves, inverses, -LARGEST, LARGEST)
 
 

@@ -9,9 +9,9 @@ An exact file begins with the lossy file at the quality at which its code pays f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,10 @@ DEFAULT_QUALITY = 50.0
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes: the means of luma and of both chromas."""
 _HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
+
+
+Regions = Callable[[Box], Region]
+"""A block of a picture -> how it is decoded."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +170,11 @@ class GridCoder:
         coded = latents.write(self.model.prior, z, quality, means)
         del means  # as large as the picture, eight times over
         z <<= MEAN_BITS
-        corrections = self._corrections(view, z, quality) if ask.lossless and ask.effort else b""
+        # a picture of one block is decoded once, for all
+        decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
+        corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
         texture = self.model.corrected(corrections) if ask.lossless else None
-        tiles, pixel_bits, error, differing = self._tiles(view, z, quality, texture, progress)
+        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, progress)
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
         stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
@@ -244,7 +250,7 @@ class GridCoder:
         z = self._latents(padded, self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
         return latents.cost_bits(self.model.prior, z, quality)
 
-    def _corrections(self, view: GridView, z: Latents, quality: int) -> bytes:
+    def _corrections(self, view: GridView, decoded: Regions) -> bytes:
         """What the PixelCNN is told of this picture, fitted on boxes spread over it; nothing if that does not pay."""
         height, width = view.colours.shape[:2]
         found = blocks(height, width)
@@ -252,12 +258,13 @@ class GridCoder:
 
         def see(box: Box) -> tuple[Any, Planes]:
             x = planes_of(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
-            seen, predicted = self.model.texture.inner(x, region.tile(box, width))
+            texture = self.model.texture
+            seen, predicted = texture.inner(x, region.tiles(texture, [box], width))
             return seen, x.reshape(-1, 3) - predicted
 
         few = found[:: -(-len(found) // _BLOCKS_SEEN)]
         for block in few:
-            region = decode_block(self.model.decoder, self.model.texture, z, quality, block, view.gray)
+            region = decoded(block)
             for seen, residual in in_threads(see, spread(block, _BOXES_SEEN // len(few), _SEEN)):
                 inner.append(seen)
                 residuals.append(residual)
@@ -268,7 +275,7 @@ class GridCoder:
         return adaptation.write(corrections) if corrections else b""
 
     def _tiles(
-        self, view: GridView, z: Latents, quality: int, texture: Texture | None, progress: Progress | None
+        self, view: GridView, decoded: Regions, texture: Texture | None, progress: Progress | None
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
         """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
         squared error; and how many pixels of what the file decodes to differ.
@@ -277,7 +284,7 @@ class GridCoder:
         tiles: dict[int, tuple[bytes, bytes]] = {}
         bits, squares, differing, count = 0.0, 0.0, 0, tile_count(height, width)
         for block in blocks(height, width):
-            region = decode_block(self.model.decoder, texture, z, quality, block, view.gray)
+            region = decoded(block)
             own = view.colours[block.top : block.bottom, block.left : block.right]
             differences = region.picture().astype(np.int32) - own
             squares += float((differences**2).sum())
@@ -288,7 +295,7 @@ class GridCoder:
             def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
                 part = view.colours[box.top : box.bottom, box.left : box.right]
                 x = planes_of(part, view.gray)
-                coded = pixels.write(texture, region.tile(box, width), x, 1 if view.gray else 3)
+                coded = pixels.write(texture, region.tiles(texture, [box], width), x, 1 if view.gray else 3)
                 return box, pixel_check(part), coded
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,11 @@ from vlae_codec.exact.threads import in_threads
 
 from . import pixels
 from .colour import Planes, to_rgb, to_ycocg
-from .grain import EARLY, Grain
+from .grain import EARLY
 from .model import Model
 from .network import Latents
-from .texture import Texture, Tiles
+from .texture import Texture
 from .tiles import Box, Region, blocks, decode_block, tile_count, tile_number, tiles_of
-
-_BATCH = 16  # tiles that advance together in one thread: fewer on each of several threads take longer in all
 
 Samples = npt.NDArray[np.uint8]
 
@@ -65,25 +64,20 @@ class Painter:
         for block in blocks(self.height, self.width, crop):
             wanted = [box for box in tiles_of(block) if box.meets(crop)]
             stored = [box for box in wanted if self._stored(box)]
-            region = self._region(self.texture if stored else None, block)
+            others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
+            region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray)
             place(out, crop, block, region.picture())
-            for box, part in self._read(region, stored):
-                exact += place(out, crop, box, part)
-                done += 1
-                if progress:
-                    progress("decompressing", done, count)
-            grain = self.model.grain
-            others = [box for box in wanted if box not in stored]
-            if grain and self.temperature and others:
-                for box, part in self._draw(grain, self._region(grain.texture, block), others):
-                    drawn += place(out, crop, box, part)
+            for what, parts in (
+                ("decompressing", self._read(region, stored)),
+                ("drawing texture", self._draw(region, others)),
+            ):
+                for box, part in parts:
+                    own = place(out, crop, box, part)
+                    exact, drawn = (exact + own, drawn) if what == "decompressing" else (exact, drawn + own)
                     done += 1
                     if progress:
-                        progress("drawing texture", done, count)
+                        progress(what, done, count)
         return Painted(out, exact, drawn)
-
-    def _region(self, texture: Texture | None, block: Box) -> Region:
-        return decode_block(self.model.decoder, texture, self.z, self.quality, block, self.gray)
 
     def _stored(self, box: Box) -> tuple[bytes, bytes] | None:
         return self.tiles[tile_number(box, self.width)] if self.tiles else None
@@ -93,53 +87,42 @@ class Painter:
         return 1 if self.gray else 3
 
     def _read(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
-        """The tiles of a region that are stored."""
+        """The tiles of a region that are stored; those of one size advance together."""
 
-        def read(batch: Sequence[Box], tiles: Tiles) -> list[Samples]:
+        def read(batch: Sequence[Box]) -> list[tuple[Box, Samples]]:
             found = [one for box in batch if (one := self._stored(box))]
-            parts = []
+            tiles = region.tiles(self.texture, batch, self.width)
             x = pixels.read(self.texture, tiles, [stream for _, stream in found], self._channels)
-            for (check, _), planes in zip(found, x, strict=True):
-                parts.append(colours(planes, self.gray))
-                if pixel_check(parts[-1]) != check:
-                    raise FormatError("the check of a tile's pixels fails: the file is damaged")
-            return parts
+            parts = [colours(planes, self.gray) for planes in x]
+            if any(pixel_check(part) != check for part, (check, _) in zip(parts, found, strict=True)):
+                raise FormatError("the check of a tile's pixels fails: the file is damaged")
+            return list(zip(batch, parts, strict=True))
 
-        return self._in_batches(region, boxes, 0, read)
-
-    def _draw(self, grain: Grain, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
-        """Tiles of a region with drawn texture."""
-
-        def draw(batch: Sequence[Box], tiles: Tiles) -> list[Samples]:
-            wide = [box.grown(EARLY, self.height, self.width) for box in batch]
-            parts = []
-            for box, around, planes in zip(
-                batch, wide, grain.draw(tiles, wide, self.seed, self._channels), strict=True
-            ):
-                part = grain.added(region.planes_of(around), planes, self.quality, self.temperature)
-                top, left = box.top - around.top, box.left - around.left
-                parts.append(nearest_colours(part[top : top + box.height, left : left + box.width], self.gray))
-            return parts
-
-        return self._in_batches(region, boxes, EARLY, draw)
-
-    def _in_batches(
-        self, region: Region, boxes: Sequence[Box], early: int, made: Callable[[Sequence[Box], Tiles], list[Samples]]
-    ) -> Iterator[tuple[Box, Samples]]:
-        """What is made of boxes, and `early` pixels around them; those of one size advance together."""
         sizes: dict[tuple[int, int], list[Box]] = {}
         for box in boxes:
-            wide = box.grown(early, self.height, self.width)
-            sizes.setdefault((wide.height, wide.width), []).append(box)
-        batches = [same[start : start + _BATCH] for same in sizes.values() for start in range(0, len(same), _BATCH)]
+            sizes.setdefault((box.height, box.width), []).append(box)
+        return chain.from_iterable(in_threads(read, list(sizes.values())))
 
-        def of(batch: list[Box]) -> list[tuple[Box, Samples]]:
-            seen = [region.tile(box.grown(early, self.height, self.width), self.width) for box in batch]
-            together = Tiles(*(np.concatenate([getattr(one, part) for one in seen]) for part in ("decoded", "code")))
-            return list(zip(batch, made(batch, together), strict=True))
+    def _draw(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
+        """Tiles of a region with drawn texture; those of a row advance together."""
 
-        for parts in in_threads(of, batches):
-            yield from parts
+        def draw(batch: Sequence[Box]) -> list[tuple[Box, Samples]]:
+            grain = self.model.grain
+            assert grain
+            wide = [box.grown(EARLY, self.height, self.width) for box in batch]
+            tiles = region.tiles(grain.texture, wide, self.width)
+            x = grain.draw(tiles, wide, self.seed, self._channels)
+            found = []
+            for box, around, planes in zip(batch, wide, x, strict=True):
+                own = planes[:, : around.width]
+                part = grain.added(region.planes_of(around), own, self.quality, self.temperature)
+                top, left = box.top - around.top, box.left - around.left
+                part = part[top : top + box.height, left : left + box.width]
+                found.append((box, nearest_colours(part, self.gray)))
+            return found
+
+        rows = [list(row) for _, row in groupby(boxes, lambda box: box.top)]
+        return chain.from_iterable(in_threads(draw, rows))
 
 
 def planes_of(samples: Samples, gray: bool) -> Planes:

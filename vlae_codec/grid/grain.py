@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 
 import numpy as np
@@ -26,9 +27,11 @@ from vlae_codec.exact.logistics import MEAN_BITS, Whole
 from vlae_codec.exact.random_words import place_words
 
 from .colour import Planes
+from .mixtures import RANGES, Pixels
 from .network import Arrays, between, exponentials
-from .texture import RANGES, Pixels, Places, Texture, Tiles
+from .texture import Texture, Tiles
 from .tiles import Box
+from .wavefront import skewed, walk
 
 EARLY = 16
 """Pixels on all sides of a tile that are drawn with it."""
@@ -37,6 +40,7 @@ WORDS = 4
 STRENGTH_BITS = 8
 """Fraction bits of strengths and temperatures."""
 _CUT = (1 << COUNT_BITS) * 6 // 100
+_NEAR = 7  # bits
 _TAPS = 17
 _BINOMIAL = np.array([comb(_TAPS - 1, tap) for tap in range(_TAPS)], np.float64)
 
@@ -64,13 +68,16 @@ class Grain:
         return round(wanted * (1 << STRENGTH_BITS))
 
     def draw(self, tiles: Tiles, boxes: Sequence[Box], seed: int, channels: int) -> Planes:
-        """A batch of tiles of one size, each at its place in the picture: (T, H, W, 3)."""
-        words = np.stack([_words(seed, box) for box in boxes])
+        """A batch of tiles, each at its place in the picture: (T, H, W, 3)."""
+        chances = np.zeros((*tiles.code.shape[:3], WORDS), np.int32)
+        for one, box in zip(chances, boxes, strict=True):
+            one[:, : box.width] = _chances(seed, box)
+        steps = skewed(chances, tiles.steps)
 
-        def decide(pixels: Pixels, rows: Places, columns: Places) -> Planes:
-            return drawn(pixels, words[:, rows, columns].reshape(-1, WORDS), channels)
+        def decide(pixels: Pixels, rows: slice, t: int) -> Whole:
+            return drawn(pixels, steps[:, rows, t].reshape(-1, WORDS).T, channels)
 
-        return self.texture.walk(tiles, decide)
+        return walk(self.texture, tiles, decide)
 
     def added(self, decoded: Planes, drawn: Planes, quality: int, temperature: int) -> Planes:
         """The picture with its texture: both (H, W, 3)."""
@@ -81,34 +88,49 @@ class Grain:
         return out
 
 
-def drawn(pixels: Pixels, words: Whole, channels: int) -> Planes:
-    """Samples of pixels (n, 3), given random words (n, 4); of gray pictures the chromas are 0."""
-    n = len(words)
-    shares = np.cumsum(pixels.begin(), 1)
-    chosen = (shares[:, :-1] <= words[:, :1]).sum(1)
-    one = Pixels(pixels.outputs[np.arange(n), :, chosen][:, :, None], pixels.predicted)
-    out = np.zeros((n, 3), np.int32)
-    known = list[Whole]()
+def drawn(pixels: Pixels, chances: npt.NDArray[np.int32], channels: int) -> Whole:
+    """Samples (3, n) of pixels, given chances (4, n), see `chances_of`; of gray pictures the chromas are 0."""
+    shares = pixels.begin()
+    chosen = (np.cumsum(shares[:-1], 0) <= chances[0]).sum(0)
+    said = pixels.outputs[:, 0].copy()
+    for component in range(1, len(shares)):
+        np.copyto(said, pixels.outputs[:, component], where=chosen == component)
+    one = Pixels(said[:, None], pixels.predicted)
+    scales = exponentials(one.log_scales(slice(None))[:, 0]).astype(np.int64)
+    away = (scales * chances[1:] >> 2 * EXP_STEP_BITS - MEAN_BITS) + (1 << MEAN_BITS - 1)
+    out = np.zeros(away.shape, np.int64)
     for channel in range(channels):
-        means, log_scales = one.logistics(channel, known)
-        u = _CUT + (words[:, 1 + channel] * ((1 << COUNT_BITS) - 2 * _CUT) >> COUNT_BITS)
-        scales = exponentials(log_scales[:, 0]).astype(np.int64)
-        away = scales * _logits(u) >> 2 * EXP_STEP_BITS - MEAN_BITS
-        values = means[:, 0] + away + (1 << MEAN_BITS - 1) >> MEAN_BITS
-        out[:, channel] = np.clip(values, *RANGES[channel])
-        known.append(out[:, channel].astype(np.int64))
+        values = one.means(channel, out[:channel])[0] + away[channel] >> MEAN_BITS
+        np.clip(values, *RANGES[channel], out=out[channel])
     return out
 
 
+def chances_of(words: Whole) -> npt.NDArray[np.int32]:
+    """What decides pixels, of their random words (..., 4): the first word, which chooses the component, and for each of the
+    three samples log(u / (1 - u)) at EXP_STEP_BITS, u being the next word as a share of 2^24, less the tails."""
+    u = _CUT + (words[..., 1:] * ((1 << COUNT_BITS) - 2 * _CUT) >> COUNT_BITS)
+    return np.concatenate([words[..., :1], _logits(u)], -1).astype(np.int32)
+
+
 def _logits(u: Whole) -> Whole:
-    """log(u / (1 - u)) at EXP_STEP_BITS, of u out of 2^24: the sigmoid's table read backwards."""
+    """The sigmoid's table read backwards: the largest number whose sigmoid is at most u, which lies between the tails."""
+    begun = _logit_table().take(u >> _NEAR).astype(np.int64)
     table = sigmoid_table()
-    return np.searchsorted(table, u, side="right") - 1 - len(table) // 2
+    return begun + (table.take(begun + (len(table) // 2 + 1)) <= u)
 
 
-def _words(seed: int, box: Box) -> Whole:
-    """The random words of a box: (H, W, 4)."""
-    return np.stack([place_words(seed, row, box.left, box.width, WORDS) for row in range(box.top, box.bottom)])
+@cache
+def _logit_table() -> npt.NDArray[np.int16]:
+    """`_logits` of all multiples of 2^_NEAR; between two of them it grows by 1 at most where the sigmoid is steep."""
+    table = sigmoid_table()
+    found = np.searchsorted(table, np.arange(0, 1 << COUNT_BITS, 1 << _NEAR), side="right") - 1 - len(table) // 2
+    return found.clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
+
+
+def _chances(seed: int, box: Box) -> npt.NDArray[np.int32]:
+    """What decides the pixels of a box: (H, W, 4)."""
+    rows = range(box.top, box.bottom)
+    return chances_of(np.stack([place_words(seed, row, box.left, box.width, WORDS) for row in rows]))
 
 
 def fine(texture: Planes) -> Whole:

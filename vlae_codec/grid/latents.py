@@ -42,7 +42,7 @@ def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.float64]
     def answers(step: Step) -> Answers:
         nonlocal kl_bits
         if means is not None:
-            noisy = _own(prior, means, step) + rng.uniform(-0.5, 0.5, len(step.mixture.means))
+            noisy = _own(prior, means, step) + rng.uniform(-0.5, 0.5, len(step.mixture))
             kl_bits += float(step.mixture.cell_bits(noisy).sum())
 
         def of(run: slice, values: Whole) -> Answer:
@@ -127,11 +127,11 @@ def read(
     known = np.zeros(z.shape, np.bool_)
 
     def answers(step: Step) -> Answers | None:
-        _place(prior, means, step, step.mixture.means[:, 0])
+        _place(prior, means, step, step.mixture.means[0])
         if step.group >= len(decoders):
             return None
         decoder = decoders[step.group]
-        read = np.ones(len(step.mixture.means), np.bool_)
+        read = np.ones(len(step.mixture), np.bool_)
         _place(prior, known, step, read)
 
         def of(run: slice, values: Whole) -> Answer:

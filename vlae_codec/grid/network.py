@@ -12,8 +12,9 @@ range in which float64 is exact, whatever the latents are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,7 @@ LEVEL_STEPS = 32
 LARGEST_LATENT = 1 << 15
 _BAND = 1 << 19  # numbers in the patches of a band
 _BAND_NUMBERS = 1 << 21  # in what is made of a band
+_ROWS = 16  # of sites whose pixels are decoded at once
 
 Latents = npt.NDArray[np.int32]
 """Latents of all sites: (h, w, C) int32."""
@@ -70,21 +72,24 @@ class Linear(Protocol):
         """(..., K) -> (..., O)."""
 
 
-def convolve(x: Numbers, layer: Linear) -> Numbers:
-    """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O)."""
+def convolve(x: Numbers, layer: Linear, then: Callable[[Numbers, slice], Numbers] | None = None) -> Numbers:
+    """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O).
+
+    then: what is done to rows of the result, and which ones these are: cheaper while they are near.
+    """
     height, width, channels = x.shape
     padded = np.zeros((height + 2, width + 2, channels), x.dtype)
     padded[1:-1, 1:-1] = x
     rows = max(1, _BAND // (9 * channels * width))
 
     def band(starts: npt.NDArray[np.intp]) -> Integers:
-        start = int(starts[0])
-        part = padded[start : min(start + rows, height) + 2]
+        own = slice(int(starts[0]), min(int(starts[0]) + rows, height))
+        part = padded[own.start : own.stop + 2]
         down, right, across = part.strides
         shape = (len(part) - 2, width, 3, 3 * channels)
         taps = np.lib.stride_tricks.as_strided(part, shape, (down, right, down, across))
         made: Integers = layer.linear(taps.reshape(*shape[:2], 9 * channels))
-        return made
+        return then(made, own) if then else made
 
     return in_pieces(1, band, np.arange(0, height, rows))
 
@@ -99,10 +104,16 @@ def in_bands(
     height, width = x.shape[:2]
     out = np.empty((height, width, channels), kind)
     rows = max(halo, _BAND_NUMBERS // (width * channels), 1)
+    for own, part, inner in bands(height, rows, halo):
+        out[own] = function(x[part])[inner]
+    return out
+
+
+def bands(height: int, rows: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Bands of so many rows: which rows each one is, which ones it is computed from, and where it lies among these."""
     for top in range(0, height, rows):
         start, bottom = max(top - halo, 0), min(top + rows, height)
-        out[top:bottom] = function(x[start : min(bottom + halo, height)])[top - start : bottom - start]
-    return out
+        yield slice(top, bottom), slice(start, min(bottom + halo, height)), slice(top - start, bottom - start)
 
 
 def pointwise(x: Numbers, layer: Linear) -> Numbers:
@@ -133,7 +144,8 @@ class ResidualBlock:
     second: Affine
 
     def __call__(self, x: Integers) -> Integers:
-        return clipped(x + convolve(leaky(clipped(convolve(x, self.first))), self.second))
+        inner = convolve(x, self.first, lambda made, rows: leaky(clipped(made)))
+        return convolve(inner, self.second, lambda made, rows: clipped(np.add(made, x[rows], out=made)))
 
 
 def blocks(arrays: Arrays, name: str) -> tuple[ResidualBlock, ...]:
@@ -153,10 +165,15 @@ def between(table: npt.NDArray[np.int64], quality: int) -> npt.NDArray[np.int64]
     return row
 
 
-def exponentials(logs: npt.NDArray[np.int64]) -> Integers:
-    """exp(log) at BITS, of logs at BITS, at most 8: (C,)."""
-    behind = np.clip((8 << BITS) - logs, 0, len(exp_table()) - 1)
-    return (exp_table()[behind] * exp_integer(8, BITS) >> EXP_BITS).astype(np.float64)
+def exponentials(logs: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """exp(log) at BITS, of logs at BITS, at most 8; elementwise."""
+    return _exponential_table().take((8 << BITS) - logs, mode="clip")
+
+
+@cache
+def _exponential_table() -> npt.NDArray[np.int32]:
+    """exp(8 - i / 2^BITS) at BITS."""
+    return (exp_table() * exp_integer(8, BITS) >> EXP_BITS).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -189,7 +206,7 @@ class Encoder:
 
     def gains(self, quality: int) -> Integers:
         """How many steps of the lattice a unit of each latent is, in 2^-BITS: (C,)."""
-        return exponentials(between(self.log_gain, quality))
+        return exponentials(between(self.log_gain, quality)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -214,9 +231,13 @@ class Decoder:
     @property
     def halo(self) -> int:
         """Sites around a region that its pixels depend on, each way."""
-        return 2 * len(self.blocks) + -(-(2 * len(self.fine) + 1) * 2 // PATCH)
+        return 2 * len(self.blocks) + self._fine_halo
 
-    def __call__(self, z: npt.NDArray[Any], quality: int) -> tuple[Integers, npt.NDArray[np.uint8]]:
+    @property
+    def _fine_halo(self) -> int:
+        return -(-(2 * len(self.fine) + 1) * 2 // PATCH)
+
+    def __call__(self, z: npt.NDArray[Any], quality: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Hidden (4 h, 4 w, F) and picture (8 h, 8 w, 3) of latents (h, w, C), or of what stands for them in 2^-8.
 
         Exact `halo` sites away from a cut border.
@@ -225,10 +246,28 @@ class Decoder:
         h = clipped(pointwise(clipped(np.floor(z * steps + 0.5)), self.input))
         for block in self.blocks:
             h = block(h)
-        hidden = clipped(shuffle(pointwise(h, self.up), PATCH // 2))
+        height, width, half = len(h), h.shape[1], PATCH // 2
+        hidden = np.empty((half * height, half * width, self.output.weight.shape[0] // 9), np.float32)
+        picture = np.empty((PATCH * height, PATCH * width, 3), np.uint8)
+        for own, part, inner in bands(height, _ROWS, self._fine_halo):
+            fine, shown = self._pixels(h[part])
+            hidden[_times(own, half)] = fine[_times(inner, half)]
+            picture[_times(own, PATCH)] = shown[_times(inner, PATCH)]
+        return hidden, picture
+
+    def _pixels(self, h: Integers) -> tuple[Integers, npt.NDArray[np.uint8]]:
+        """Hidden and picture of rows of sites; exact some sites away from a cut border."""
+        hidden = shuffle(clipped(pointwise(h, self.up)), PATCH // 2)
         for block in self.fine:
             hidden = block(hidden)
         hidden = leaky(hidden)
-        picture = shuffle(pointwise(h, self.linear), PATCH) + shuffle(convolve(hidden, self.output), 2)
-        levels = np.floor((picture + 2.0 ** (BITS - 1)) * (255 * 0.5**BITS) + 0.5)
-        return hidden, np.clip(levels, 0, 255).astype(np.uint8)
+        picture = shuffle(pointwise(h, self.linear), PATCH)
+        picture += shuffle(convolve(hidden, self.output), 2)
+        picture += 2.0 ** (BITS - 1)
+        picture *= 255 * 0.5**BITS
+        picture += 0.5
+        return hidden, np.clip(np.floor(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
+
+
+def _times(rows: slice, factor: int) -> slice:
+    return slice(rows.start * factor, rows.stop * factor)

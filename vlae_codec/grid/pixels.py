@@ -18,7 +18,9 @@ from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
 from .latents import Bools, information_bits
-from .texture import Pixels, Places, Texture, Tiles, updated
+from .mixtures import Pixels, updated
+from .texture import Texture, Tiles
+from .wavefront import walk
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int
     """
     decoders = [Decoder(stream) for stream in streams]
 
-    def decide(pixels: Pixels, rows: Places, columns: Places) -> Planes:
-        borders = len(rows) * np.arange(1, len(decoders) + 1)
-        out = np.zeros((len(pixels.predicted), 3), np.int32)
+    def decide(pixels: Pixels, rows: slice, t: int) -> Whole:
+        out = np.zeros(pixels.predicted.shape, np.int64)
+        borders = len(out.T) // len(decoders) * np.arange(1, len(decoders) + 1)
 
         def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
             ends = np.searchsorted(lanes, borders).tolist()
@@ -80,10 +82,10 @@ def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int
         for channel in range(channels):
             mixture, centres, brackets = pixels.sample(channel, weights, known)
             values = bisect(mixture, centres, brackets, answer)
-            out[:, channel] = values
+            out[channel] = values
             if channel + 1 < channels:
                 weights = updated(weights, mixture, values)
                 known.append(values)
         return out
 
-    return texture.walk(tiles, decide)
+    return walk(texture, tiles, decide)

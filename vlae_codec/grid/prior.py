@@ -177,11 +177,11 @@ class Lanes:
         mean = np.clip(mean, -LARGEST_LATENT << BITS, LARGEST_LATENT << BITS)
         log_scales, wider = self.log_scales[part].astype(np.int64), self.wider[part].astype(np.int64)
         inverse = logistics.inverse_scales(log_scales, *LOG_SCALES)
-        inverses = np.stack([inverse, inverse * _WIDER >> 20], 1)
-        logits = np.stack([np.zeros_like(wider), wider + _WEIGHT_BIAS], 1)
+        inverses = np.stack([inverse, inverse * _WIDER >> 20])
+        logits = np.stack([np.zeros_like(wider), wider + _WEIGHT_BIAS])
         means = mean >> BITS - logistics.MEAN_BITS
         mixture = Logistics(
-            logistics.shares(logits), np.stack([means, means], 1), inverses, -LARGEST_LATENT, LARGEST_LATENT
+            logistics.shares(logits), np.stack([means, means]), inverses, -LARGEST_LATENT, LARGEST_LATENT
         )
         return mixture, mean + (1 << BITS - 1) >> BITS, logistics.brackets(log_scales, _WIDEST)
 

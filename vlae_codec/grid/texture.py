@@ -1,35 +1,28 @@
 """p(x|z) in exact integer arithmetic, as `models/grid/texture.py` defines it: the PixelCNN of a tile of pixels.
 
-It runs two ways with equal results. `parameters` sees a whole tile and is for encoding. `walk` is the wavefront: a pixel
-needs only those with a smaller t = column + 2 row, so all pixels of equal t, in all tiles of a batch, advance together.
+It runs two ways with equal results: here it sees a whole tile that is known, for encoding; in `wavefront` pixel by pixel.
 
-Twists:
-- Numbers are small enough for float32: activations of 7 fraction bits below 2^11, weights chosen so that no partial sum
-  reaches 2^24. A layer whose sums might is computed in float64, with the same result.
-- On a wavefront, pixels lie on a line of constant stride, so that what they need are views, not gathers. Hidden layers
-  live in a ring of four steps, by row: left is one step ago, above is two ago and one row up.
+Twist: numbers are small enough for float32: activations of 7 fraction bits below 2^11, weights chosen so that no partial sum
+reaches 2^24. A layer whose sums might is computed in float64, with the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.exact import logistics
-from vlae_codec.exact.fixed import COUNT_BITS, Affine, sigmoid_table
-from vlae_codec.exact.logistics import Logistics, Whole
+from vlae_codec.exact.fixed import Affine
+from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
+from .mixtures import Pixels
 from .network import BITS, Arrays, Numbers, affine, between, convolve, in_bands, shuffle
 
 INPUT_BITS = 7
 """Fraction bits of all that the layers see."""
-OUTPUT_BITS = logistics.LOG_BITS
 INPUT_LIMIT = 2.0**11
 REACH = 3
 """How far the window reaches: up, to the left, and to the right of where it is above."""
@@ -37,15 +30,7 @@ EDGE = REACH + 1
 RUNS = 7, 7, 5, 3
 """Pixels of the window in each of its rows, from the top, all from column -3 on."""
 PLANES = 15
-LOG_SCALES = -3, 6
-"""What log scales saturate at; the lower one at -2.5."""
-RANGES = (0, 255), (-255, 255), (-255, 255)
-"""The values of luma and of the two chromas."""
 _FLOAT32 = 2.0**24
-_LEAST_LOG = -(5 << OUTPUT_BITS - 1)
-_WIDEST = 6
-
-Array = npt.NDArray[Any]
 
 
 def narrow(layer: Affine) -> Affine:
@@ -102,62 +87,22 @@ def _given(decoded: Planes, predicted: Planes) -> tuple[npt.NDArray[np.float32],
 
 @dataclass(frozen=True)
 class Tiles:
-    """A batch of tiles of one size, to be walked or seen: decoded (T, H + 4, W + 8, 3), code (T, H, W, C).
+    """A batch of tiles of one height, to be walked or seen: decoded (T, H + 4, W + 8, 3), code (T, H, W, C).
 
-    `decoded` reaches EDGE pixels beyond a tile above, to the left and to the right: of the decoded picture there.
+    `decoded` reaches EDGE pixels beyond a tile above, to the left and to the right: of the decoded picture there. widths: of
+    the tiles, at most W; what lies beyond them is outside.
     """
 
     decoded: Planes
     code: npt.NDArray[np.float32]
+    widths: tuple[int, ...]
 
-
-@dataclass(frozen=True)
-class Pixels:
-    """The mixtures of n pixels: what the PixelCNN says, (n, 10, K) at OUTPUT_BITS, and predictions (n, 3)."""
-
-    outputs: Whole
-    predicted: Planes
-
-    def begin(self) -> Whole:
-        """The weights of the components before any sample is known: (n, K)."""
-        return logistics.shares(self.outputs[:, 0])
-
-    def sample(self, channel: int, weights: Whole, known: Sequence[Whole]) -> tuple[Logistics, Whole, Whole]:
-        """Distribution, centres and brackets of a sample, given weights and the samples (n,) before it."""
-        means, log_scales = self.logistics(channel, known)
-        mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, *LOG_SCALES), *RANGES[channel])
-        centre = ((weights * means).sum(1) >> COUNT_BITS) + (1 << logistics.MEAN_BITS - 1) >> logistics.MEAN_BITS
-        return mixture, centre, logistics.brackets((weights * log_scales).sum(1) >> COUNT_BITS, _WIDEST)
-
-    def logistics(self, channel: int, known: Sequence[Whole]) -> tuple[Whole, Whole]:
-        """Means and log scales (n, K) of a sample's components, given the samples (n,) before it."""
-        o = self.outputs
-        shift = OUTPUT_BITS - logistics.MEAN_BITS - 2  # means are in units of four
-        means = o[:, (1, 2, 4)[channel]] >> shift
-        for place, sample in zip(((), (3,), (5, 6))[channel], enumerate(known), strict=True):
-            before, value = sample
-            residual = (value - self.predicted[:, before])[:, None]
-            means = means + (residual * _tanh(o[:, place]) >> OUTPUT_BITS - logistics.MEAN_BITS)
-        means = means + (self.predicted[:, channel].astype(np.int64) << logistics.MEAN_BITS)[:, None]
-        return means, np.maximum(o[:, 7 + channel] + (1 << OUTPUT_BITS), _LEAST_LOG)
-
-
-def updated(weights: Whole, mixture: Logistics, values: Whole) -> Whole:
-    """The weights of the components when a sample is known: in proportion to what they gave it."""
-    return logistics.normalised((weights * (mixture.masses(values) + 1) >> 12) + 1)
-
-
-def _tanh(x: Whole) -> Whole:
-    """tanh at OUTPUT_BITS, of x at OUTPUT_BITS."""
-    table = sigmoid_table()
-    half = len(table) // 2
-    return table.take(2 * x + half, mode="clip") - (1 << COUNT_BITS - 1) >> COUNT_BITS - 1 - OUTPUT_BITS
-
-
-Places = npt.NDArray[np.intp]
-Decide = Callable[[Pixels, Places, Places], Planes]
-"""What the wavefront asks at each step, of the pixels of all tiles, tile by tile, row by row, and of their rows (n,) and
-columns (n,): (T n) pixels -> (T n, 3)."""
+    @property
+    def steps(self) -> int:
+        """Of the wavefront, t = column + 2 row."""
+        _, height, width, _ = self.code.shape
+        steps: int = width + 2 * (height - 1)
+        return steps
 
 
 @dataclass(frozen=True)
@@ -188,6 +133,11 @@ class Texture:
         pointwise = tuple(layer(f"pointwise.{index}") for index in layers)
         return cls(level=arrays[f"{name}.level"].astype(np.int64), causal=causal, pointwise=pointwise, **part)
 
+    @property
+    def channels(self) -> int:
+        """Of hidden layers, and of what the code says at each pixel."""
+        return len(self.level[0])
+
     def code(self, decoded: Planes, hidden: Numbers, quality: int) -> npt.NDArray[np.float32]:
         """What the code says at every pixel: decoded (H, W, 3), hidden (H/2, W/2, F) at BITS -> (H, W, C)."""
         inner = np.floor(hidden * 0.5 ** (BITS - INPUT_BITS)).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1).astype(np.float32)
@@ -214,12 +164,13 @@ class Texture:
         return activated(h + self.last.linear(activated(h)))
 
     def _outputs(self, inner: Numbers) -> Whole:
-        return self.output.linear(inner).astype(np.int64).reshape(len(inner), 10, -1)
+        said: Whole = self.output.linear(inner).T.astype(np.int64, order="C")
+        return said.reshape(10, -1, len(inner))
 
     def parameters(self, x: Planes, tile: Tiles) -> Pixels:
         """The mixtures of all pixels of one known tile x (H, W, 3), in raster order; `tile` is a batch of one."""
         inner, predicted = self.inner(x, tile)
-        return Pixels(self._outputs(inner), predicted)
+        return Pixels(self._outputs(inner), predicted.T.astype(np.int64, order="C"))
 
     def inner(self, x: Planes, tile: Tiles) -> tuple[Numbers, Planes]:
         """What the last layer sees of all pixels of one known tile, (n, C) at INPUT_BITS, and their predictions (n, 3)."""
@@ -227,8 +178,8 @@ class Texture:
         around = tile.decoded[0]
         wide = around.copy()
         wide[EDGE:, EDGE:-EDGE] = x
-        planes, _ = _planes(around, around)
-        inside, predicted = _planes(wide, around)
+        planes, _ = seen_of(around, around)
+        inside, predicted = seen_of(wide, around)
         planes[REACH:, REACH:-REACH] = inside[REACH:, REACH:-REACH]
         predicted = predicted[REACH:, REACH:-REACH]
         given = np.concatenate(_given(around[EDGE:, EDGE:-EDGE], predicted), 2)
@@ -263,55 +214,9 @@ class Texture:
             out[top : top + count] = self._hidden(h[top : top + count], layer, np.concatenate([above, beside], 2))
         return out
 
-    def walk(self, tiles: Tiles, decide: Decide) -> Planes:
-        """Tiles pixel by pixel, each decided when those before it are known: (T, H, W, 3)."""
-        count, height, width, channels = tiles.code.shape
-        around = tiles.decoded
-        wide = around.copy()
-        planes = np.stack([_planes(one, one)[0] for one in around])  # (T, H + 3, W + 6, 15)
-        rings = [np.zeros((4, count, height + 1, channels), np.float32) for _ in self.causal]
-        for t in range(width + 2 * (height - 1)):
-            first, last = max(0, (t - width + 2) // 2), min(height - 1, t // 2)
-            rows = last - first + 1
-            if rows <= 0:
-                continue
-            column = t - 2 * first
-            n = count * rows
-            west, north, north_west = (
-                _diagonal(wide, first + EDGE - up, column + EDGE - left, rows) for up, left in ((0, 1), (1, 0), (1, 1))
-            )
-            own = _diagonal(around, first + EDGE, column + EDGE, rows)
-            predicted = med(west, north, north_west)
-            runs = [_diagonal(planes, first + row, column, rows, run) for row, run in enumerate(RUNS)]
-            taps = np.concatenate([*runs, *_given(own, predicted)], 2)
-            h = self.window.linear(taps.reshape(n, -1)) + _diagonal(tiles.code, first, column, rows).reshape(n, -1)
-            for layer, ring in enumerate(rings):
-                now = ring[t % 4]
-                now[:] = 0
-                now[:, first + 1 : last + 2] = activated(h).reshape(count, rows, channels)
-                above = [ring[(t - ago) % 4][:, first : last + 1] for ago in (3, 2, 1)]
-                left = ring[(t - 1) % 4][:, first + 1 : last + 2]
-                near = np.concatenate([*above, left, now[:, first + 1 : last + 2]], 2)
-                h = self._hidden(h, layer, near.reshape(n, -1))
-            places = np.arange(first, last + 1)
-            found = Pixels(self._outputs(self._inner(h)), predicted.reshape(n, 3))
-            x = decide(found, places, t - 2 * places).reshape(count, rows, 3)
-            _diagonal(wide, first + EDGE, column + EDGE, rows)[...] = x
-            _diagonal(planes, first + REACH, column + REACH, rows)[...] = _seen(x, west, north, predicted, own)
-        return wide[:, EDGE:, EDGE:-EDGE]
 
-
-def _planes(wide: Planes, decoded: Planes) -> tuple[npt.NDArray[np.float32], Planes]:
-    """Planes and predictions of all but the first row, and the first and last column."""
+def seen_of(wide: Planes, decoded: Planes) -> tuple[npt.NDArray[np.float32], Planes]:
+    """What the window sees of all pixels (H, W, 3) but the first row, and the first and last column; their predictions."""
     here, west, north = wide[1:, 1:-1], wide[1:, :-2], wide[:-1, 1:-1]
     predicted = med(west, north, wide[:-1, :-2])
     return _seen(here, west, north, predicted, decoded[1:, 1:-1]), predicted
-
-
-def _diagonal(array: Array, row: int, column: int, rows: int, taps: int = 1) -> Array:
-    """A view of `taps` neighbours from (row, column) on, then one row down and two columns left, ...: (T, rows, taps C)."""
-    tile, down, right, across = array.strides
-    start = array[:, row, column:]
-    return np.lib.stride_tricks.as_strided(
-        start, (len(array), rows, taps * array.shape[3]), (tile, down - 2 * right, across), writeable=True
-    )

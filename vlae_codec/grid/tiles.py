@@ -7,7 +7,7 @@ with the picture, and any region comes out as it would of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,8 @@ from .texture import EDGE, Texture, Tiles
 TILE = 256
 """Pixels of a tile, each way."""
 _BLOCK = 4  # tiles of a block, each way
-_MARGIN = (
-    3  # sites beyond a region of which the code is known: of pixels that are drawn early, and what theirs depends on
-)
+_CODE_HALO = 6  # pixels beyond a box that what the code says there depends on
+_MARGIN = 3  # sites beyond a block that are decoded: of pixels that are drawn early, and what theirs depends on
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,17 @@ def tile_count(height: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class Region:
-    """A block of a picture, decoded: `decoded` and `code` are those of `around`, which reaches beyond `box`."""
+    """A block of a picture, decoded: all but `box` is of `around`, which reaches beyond it.
+
+    decoded (H, W, 3): RGB; planes (H, W, 3): the same in YCoCg-R; hidden (H / 2, W / 2, F): what the code says besides.
+    """
 
     box: Box
     around: Box
+    quality: int
     decoded: npt.NDArray[np.uint8]
-    planes: Planes | None
-    code: npt.NDArray[np.float32] | None
+    planes: Planes
+    hidden: npt.NDArray[np.float32]
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """The decoded picture of the box: (H, W, 3)."""
@@ -88,18 +91,40 @@ class Region:
 
     def planes_of(self, box: Box) -> Planes:
         """The decoded picture of a box within `around`, in YCoCg-R."""
-        assert self.planes is not None
         return self.planes[self._inner(box)]
 
-    def tile(self, box: Box, width: int) -> Tiles:
-        """A tile of the block in a picture of that width, as a batch of one, with what it needs of its surroundings."""
-        assert self.code is not None
+    def tiles(self, texture: Texture, boxes: Sequence[Box], width: int) -> Tiles:
+        """Boxes of one height in a picture of that width, as a batch, with what a PixelCNN needs of their surroundings."""
+        shape = len(boxes), boxes[0].height, max(box.width for box in boxes)
+        code = np.zeros((*shape, texture.channels), np.float32)
+        decoded = np.zeros((shape[0], shape[1] + EDGE, shape[2] + 2 * EDGE, 3), np.int32)
+        for top in {box.top for box in boxes}:
+            row = [(at, box) for at, box in enumerate(boxes) if box.top == top]
+            left, right = min(box.left for _, box in row), max(box.right for _, box in row)
+            found = self._code(texture, Box(top, left, top + shape[1], right))
+            for at, box in row:
+                code[at, :, : box.width] = found[:, box.left - left : box.right - left]
+                decoded[at, :, : box.width + 2 * EDGE] = self._surrounded(box, width)
+        return Tiles(decoded, code, tuple(box.width for box in boxes))
+
+    def _surrounded(self, box: Box, width: int) -> Planes:
+        """The decoded picture of a box and EDGE pixels above, to the left and to the right."""
         top, left = max(box.top - EDGE, 0), max(box.left - EDGE, 0)
         wide = Box(top, left, box.bottom, min(box.right + EDGE, width))
         missing = EDGE - (box.top - top), 0
         beside = EDGE - (box.left - left), EDGE - (wide.right - box.right)
-        decoded = np.pad(self.planes_of(wide), (missing, beside, (0, 0)), mode="edge")
-        return Tiles(decoded[None], np.ascontiguousarray(self.code[self._inner(box)])[None])
+        return np.pad(self.planes_of(wide), (missing, beside, (0, 0)), mode="edge")
+
+    def _code(self, texture: Texture, box: Box) -> npt.NDArray[np.float32]:
+        """What the code says at the pixels of a box: (H, W, C)."""
+        top = max((box.top - _CODE_HALO) // 2 * 2, self.around.top)
+        left = max((box.left - _CODE_HALO) // 2 * 2, self.around.left)
+        bottom = min((box.bottom + _CODE_HALO + 1) // 2 * 2, self.around.bottom)
+        right = min((box.right + _CODE_HALO + 1) // 2 * 2, self.around.right)
+        rows, columns = self._inner(Box(top, left, bottom, right))
+        half = slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
+        found = texture.code(self.planes[rows, columns], self.hidden[half], self.quality)
+        return found[box.top - top : box.bottom - top, box.left - left : box.right - left]
 
     def _inner(self, box: Box) -> tuple[slice, slice]:
         top, left = self.around.top, self.around.left
@@ -135,17 +160,16 @@ def tile_number(box: Box, width: int) -> int:
     return box.top // TILE * -(-width // TILE) + box.left // TILE
 
 
-def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality: int, block: Box, gray: bool) -> Region:
-    """A block of the decoded picture; with `texture`, also what the code says at each of its pixels. Gray has no chroma.
+def decode_block(decoder: Decoder, z: Latents, quality: int, block: Box, gray: bool) -> Region:
+    """A block of the decoded picture, and what a PixelCNN needs of it. Gray has no chroma.
 
     z: latents (h, w, C) at MEAN_BITS.
     """
     rows, columns = z.shape[:2]
     height, width = rows * PATCH, columns * PATCH
-    margin = _MARGIN if texture else 0
-    top, left = max(block.top // PATCH - margin, 0), max(block.left // PATCH - margin, 0)
-    bottom = min(-(-block.bottom // PATCH) + margin, rows)
-    right = min(-(-block.right // PATCH) + margin, columns)
+    top, left = max(block.top // PATCH - _MARGIN, 0), max(block.left // PATCH - _MARGIN, 0)
+    bottom = min(-(-block.bottom // PATCH) + _MARGIN, rows)
+    right = min(-(-block.right // PATCH) + _MARGIN, columns)
     halo = decoder.halo
     far_top, far_left = max(top - halo, 0), max(left - halo, 0)
     part = z[far_top : min(bottom + halo, rows), far_left : min(right + halo, columns)]
@@ -156,12 +180,8 @@ def decode_block(decoder: Decoder, texture: Texture | None, z: Latents, quality:
     picture = picture[_scaled(sites[0], PATCH), _scaled(sites[1], PATCH)]
     if gray:
         picture = np.repeat(to_ycocg(picture)[..., :1].astype(np.uint8), 3, axis=2)
-    if texture is None:
-        return Region(block, around, picture, None, None)
-    planes = to_ycocg(picture)
-    half = PATCH // 2
-    code = texture.code(planes, hidden[_scaled(sites[0], half), _scaled(sites[1], half)], quality)
-    return Region(block, around, picture, planes, code)
+    hidden = hidden[_scaled(sites[0], PATCH // 2), _scaled(sites[1], PATCH // 2)]
+    return Region(block, around, quality, picture, to_ycocg(picture), hidden)
 
 
 def _scaled(part: slice, factor: int) -> slice:
