@@ -57,7 +57,7 @@ class PhotoConfig:
     model: TransformConfig = field(default_factory=TransformConfig)
     pixels: TextureConfig = field(default_factory=TextureConfig)
     data: PhotoData = field(default_factory=PhotoData)
-    transforms: Schedule = field(default_factory=lambda: Schedule(26500, decay_from=0.7))
+    transforms: Schedule = field(default_factory=lambda: Schedule(25000, decay_from=0.7))
     texture: Schedule = field(
         default_factory=lambda: Schedule(11200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
     )
