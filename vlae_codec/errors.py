@@ -7,6 +7,7 @@ VlaeError
 │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
 ├── ModelError       a model is unknown or its folder is damaged
 ├── OutputError      a result cannot be written where it was asked for
+├── PlaceError       a URL cannot be used: its driver is not installed
 └── ConfigError      an experiment file or a data set cannot be used
 """
 
@@ -45,6 +46,10 @@ class TruncatedError(FormatError):
 
 class ModelError(VlaeError):
     """A model is unknown, or its folder is damaged."""
+
+
+class PlaceError(VlaeError):
+    """A URL cannot be used: its driver is not installed, or nobody knows its scheme."""
 
 
 class ConfigError(VlaeError):

@@ -11,19 +11,18 @@ import contextlib
 import gzip
 import io
 import math
-import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial as bind
-from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from vlae_codec import places
 from vlae_codec.errors import ImageError
 from vlae_codec.files import reading, safe_name
 from vlae_codec.picture.fields import SIDE, Bits
@@ -42,7 +41,7 @@ _BRIGHT = {"b1": 1 / 255, "u1": 1.0, "u2": 257.0}
 """The dtypes that have gray levels, and what one of 256 gray levels is in them."""
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
-Opener = Callable[[], IO[bytes]]
+Opener = bind[IO[bytes]]
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,9 @@ class _Cursor:
             self.stream.close()
             self.stream = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layout": self.layout, "stream": None}
+
 
 @dataclass(frozen=True)
 class StoredArray:
@@ -155,6 +157,18 @@ class StoredArray:
             yield from (words != paper).astype(np.uint8)
         if stop >= self.form.count:
             self.close()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether an image is read without all that come before it: the array is neither compressed nor turned."""
+        return self._cursor.layout.open.func is _open_file
+
+    def part(self, start: int, stop: int, file: str) -> StoredArray:
+        """Images `start` to `stop` - 1 as an array of their own, in a file of that name, with the same two values."""
+        layout = self._cursor.layout
+        shape = (stop - start, *layout.shape[1:])
+        moved = replace(layout, offset=layout.offset + start * layout.image_bytes, shape=shape)
+        return replace(self, form=replace(self.form, shape=shape, file=file), _cursor=_Cursor(moved))
 
     def close(self) -> None:
         """Closes the file until it is needed again."""
@@ -199,7 +213,7 @@ def _open_arrays(npz: _Npz, path: str, key: str | None, threshold: int | None) -
 
 def open_idx(path: str, threshold: int | None) -> StoredArray:
     """The array of an IDX file, which may be gzipped; errors as `open_npy`."""
-    with reading(path), open(path, "rb") as file:
+    with reading(path), places.open_read(path) as file:
         gz = file.read(2) == _GZIP_MAGIC
     opener = bind(_open_gzip if gz else _open_file, path)
     with reading(path), opener() as stream:
@@ -302,6 +316,9 @@ class _Npz:
         """The member of that name, to be read."""
         return self._opened().open(name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_archive": None}
+
     def close(self) -> None:
         """Closes the file until it is needed again; members that are being read may be read on."""
         if self._archive is not None:
@@ -310,21 +327,21 @@ class _Npz:
 
     def _opened(self) -> zipfile.ZipFile:
         if self._archive is None:
-            self._archive = zipfile.ZipFile(self.path)
+            self._archive = zipfile.ZipFile(places.open_read(self.path) if places.is_url(self.path) else self.path)
         return self._archive
 
 
 def _open_file(path: str) -> IO[bytes]:
-    return open(path, "rb")
+    return places.open_read(path)
 
 
 def _open_gzip(path: str) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb"))
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=places.open_read(path)) if places.is_url(path) else gzip.open(path))
 
 
 def _size(path: str) -> int:
     with reading(path):
-        return os.stat(path).st_size
+        return places.size(path)
 
 
 def _blocks(cursor: _Cursor, start: int, stop: int) -> Iterator[Words]:
@@ -344,7 +361,7 @@ def _stored(
         paper, ink = _paper_and_ink(cursor)
     finally:
         cursor.close()
-    file = Path(path).name.removesuffix(".gz" if gz else "")
+    file = places.name(path).removesuffix(".gz" if gz else "")
     form = ArrayForm(kind, file, layout.level_dtype.str, layout.shape, paper, ink, key, gz)
     safe_name(form.name(form.count - 1))
     note = None if layout.threshold is None else f"binarised at gray level {threshold}"
