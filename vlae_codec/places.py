@@ -88,6 +88,15 @@ def is_file(place: str) -> bool:
     return bool(system.isfile(path))
 
 
+def is_empty(folder: str) -> bool:
+    """Whether there is nothing in a folder; errors as `open_read`."""
+    if is_url(folder):
+        system, path = _system(folder)
+        return not system.ls(path)
+    with os.scandir(tidy(folder)) as entries:
+        return next(entries, None) is None
+
+
 def name(place: str) -> str:
     """The last part of a place."""
     return place.rstrip("/").rpartition("/")[2] if is_url(place) else Path(tidy(place)).name

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.archive.choosing import chooser
+from vlae_codec.archive.choosing import Chooser, chooser
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
@@ -113,17 +113,55 @@ def pack(
     with _gathered(sources, threshold, lossless) as gathered, at_most(jobs and min(jobs, cores())):
         if path:
             _check_not_source(path, gathered)
-        drawn = list[bool]()
-        kept, problems = gathered.suitable(lambda one: drawn.append(choice.takes_as_drawing(one)), progress)
-        if problems and not (skip_unsuitable and kept.sources):
-            raise UnsuitableError(problems)
+        kept = suited(gathered, choice, skip_unsuitable, progress)
         with _writing(out, force) as file:
-            options: Any = {"settings": settings, "jobs": jobs or 1, "progress": progress}
-            if all(drawn) and choice.coders[0].version == 1:
-                ledger = pack_sources(kept.sources, file, choice.coders[0], **options)
-            else:
-                ledger = pack_mixed(kept.sources, file, choice, **options)
-    return Packed(ledger, gathered.notes, tuple(problems))
+            return pack_suited(kept, file, choice, settings, jobs=jobs or 1, progress=progress)
+
+
+@dataclass(frozen=True)
+class Suited:
+    """Sources without the pictures that cannot be packed, of which `problems` has a line each; whether all are drawings."""
+
+    kept: Gathered
+    problems: tuple[str, ...]
+    all_drawn: bool
+
+
+def suited(
+    gathered: Gathered, choice: Chooser, skip_unsuitable: bool = False, progress: Progress | None = None
+) -> Suited:
+    """What of the sources can be packed.
+
+    Raises:
+        UnsuitableError: not all of it, and `skip_unsuitable` is not set; or nothing.
+    """
+    drawn = list[bool]()
+    kept, problems = gathered.suitable(lambda one: drawn.append(choice.takes_as_drawing(one)), progress)
+    if problems and not (skip_unsuitable and kept.sources):
+        raise UnsuitableError(problems)
+    return Suited(kept, tuple(problems), all(drawn))
+
+
+def pack_suited(
+    suited: Suited,
+    out: IO[bytes],
+    choice: Chooser,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Packed:
+    """Writes an archive of them, in the version that holds them.
+
+    Raises:
+        ImageError: an image cannot be coded as asked.
+    """
+    options: Any = {"settings": settings, "jobs": jobs, "progress": progress}
+    if suited.all_drawn and choice.coders[0].version == 1:
+        ledger = pack_sources(suited.kept.sources, out, choice.coders[0], **options)
+    else:
+        ledger = pack_mixed(suited.kept.sources, out, choice, **options)
+    return Packed(ledger, suited.kept.notes, suited.problems)
 
 
 def unpack(

@@ -212,7 +212,12 @@ def take(
             lost.append(described(opened, piece))
         yield from (Taken(name, None, f"lost {name}: {piece.error}") for name in lost)
     for pattern in wanted.unmatched:
-        yield Taken(pattern, None, f"the archive has no image named {pattern}: `list --names` says what it has")
+        yield Taken(pattern, None, unmatched(pattern))
+
+
+def unmatched(pattern: str) -> str:
+    """What is said of a name that no image has."""
+    return f"the archive has no image named {pattern}: `list --names` says what it has"
 
 
 class _Wanted:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -103,6 +104,16 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
         if ends_only and not _at_ends(read):
             raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
         return Opened(read, picture.format or "", stored, deep, checks.orientation(picture), note)
+
+
+def pixel_count(file: IO[bytes]) -> int:
+    """How many pixels a picture file claims by its beginning; 0 if it is none, which whoever reads it will say."""
+    try:
+        with our_sizes():
+            width, height = Image.open(file).size
+    except Exception:
+        return 0
+    return width * height
 
 
 _lock = threading.Lock()

@@ -11,9 +11,10 @@ import contextlib
 import gzip
 import io
 import math
+import shutil
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial as bind
 from typing import IO, Any, cast
@@ -42,6 +43,8 @@ _BRIGHT = {"b1": 1 / 255, "u1": 1.0, "u2": 257.0}
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 Opener = bind[IO[bytes]]
+Copied = Callable[[str], str]
+"""Where a copy goes of what has that title, and can be read only front to back."""
 
 
 @dataclass(frozen=True)
@@ -177,23 +180,25 @@ class StoredArray:
             self._npz.close()
 
 
-def open_npy(path: str, threshold: int | None) -> StoredArray:
-    """The array of an npy file.
+def open_npy(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray:
+    """The array of an npy file. One in Fortran order goes to a copy if `copied` says where; so do others below.
 
     Raises:
         ImageError: it is damaged, no array of images, or has more than two values and there is no threshold.
     """
     layout = _npy_layout(path, bind(_open_file, path), _size(path))
-    return _stored(_images(layout), threshold, "npy", path)
+    return _stored(_images(layout), threshold, "npy", path, copied=copied)
 
 
-def open_npz(path: str, key: str | None, threshold: int | None) -> list[StoredArray]:
+def open_npz(path: str, key: str | None, threshold: int | None, copied: Copied | None = None) -> list[StoredArray]:
     """Array `key` of an npz file, or all its arrays, in the order of the file; errors as `open_npy`."""
     with contextlib.closing(_Npz(path)) as npz:
-        return _open_arrays(npz, path, key, threshold)
+        return _open_arrays(npz, path, key, threshold, copied)
 
 
-def _open_arrays(npz: _Npz, path: str, key: str | None, threshold: int | None) -> list[StoredArray]:
+def _open_arrays(
+    npz: _Npz, path: str, key: str | None, threshold: int | None, copied: Copied | None
+) -> list[StoredArray]:
     with reading(path):
         infos = npz.infos()
         sizes = {info.filename: info.file_size for info in infos}
@@ -207,11 +212,11 @@ def _open_arrays(npz: _Npz, path: str, key: str | None, threshold: int | None) -
     layouts = _members(npz, path, sizes if key is None else {f"{key}.npy": sizes[f"{key}.npy"]})
     if key is None:
         _check_all_images(path, layouts)
-    stored = [_stored(_images(layout), threshold, "npz", path, one) for one, layout in layouts.items()]
+    stored = [_stored(_images(layout), threshold, "npz", path, one, copied=copied) for one, layout in layouts.items()]
     return [*stored[:-1], replace(stored[-1], _npz=npz)]
 
 
-def open_idx(path: str, threshold: int | None) -> StoredArray:
+def open_idx(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray:
     """The array of an IDX file, which may be gzipped; errors as `open_npy`."""
     with reading(path), places.open_read(path) as file:
         gz = file.read(2) == _GZIP_MAGIC
@@ -224,7 +229,7 @@ def open_idx(path: str, threshold: int | None) -> StoredArray:
     layout = _Layout(path, opener, 16, shape, np.dtype(np.uint8))
     if not gz:
         _check_length(layout, _size(path))
-    return _stored(_images(layout), threshold, "idx", path, gz=gz)
+    return _stored(_images(layout), threshold, "idx", path, gz=gz, copied=copied)
 
 
 def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
@@ -352,8 +357,16 @@ def _blocks(cursor: _Cursor, start: int, stop: int) -> Iterator[Words]:
 
 
 def _stored(
-    layout: _Layout, threshold: int | None, kind: str, path: str, key: str | None = None, gz: bool = False
+    layout: _Layout,
+    threshold: int | None,
+    kind: str,
+    path: str,
+    key: str | None = None,
+    gz: bool = False,
+    copied: Copied | None = None,
 ) -> StoredArray:
+    if copied is not None and layout.open.func is not _open_file:
+        layout = _copied(layout, path, copied(layout.title))
     if threshold is not None and not layout.packed:
         layout = _with_threshold(layout, threshold)
     cursor = _Cursor(layout)
@@ -366,6 +379,14 @@ def _stored(
     safe_name(form.name(form.count - 1))
     note = None if layout.threshold is None else f"binarised at gray level {threshold}"
     return StoredArray(path, form, note, cursor)
+
+
+def _copied(layout: _Layout, path: str, place: str) -> _Layout:
+    """The same array in a copy of its stream, which can be read anywhere."""
+    if not places.exists(place):
+        with reading(layout.title), layout.open() as stream, places.whole(place, force=True) as out:
+            shutil.copyfileobj(stream, out, BLOCK_BYTES)
+    return replace(layout, open=bind(_open_file, place))
 
 
 def _with_threshold(layout: _Layout, threshold: int) -> _Layout:

@@ -6,10 +6,13 @@ and where each picture lies, never its bytes.
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -22,12 +25,22 @@ from vlae_codec.errors import ImageError
 from vlae_codec.files import legible, reading, safe_name
 from vlae_codec.picture.images import check_beginning, picture_suffixes
 
-from .arrays import BLOCK_BYTES
+from .arrays import BLOCK_BYTES, Copied
 
 LARGEST_BYTES = 1 << 30
 """Of one picture file: more than any picture that can be coded needs."""
 _LOOKED_AT_BYTES = 1 << 24
 """Picture files that are larger are looked at before they are read as a whole."""
+_UNREADABLE = (
+    ImageError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tarfile.TarError,
+)
 _UNIX = 3  # in a zip, the system on which a member was packed
 _SPECIAL = "links or special files"
 
@@ -52,6 +65,15 @@ class Shelf(ABC, Generic[_Key]):
     @abstractmethod
     def read(self, index: int) -> bytes:
         """The bytes of the picture file of item `index`."""
+
+    def beginnings(self) -> Iterator[IO[bytes]]:
+        """Each picture file, to be read from its beginning as far as somebody likes; empty if it cannot be read."""
+        for index in range(len(self.items)):
+            try:
+                data = self.read(index)
+            except _UNREADABLE:
+                data = b""
+            yield io.BytesIO(data)
 
     @abstractmethod
     def files(self) -> Iterator[Path]:
@@ -83,6 +105,15 @@ class Loose(Shelf[str]):
         item = self.items[index]
         with places.open_read(item.key) as file:
             return _read_whole(file, file.seek(0, os.SEEK_END), item.title, at=0)
+
+    def beginnings(self) -> Iterator[IO[bytes]]:
+        for item in self.items:
+            try:
+                file: IO[bytes] = places.open_read(item.key)
+            except OSError:
+                file = io.BytesIO()
+            with file:
+                yield file
 
     def files(self) -> Iterator[Path]:
         return (Path(item.key) for item in self.items if not places.is_url(item.key))
@@ -201,8 +232,9 @@ class Tar(_Packed[Span, tarfile.TarFile]):
     It is read to its end first, where a compressed one has its checksum.
     """
 
-    def __init__(self, path: str, notes: list[str]) -> None:
-        self._path = path
+    def __init__(self, path: str, notes: list[str], copied: Copied | None = None) -> None:
+        """`copied` says where a copy of a compressed one goes, decompressed, which is read in its place."""
+        self._path = self._decompressed(path, copied(path)) if copied and not _is_plain(path) else path
         with reading(path), closing(self):
             archive = self.archive()
             members = [info for info in archive if not info.isdir()]
@@ -225,6 +257,23 @@ class Tar(_Packed[Span, tarfile.TarFile]):
 
     def _opened(self, file: IO[bytes]) -> tarfile.TarFile:
         return tarfile.open(fileobj=file, tarinfo=_Member)
+
+    def _decompressed(self, path: str, place: str) -> str:
+        """The place of a copy that is not compressed; one that is there is whole."""
+        self._path = path
+        if not places.exists(place):
+            with reading(path), closing(self), places.whole(place, force=True) as out:
+                stream = self.archive().fileobj
+                assert stream is not None  # which it is only when closed
+                stream.seek(0)
+                shutil.copyfileobj(stream, out, BLOCK_BYTES)
+        return place
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a tar begins with a member, and not with the mark of a compression."""
+    with reading(path), places.open_read(path) as file:
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _check_tail(archive: tarfile.TarFile) -> None:

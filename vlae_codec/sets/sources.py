@@ -29,7 +29,7 @@ from vlae_codec.picture.images import read_drawing
 from vlae_codec.picture.reading import Readable
 
 from . import arrays
-from .arrays import StoredArray
+from .arrays import Copied, StoredArray
 from .manifest import ArrayForm, FilesForm, Form, Forms
 from .shelves import Item, Loose, Shelf, Tar, Zip
 
@@ -264,24 +264,26 @@ class Gathered:
         self.close()
 
 
-def gather(paths: Sequence[str], threshold: int | None = None, exact: bool = True) -> Gathered:
+def gather(
+    paths: Sequence[str], threshold: int | None = None, exact: bool = True, copied: Copied | None = None
+) -> Gathered:
     """Opens the sources at `paths`, in that order; pictures and folders that follow each other make one source.
 
     A path is a picture; a folder, zip or tar of pictures, hidden files left out; an npy, npz or IDX file, or one array
     as FILE.npz:KEY. `threshold` and `exact` are those of `images.to_drawing`; an array must be of two values unless
-    there is a threshold.
+    there is a threshold. `copied` says where a copy of a compressed source goes, which is read in its place.
 
     Raises:
         ImageError: a source is missing, damaged, empty or cannot be coded, or two images would have the same name.
     """
     sources, notes = list[Source](), list[str]()
     with contextlib.ExitStack() as undo:
-        for kind, group in itertools.groupby(_each_place(paths), _kind):
+        for kind, group in itertools.groupby(each_place(paths), _kind):
             for one in [list(group)] if kind == "loose" else [[path] for path in group]:
-                for source in _open(kind, one, threshold, exact, notes):
+                for source in _open(kind, one, threshold, exact, notes, copied):
                     undo.callback(source.close)
                     sources.append(source)
-        _check_names(sources)
+        check_names(sources)
         undo.pop_all()
     return Gathered(tuple(sources), tuple(notes))
 
@@ -299,7 +301,7 @@ def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[t
         source.close()
 
 
-def _each_place(paths: Sequence[str]) -> Iterator[str]:
+def each_place(paths: Sequence[str]) -> Iterator[str]:
     """The paths, patterns as the places that they stand for; one that matches nothing as it is."""
     for path in map(places.tidy, paths):
         named = NPZ_KEY.fullmatch(path)
@@ -329,23 +331,25 @@ def _kind(path: str) -> str:
     return "idx" if _IDX_NAME.search(path) else of_magic
 
 
-def _open(kind: str, paths: list[str], threshold: int | None, exact: bool, notes: list[str]) -> list[Source]:
+def _open(
+    kind: str, paths: list[str], threshold: int | None, exact: bool, notes: list[str], copied: Copied | None
+) -> list[Source]:
     """The sources at paths of one kind: several only if they are loose."""
     path = paths[0]
     if kind == "npy":
-        return [Array(arrays.open_npy(path, threshold))]
+        return [Array(arrays.open_npy(path, threshold, copied))]
     if kind == "idx":
-        return [Array(arrays.open_idx(path, threshold))]
+        return [Array(arrays.open_idx(path, threshold, copied))]
     if kind == "npz":
         named = None if places.exists(path) else NPZ_KEY.fullmatch(path)
         path, key = (named[1], named[2]) if named else (path, None)
-        return [Array(stored) for stored in arrays.open_npz(path, key, threshold)]
+        return [Array(stored) for stored in arrays.open_npz(path, key, threshold, copied)]
     if kind == "loose":
         return [Files(Loose(paths, notes), threshold, exact)]
-    return [Files(Zip(path, notes) if kind == "zip" else Tar(path, notes), threshold, exact)]
+    return [Files(Zip(path, notes) if kind == "zip" else Tar(path, notes, copied), threshold, exact)]
 
 
-def _check_names(sources: Sequence[Source]) -> None:
+def check_names(sources: Sequence[Source]) -> None:
     """No two images of one name, and none whose name is a folder of another's; no two files of arrays of one name.
 
     Raises:

@@ -1,0 +1,17 @@
+"""Many archives at once, as the shards of one set: by processes of this machine, or by the workers of a Dask cluster.
+
+    from vlae_codec import cluster
+
+    cluster.pack("drawings/", "set-{shard:05d}.vlz", 8)                       # processes of this machine
+    cluster.pack("s3://bucket/drawings/", "s3://bucket/set-{shard:05d}.vlz", 1000, client=client)
+    cluster.test("set-*.vlz", client=client)
+    cluster.unpack("set-*.vlz", "folder", client=client)
+
+`client` is any `distributed.Client`; Dask and fsspec come with `pip install 'vlae-codec[cluster]'`, and are imported when a
+client or a URL is given. docs/scale.md says what a set is, what happens when something dies, and how far it goes.
+"""
+
+from .api import PackedSet, Tested, UnpackedSet, pack, test, unpack
+from .progress import Tally
+
+__all__ = ["PackedSet", "Tally", "Tested", "UnpackedSet", "pack", "test", "unpack"]

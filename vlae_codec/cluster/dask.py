@@ -1,0 +1,145 @@
+"""The workers of a Dask cluster as an engine: the only module that knows Dask, imported when a client is asked for.
+
+A task is named by what it does, its number and the run, as in `pack-shard-00003-1f2e`; Dask's dashboard shows that. Its
+argument is what `engine.Work` takes: paths and small tallies. Dask tries a task again if it fails or if its worker dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from vlae_codec.errors import VlaeError
+from vlae_codec.exact.threads import THREADS
+
+from .engine import ATTEMPTS, Outcome, Work
+from .identity import Identity, check_same, here
+
+_AHEAD = 2  # tasks handed out for each that can run
+CONNECT_SECONDS = 10
+"""How long a scheduler may take to answer."""
+
+
+class Dask:
+    """The workers of a `distributed.Client`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._where = getattr(client.scheduler, "address", None) or "the scheduler"
+
+    def check(self) -> None:
+        """See `Engine`."""
+        with self._known():
+            said = self._client.run(here, on_error="return")
+        if not said:
+            raise VlaeError(f"the scheduler at {self._where} has no workers: start some with `dask worker`")
+        for worker, identity in sorted(said.items()):
+            check_same(worker, identity)
+
+    def run(self, name: str, work: Work, items: Iterable[Any], shared: Any) -> Iterator[Outcome]:
+        """See `Engine`."""
+        from distributed import as_completed
+
+        run, waiting, rest = uuid.uuid4().hex[:4], dict[str, Any](), iter(items)
+        completed = as_completed(raise_errors=False)
+        try:
+            while True:
+                with self._known():
+                    self._fill(rest, waiting, completed, f"{name}-{{:05d}}-{run}", (work, shared, here()))
+                if not waiting:
+                    return
+                with self._known():
+                    future = next(completed)
+                item = waiting.pop(future.key)
+                yield self._outcome(item, future)
+        finally:
+            with contextlib.suppress(Exception):
+                self._client.cancel([*waiting], force=True)
+
+    def _fill(
+        self, rest: Iterator[Any], waiting: dict[str, Any], completed: Any, name: str, given: tuple[Work, Any, Identity]
+    ) -> None:
+        """Hands out tasks until there are a few more than can run."""
+        most = max(_AHEAD, _AHEAD * sum(self._client.nthreads().values()))
+        while len(waiting) < most and (item := next(rest, None)) is not None:
+            key = name.format(item.number)
+            waiting[key] = item
+            completed.add(
+                self._client.submit(
+                    _work, *given, item, key=key, pure=False, retries=ATTEMPTS - 1, priority=-item.number
+                )
+            )
+
+    def _outcome(self, item: Any, future: Any) -> Outcome:
+        """What came of a task that has ended.
+
+        Raises:
+            VlaeError: the scheduler is gone.
+        """
+        if future.status == "finished":
+            with self._known():
+                return Outcome(item, future.result())
+        if future.status != "error":
+            raise VlaeError(self._gone())
+        return Outcome(item, None, _reason(future.exception()))
+
+    @contextlib.contextmanager
+    def _known(self) -> Iterator[None]:
+        """Makes it one line that the scheduler is gone."""
+        from concurrent.futures import CancelledError
+
+        try:
+            yield
+        except (OSError, TimeoutError, CancelledError, StopIteration, RuntimeError) as error:
+            raise VlaeError(self._gone()) from error
+
+    def _gone(self) -> str:
+        return (
+            f"the scheduler at {self._where} is gone: what is finished was kept, and the same command goes on from it"
+        )
+
+
+@contextlib.contextmanager
+def connected(where: str) -> Iterator[Any]:
+    """A client of the scheduler at an address, or of N processes of this machine that `local:N` asks for.
+
+    Raises:
+        VlaeError: Dask is not installed, or nobody answers there.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise VlaeError("--scheduler needs Dask: pip install 'vlae-codec[cluster]'") from error
+    kind, _, count = where.partition(":")
+    if kind == "local":
+        if not count.isdecimal() or not 0 < int(count) <= 1 << 10:
+            raise VlaeError(f"{where} is not a cluster: local:4 begins four processes on this machine")
+        local = LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None)
+        with local as cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = Client(where, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise VlaeError(
+            f"no Dask scheduler answers at {where}: start one with `dask scheduler`, or use local:4"
+        ) from error
+    with client:
+        yield client
+
+
+def _work(work: Work, shared: Any, sender: Identity, item: Any) -> Any:
+    """A task on a worker, which may have come after the others were looked at."""
+    check_same("this worker", here(), sender)
+    os.environ.setdefault(THREADS, "1")  # a worker has a thread for each task
+    return work(shared, item)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a task failed, in a line."""
+    if type(error).__name__ == "KilledWorker":
+        return f"{ATTEMPTS} workers died while they worked on it, perhaps for lack of memory"
+    return (str(error) or type(error).__name__).partition("\n")[0]

@@ -1,0 +1,26 @@
+"""How far all shards together are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is done of a set: images and shards of so many, and bytes written or read so far.
+
+    kept: of these images, those that an earlier run had done.
+    """
+
+    what: str
+    images: int
+    of_images: int
+    shards: int
+    of_shards: int
+    bytes: int
+    kept: int = 0
+
+
+Tell = Callable[[Tally], None]
+"""Called as shards are done."""

@@ -1,0 +1,225 @@
+"""What a worker does with one shard: packs it, checks that it is whole, decodes it, or unpacks it.
+
+Each takes what all tasks share and an item, and gives a small tally back. A worker holds one chunk in memory; models are
+loaded once a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any, cast
+
+from vlae_codec import places, zoo
+from vlae_codec.archive import api
+from vlae_codec.archive import unpack as unpacking
+from vlae_codec.archive.choosing import chooser
+from vlae_codec.archive.chunks import ArchiveLedger, Settings
+from vlae_codec.archive.opened import Opened
+from vlae_codec.container import MOST_BYTES
+from vlae_codec.family import DEFAULT_EFFORT, Ask
+from vlae_codec.picture.metadata import Metadata
+from vlae_codec.sets.shards import Shard
+from vlae_codec.sets.sources import Gathered
+
+from .pattern import Pattern
+from .record import Receipt, check_held, receipt_place
+from .survey import Part
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are coded, as of `archive.api.pack`; `model` is a released one or a folder that all workers see."""
+
+    lossless: bool = True
+    ordered: bool = True
+    effort: int | None = None
+    chunk: int | None = None
+    quality: float | None = None
+    threshold: int | None = None
+    keep: Callable[[Metadata], Metadata] = Metadata.plain
+    model: str | None = None
+    skip_unsuitable: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """Of chunks.
+
+        Raises:
+            ValueError: an option is out of its range, or options contradict each other.
+        """
+        return Settings(self.lossless, self.ordered, self.effort, self.chunk)
+
+    @property
+    def ask(self) -> Ask:
+        """What is asked of models."""
+        effort = DEFAULT_EFFORT if self.effort is None else self.effort
+        return Ask(self.lossless, effort, self.quality, threshold=self.threshold)
+
+    def said(self) -> dict[str, Any]:
+        """As a manifest has them; the model by what its weights are."""
+        model = zoo.named(self.model).digest.hex() if self.model else None
+        return {**asdict(self), "keep": self.keep.__name__, "model": model}
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What all tasks of packing share: what they write where, and for which run."""
+
+    pattern: Pattern
+    run: str
+    plan: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class OneShard:
+    """A shard of a set that is read, and its number."""
+
+    number: int
+    images: int
+    shard: Shard
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What all tasks of reading share. folder: where images go to, if anywhere. only: their names."""
+
+    model: str | None = None
+    folder: str = ""
+    only: tuple[str, ...] = ()
+    seed: int = 0
+    temperature: float | None = None
+    max_bytes: int = MOST_BYTES
+
+
+@dataclass(frozen=True)
+class Read:
+    """What came of reading a shard: a line for each problem and note, how many files were written, and bytes read.
+
+    unmatched: names that no image has. sampled: whether drawings were re-sampled.
+    """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    written: int = 0
+    bytes: int = 0
+    unmatched: tuple[str, ...] = ()
+    sampled: bool = False
+
+
+def pack(shared: Packing, part: Part) -> Receipt:
+    """Packs a shard and leaves its receipt, in that order.
+
+    Raises:
+        ImageError: an image cannot be read or coded.
+        OutputError: it cannot be written, or the run no longer holds the set.
+    """
+    options = shared.options
+    choice = chooser(options.ask, options.model, options.keep)
+    with Gathered(part.packed.opened(), ()) as gathered:
+        suited = api.suited(gathered, choice, options.skip_unsuitable)
+        with places.whole(shared.pattern.place(part.number), force=True) as file:
+            out = _Hashing(file)
+            packed = api.pack_suited(suited, cast(IO[bytes], out), choice, options.settings)
+            check_held(shared.pattern.lock, shared.run)  # what is raised here leaves no file
+    tallies = {"ledger": _tallied(packed.ledger), "unsuitable": list(packed.unsuitable)}
+    receipt = Receipt(part.number, packed.ledger.images, out.bytes, out.digest.hexdigest(), tallies)
+    places.write(receipt_place(shared.pattern, part.number), receipt.written(shared.plan), force=True)
+    return receipt
+
+
+def is_whole(shared: Packing, part: Part) -> Receipt | None:
+    """The receipt of a shard, if the shard is what it says."""
+    found = places.read_json(receipt_place(shared.pattern, part.number))
+    if found is None or found.pop("plan", None) != shared.plan:
+        return None
+    try:
+        receipt = Receipt(**found)
+        same = _digest(shared.pattern.place(part.number)) == (receipt.bytes, receipt.sha256)
+    except (OSError, TypeError):
+        return None
+    return receipt if same else None
+
+
+def test(shared: Reading, one: OneShard) -> Read:
+    """Decodes a shard, writing nothing."""
+    model = zoo.named(shared.model) if shared.model else None
+    with places.open_read(one.shard.place) as file:
+        opened = Opened(file)
+        problems = unpacking.verify(opened, model=model)
+        size = opened.bytes
+    if one.shard.images is not None and one.shard.images != opened.header.forms.images:
+        problems.append(f"it has {opened.header.forms.images} images, and the manifest says {one.shard.images}")
+    return Read(tuple(problems), bytes=size)
+
+
+def unpack(shared: Reading, one: OneShard) -> Read:
+    """Unpacks a shard into the folder, by way of one of this machine if that is a URL; files are overwritten.
+
+    Raises:
+        FormatError, ModelError, OutputError, OSError: as `archive.api.unpack`.
+    """
+    with tempfile.TemporaryDirectory(prefix="vlae-") as here:
+        folder = here if places.is_url(shared.folder) else places.tidy(shared.folder)
+        with places.open_read(one.shard.place) as file:
+            size = Opened(file).bytes
+            found = api.unpack(
+                file,
+                folder,
+                only=shared.only,
+                seed=shared.seed,
+                temperature=shared.temperature,
+                model=shared.model,
+                force=True,
+                max_bytes=shared.max_bytes,
+            )
+        if places.is_url(shared.folder):
+            for path in found.written:
+                places.put(path, places.beside(shared.folder, *path.relative_to(Path(here)).parts), force=True)
+    unmatched = tuple(pattern for pattern in shared.only if unpacking.unmatched(pattern) in found.problems)
+    problems = [problem for problem in found.problems if problem not in map(unpacking.unmatched, unmatched)]
+    return Read(tuple(problems), found.notes, len(found.written), size, unmatched, found.sampled)
+
+
+def ledger_of(receipt: Receipt) -> ArchiveLedger:
+    """Where the bits of a shard went, without those of each image."""
+    said = dict(receipt.tallies.get("ledger", {}))
+    return ArchiveLedger(**{**said, "notes": Counter(said.get("notes", {}))})
+
+
+def _tallied(ledger: ArchiveLedger) -> dict[str, Any]:
+    """A ledger as a small JSON object."""
+    said = {one.name: getattr(ledger, one.name) for one in fields(ArchiveLedger) if one.name != "image_bits"}
+    found: dict[str, Any] = json.loads(json.dumps(said))
+    return found
+
+
+def _digest(place: str) -> tuple[int, str]:
+    """How many bytes a file has, and their SHA-256 in hexadecimal."""
+    digest, size = hashlib.sha256(), 0
+    with places.open_read(place) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
+
+
+class _Hashing:
+    """A file that is written front to back, and its SHA-256."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest, self.bytes = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        """Writes some bytes."""
+        self.digest.update(data)
+        self.bytes += len(data)
+        return self._file.write(data)
