@@ -22,24 +22,25 @@ from vlae_codec.errors import OutputError, UnsuitableError, VlaeError
 from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report.tables import paired
 
-from .files import RESAMPLED, PathName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
+from .files import RESAMPLED, PlaceName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
 from .help import examples
 from .options import (
-    FOLDER,
     FORCE,
     JSON,
     KEPT,
     MADE_WITH,
     MAX_BYTES,
     MODEL,
+    MOST_SHARDS,
     QUIET,
+    SCHEDULER,
     SEED,
     TEMPERATURE,
     THRESHOLD,
     Number,
 )
 
-_ARCHIVE = PathName(path_type=Path, allow_dash=True, readable=False)
+_ARCHIVE = PlaceName(path_type=Path, allow_dash=True, readable=False)
 _MOST_NAMES = 1 << 22  # in memory
 _JOBS = click.option(
     "--jobs",
@@ -73,6 +74,8 @@ _JOBS = click.option(
     "--skip-unsuitable", is_flag=True, help="Pack all but pictures that cannot be; name these, and exit with 1."
 )
 @_JOBS
+@click.option("--shards", type=click.IntRange(1, MOST_SHARDS), help="Write so many archives, a set, in place of one.")
+@SCHEDULER
 @MODEL
 @FORCE
 @QUIET
@@ -90,6 +93,8 @@ def pack(
     threshold: int | None,
     skip_unsuitable: bool,
     jobs: int | None,
+    shards: int | None,
+    scheduler: str | None,
     model_name: str | None,
     force: bool,
     quiet: bool,
@@ -97,30 +102,32 @@ def pack(
 ) -> None:
     """Pack many images into one archive: files, folders, zip and tar files, npy, npz and IDX arrays (FILE.npz:KEY is one).
 
-    Lossless unless --lossy or -Q; drawings together, by bits-back coding, and photos one by one.
+    Lossless unless --lossy or -Q; drawings together, by bits-back coding, and photos one by one. With --shards a set of
+    archives, -o 'set-{shard:05d}.vlz'; the same command goes on where one was stopped.
     """
     lossless = _is_lossless(lossless, quality, unordered, keep_metadata and strip)
     if "-" in sources:
         raise click.UsageError("sources are files and folders: an archive on stdin must be a file first")
+    coding: dict[str, Any] = {
+        "lossless": lossless,
+        "ordered": not unordered,
+        "effort": effort,
+        "chunk": chunk,
+        "quality": quality,
+        "threshold": threshold,
+        "keep": KEPT[keep_metadata, strip],
+        "model": model_name,
+        "force": force,
+        "skip_unsuitable": skip_unsuitable,
+    }
+    if shards or scheduler or (out and "{shard" in out):
+        sharded().pack(sources, out, shards, scheduler, jobs, quiet, as_json, coding)
+        return
     target = out or _default_name(sources)
     alone = as_json and target == "-"  # the report, on stderr
     with _each_unsuitable(), _stdout() if target == "-" else contextlib.nullcontext(target) as file:
-        packed = api.pack(
-            sources,
-            file,
-            lossless=lossless,
-            ordered=not unordered,
-            effort=effort,
-            chunk=chunk,
-            quality=quality,
-            threshold=threshold,
-            keep=KEPT[keep_metadata, strip],
-            model=model_name,
-            jobs=workers(jobs, quiet),
-            force=force,
-            skip_unsuitable=skip_unsuitable,
-            progress=ProgressLine(quiet or alone),
-        )
+        progress = ProgressLine(quiet or alone)
+        packed = api.pack(sources, file, jobs=workers(jobs, quiet), progress=progress, **coding)
     if not (alone or quiet):
         _say_notes(packed)
     for problem in packed.unsuitable:
@@ -130,11 +137,18 @@ def pack(
         about |= {"unsuitable": packed.unsuitable}
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
-        say(_ledger_text(target, packed.ledger), err=target == "-")
+        say(ledger_text(target, packed.ledger), err=target == "-")
         if not lossless and packed.ledger.bits.get("code_bits"):
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
     if packed.unsuitable:
         raise SystemExit(1)
+
+
+def sharded() -> Any:
+    """What handles sets, which few commands need."""
+    from . import sharded as found
+
+    return found
 
 
 def _is_lossless(lossless: bool | None, quality: float | None, unordered: bool, both: bool) -> bool:
@@ -179,7 +193,7 @@ def _say_notes(packed: api.Packed) -> None:
     "-o",
     "--output",
     "out",
-    type=FOLDER,
+    type=PlaceName(path_type=Path, file_okay=False),
     help="Folder to unpack into.  [default: FILE without .vlz]",
 )
 @click.option(
@@ -192,27 +206,35 @@ def _say_notes(packed: api.Packed) -> None:
 @SEED
 @TEMPERATURE
 @_JOBS
+@SCHEDULER
 @MADE_WITH
 @MAX_BYTES
 @FORCE
 @QUIET
 @JSON
 def unpack(
-    file: Path,
-    out: Path | None,
+    file: Path | str,
+    out: Path | str | None,
     only: tuple[str, ...],
     seed: int,
     temperature: float | None,
     jobs: int | None,
+    scheduler: str | None,
     model_name: str | None,
     max_bytes: int,
     force: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Unpack the archive FILE into a folder. What is damaged is named, all else restored."""
+    """Unpack the archive FILE into a folder, or a set, 'set-*.vlz'. What is damaged is named, all else restored."""
     if str(out) == "-":
         raise click.UsageError("cannot unpack to stdout; name a folder with -o")
+    how: dict[str, Any] = {"only": only, "seed": seed, "temperature": temperature, "model": model_name}
+    how |= {"force": force, "max_bytes": max_bytes}
+    if scheduler or isinstance(file, str) or isinstance(out, str):
+        target = None if out is None else str(out)
+        sharded().unpack(str(file), target, scheduler, jobs, quiet, as_json, how)
+        return
     folder = out or _default_folder(file, force or bool(only))
 
     def announce(images: int, claimed: int) -> None:
@@ -222,15 +244,10 @@ def unpack(
         unpacked = api.unpack(
             stream,
             folder,
-            only=only,
-            seed=seed,
-            temperature=temperature,
-            model=model_name,
             jobs=workers(jobs, quiet),
-            force=force,
-            max_bytes=max_bytes,
             progress=ProgressLine(quiet),
             announce=None if quiet else announce,
+            **how,
         )
     written, problems = unpacked.written, unpacked.problems
     for problem in problems:
@@ -252,8 +269,11 @@ def unpack(
 @click.argument("file", type=_ARCHIVE)
 @click.option("--names", is_flag=True, help="The name of every image.")
 @JSON
-def list_images(file: Path, names: bool, as_json: bool) -> None:
-    """Say what the archive FILE holds, without decoding it."""
+def list_images(file: Path | str, names: bool, as_json: bool) -> None:
+    """Say what the archive FILE holds, or a set, 'set-*.vlz', without decoding it."""
+    if isinstance(file, str):
+        sharded().show(file, names, as_json, _MOST_NAMES)
+        return
     with opened(file) as stream:
         archive = Opened(stream)
         about, found = unpacking.inspect(archive), unpacking.names(archive) if names else iter(())
@@ -280,7 +300,7 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
         yield f"  {source}"
 
 
-def _ledger_text(target: str, ledger: ArchiveLedger) -> str:
+def ledger_text(target: str, ledger: ArchiveLedger) -> str:
     """Theory on the left, bytes on the right."""
     images, total_bits = ledger.images, 8.0 * ledger.total_bytes
     rows = paired(ledger.theory_bits(), {name: bits for name, bits in ledger.bits.items() if bits})

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,7 +16,7 @@ from vlae_codec import codec, container, many, registry, zoo
 from vlae_codec.choose import AUTO, NO_LARGER
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
-from vlae_codec.family import DEFAULT_EFFORT, Decoded, Sampling
+from vlae_codec.family import DEFAULT_EFFORT, Coder, Decoded, Sampling
 from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
@@ -25,6 +25,7 @@ from vlae_codec.picture.writing import write_picture
 from .files import (
     RESAMPLED,
     PathName,
+    PlaceName,
     ProgressLine,
     Targets,
     check_stdin_once,
@@ -50,6 +51,7 @@ from .options import (
     MADE_WITH,
     MAX_BYTES,
     QUIET,
+    SCHEDULER,
     SEED,
     TEMPERATURE,
     THRESHOLD,
@@ -395,29 +397,29 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=_INPUT)
+@click.argument("files", nargs=-1, required=True, type=PlaceName(path_type=Path, allow_dash=True, readable=False))
+@SCHEDULER
 @QUIET
 @JSON
 @MADE_WITH
-def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | None) -> None:
-    """Check the integrity of FILES, images and archives, without writing anything."""
+def test(
+    files: tuple[Path | str, ...], scheduler: str | None, quiet: bool, as_json: bool, model_name: str | None
+) -> None:
+    """Check the integrity of FILES, images, archives and sets, 'set-*.vlz', without writing anything."""
     model = zoo.named(model_name) if model_name else None
-    check_stdin_once(files)
+    check_stdin_once(file for file in files if isinstance(file, Path))
     failures, report = _Failures(), list[dict[str, Any]]()
     for file in files:
         before = len(failures.texts)
-        with failures.of(file), opened(file) as stream:
-            start = stream.read(2)
-            if _is_archive(start, stream):
-                from vlae_codec.archive import unpack
-                from vlae_codec.archive.opened import Opened
+        with failures.of(file):
+            if scheduler or isinstance(file, str):
+                from . import sharded
 
-                for problem in unpack.verify(
-                    Opened(stream), model=model, jobs=workers(None, quiet), progress=ProgressLine(quiet)
-                ):
-                    failures.tell(problem)
+                found: Iterable[str] = sharded.problems(str(file), scheduler, quiet, model_name)
             else:
-                codec.decode([start + read_rest(stream, file)], model=model, progress=ProgressLine(quiet))
+                found = _problems(file, model, quiet)
+            for problem in found:
+                failures.tell(problem)
         problems = failures.texts[before:]
         report.append({"input": str(file), "problems": problems})
         if not (problems or quiet or as_json):
@@ -425,6 +427,24 @@ def test(files: tuple[Path, ...], quiet: bool, as_json: bool, model_name: str | 
     if as_json:
         say(json.dumps(report, indent=2))
     failures.finish()
+
+
+def _problems(file: Path, model: Coder | None, quiet: bool) -> list[str]:
+    """What is damaged or lost in an archive.
+
+    Raises:
+        VlaeError, OSError: it cannot be read; or it is no archive, but a damaged image.
+    """
+    with opened(file) as stream:
+        start = stream.read(2)
+        if not _is_archive(start, stream):
+            codec.decode([start + read_rest(stream, file)], model=model, progress=ProgressLine(quiet))
+            return []
+        from vlae_codec.archive import unpack
+        from vlae_codec.archive.opened import Opened
+
+        jobs = workers(None, quiet)
+        return unpack.verify(Opened(stream), model=model, jobs=jobs, progress=ProgressLine(quiet))
 
 
 @click.command()
@@ -569,7 +589,7 @@ class _Failures:
     def __init__(self) -> None:
         self.texts = list[str]()
 
-    def of(self, path: Path) -> _Failures:
+    def of(self, path: Path | str) -> _Failures:
         """`with failures.of(path):` reports an error within as one line about `path`."""
         self._path = path
         return self

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from vlae_codec import files
+from vlae_codec import files, places
 from vlae_codec.container import MAGIC
 from vlae_codec.errors import FormatError, OutputError, VlaeError
 from vlae_codec.exact.threads import cores
@@ -31,6 +31,15 @@ class PathName(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
         return as_named(value) if isinstance(value, str) else found
+
+
+class PlaceName(PathName):
+    """As `PathName`, but of a URL, or of a pattern that stands for the shards of a set, the text itself."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and (places.is_url(value) or places.is_pattern(value)):
+            return value
+        return super().convert(places.tidy(value) if isinstance(value, str) else value, param, ctx)
 
 
 LARGEST_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
@@ -334,8 +343,8 @@ class ProgressLine:
         """Tells of a part of long work, so many pieces: of `total` pieces `before` are done already."""
         return lambda what, done, of: self(what, before + pieces * done // of, total)
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """(what, done, total)."""
+    def __call__(self, what: str, done: int, total: int, more: str = "") -> None:
+        """(what, done, total), and what else there is to tell."""
         if self._quiet:
             return
         now = time.monotonic()
@@ -344,7 +353,7 @@ class ProgressLine:
             if not self._terminal:
                 click.echo(f"{what}...", err=True)
         self._last = done
-        line = f"{what}: {min(done, total)}/{total}"
+        line = f"{what}: {min(done, total)}/{total}" + f", {more}" * bool(more)
         if done > self._first and now > self._started:
             rate = (done - self._first) / (now - self._started)
             line += f", {rate:.3g}/s, {max(total - done, 0) / rate:.0f} s left"

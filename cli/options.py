@@ -110,6 +110,12 @@ MAX_BYTES = click.option(
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+SCHEDULER = click.option(
+    "--scheduler",
+    metavar="ADDRESS|local:N",
+    help="The workers of this Dask scheduler, as tcp://HOST:PORT, or of a cluster of N processes here, do the work.",
+)
+MOST_SHARDS = 1 << 20
 SEED = click.option(
     "--seed",
     type=click.IntRange(0, SEED_LIMIT - 1),

@@ -9,7 +9,7 @@
     with vlae_codec.open_archive("set.vlz") as images:
         images[0], images.names[0]               # any image, read at random
 
-`import vlae_codec.pillow` lets Pillow open and save our files.
+`import vlae_codec.pillow` lets Pillow open and save our files; `from vlae_codec import cluster` packs sets of archives.
 
 Names load on first use, so that the command line can start quickly and say how many threads BLAS may have.
 """
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from .archive.chunks import ArchiveLedger
     from .archive.reader import Archive, open_archive
     from .codec import Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
-    from .errors import ConfigError, FormatError, ImageError, ModelError, OutputError, TruncatedError, VlaeError
+    from .errors import (
+        ConfigError,
+        FormatError,
+        ImageError,
+        ModelError,
+        OutputError,
+        PlaceError,
+        TruncatedError,
+        VlaeError,
+    )
     from .family import Coder, Decoded, Sampling
     from .many import Compressed, Decompressed, compress_files, decompress_files
     from .picture.drawing import Drawing
@@ -51,6 +60,7 @@ _HOMES = {
         "ImageError",
         "ModelError",
         "OutputError",
+        "PlaceError",
         "TruncatedError",
         "VlaeError",
     ),
@@ -79,6 +89,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "Packed",
+    "PlaceError",
     "Sampling",
     "TruncatedError",
     "Unpacked",

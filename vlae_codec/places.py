@@ -43,6 +43,11 @@ def tidy(place: str) -> str:
     return unquote(urlsplit(place).path)
 
 
+def absolute(place: str) -> str:
+    """The same place for a process in another folder."""
+    return place if is_url(place) else os.path.abspath(tidy(place))
+
+
 def open_read(place: str) -> BinaryIO:
     """A file to read here and there.
 

@@ -109,8 +109,10 @@ def pack(
         VlaeError: workers have another version of vlae-codec, or the scheduler is gone.
         ValueError: an option is out of its range.
     """
-    pattern, run, engine = Pattern.of(out), uuid.uuid4().hex, _engine(client, jobs)
-    options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, model, skip_unsuitable)
+    run, engine = uuid.uuid4().hex, _engine(client, jobs)
+    seen = places.tidy if client is None else places.absolute  # workers are in other folders
+    pattern, given = Pattern.of(seen(out)), [*map(seen, [sources] if isinstance(sources, str) else sources)]
+    options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, _seen(model, client), skip_unsuitable)
     options.settings, options.ask  # noqa: B018  # out of range, before anything is begun
     if shards < 1:
         raise ValueError(f"a set has 1 shard or more, not {shards}")
@@ -119,7 +121,6 @@ def pack(
     with locked(pattern, run):
         record = Record(pattern, run)
         before = _begun(record, force)
-        given = [sources] if isinstance(sources, str) else [*sources]
         looking = survey.Looking(threshold, lossless, places.beside(pattern.folder, "copies"))
         found = survey.listed(engine, given, looking)
         plan = _plan(engine, found, shards, said, before, pattern)
@@ -148,10 +149,9 @@ def test(
     """
     engine = _engine(client, jobs)
     engine.check()
-    items, problems = _shards(pattern), list[str]()
-    if model:
-        zoo.named(model)
-    for outcome in _told("testing", engine.run("test-shard", tasks.test, items, Reading(model)), items, progress):
+    items, problems = _shards(pattern if client is None else places.absolute(pattern)), list[str]()
+    reading = Reading(_seen(model, client))
+    for outcome in _told("testing", engine.run("test-shard", tasks.test, items, reading), items, progress):
         place = outcome.item.shard.place
         found = [outcome.error] if outcome.result is None else outcome.result.problems
         problems += [f"{place}: {problem}" for problem in found]
@@ -188,10 +188,11 @@ def unpack(
     Sampling(seed, temperature)
     engine = _engine(client, jobs)
     engine.check()
-    items = _shards(pattern)
+    items = _shards(pattern if client is None else places.absolute(pattern))
     if not force and places.is_folder(folder) and not places.is_empty(folder):
         raise OutputError(f"{folder} is there, and not empty: -f unpacks into it, or name another folder")
-    reading = Reading(model, folder, tuple(only), seed, temperature, max_bytes)
+    place = folder if client is None else places.absolute(folder)
+    reading = Reading(_seen(model, client), place, tuple(only), seed, temperature, max_bytes)
     problems, unmatched, read = list[str](), set(only), list[tasks.Read]()
     for outcome in _told("unpacking", engine.run("unpack-shard", tasks.unpack, items, reading), items, progress):
         if outcome.result is None:
@@ -203,6 +204,18 @@ def unpack(
     problems += [f"no shard has an image named {name}" for name in sorted(unmatched)]
     notes = tuple(note for one in read for note in one.notes)
     return UnpackedSet(sum(one.written for one in read), tuple(problems), notes, any(one.sampled for one in read))
+
+
+def _seen(model: str | None, client: Any) -> str | None:
+    """The name of a model as workers know it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if model is None or model in zoo.released_names():
+        return model
+    zoo.named(model)
+    return model if client is None else places.absolute(model)
 
 
 def _engine(client: Any, jobs: int | None) -> Engine:
@@ -300,7 +313,7 @@ def _work(
     whole, kept = len(receipts), sum(plan.images[number] for number in receipts)
     so_far = _Found("packing", sum(plan.images), len(plan.images), progress, kept)
     for number, receipt in receipts.items():
-        so_far.counts[:] = [a + b for a, b in zip(so_far.counts, (plan.images[number], 1, receipt.bytes), strict=True)]
+        so_far.counts[:] = [a + b for a, b in zip(so_far.counts, (plan.images[number], 1, receipt.size), strict=True)]
     so_far.tell()
     left = (part for part in survey.parts(found.sources, plan.images) if part.number not in receipts)
     for outcome in engine.run("pack-shard", tasks.pack, left, packing):
@@ -308,7 +321,7 @@ def _work(
             failures.append(f"{packing.pattern.place(outcome.item.number)} was not made: {outcome.error}")
             continue
         receipts[outcome.item.number] = outcome.result
-        so_far.add(outcome.item.images, outcome.result.bytes)
+        so_far.add(outcome.item.images, outcome.result.size)
     return receipts, whole, failures
 
 

@@ -19,7 +19,7 @@ from .engine import ATTEMPTS, Outcome, Work
 from .identity import Identity, check_same, here
 
 _AHEAD = 2  # tasks handed out for each that can run
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 10.0
 """How long a scheduler may take to answer."""
 
 

@@ -46,11 +46,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Receipt:
-    """That a shard is whole: its bytes and their SHA-256, and what was counted in it."""
+    """That a shard is whole: its size in bytes and their SHA-256, and what was counted in it."""
 
     shard: int
     images: int
-    bytes: int
+    size: int
     sha256: str
     tallies: Mapping[str, Any]
 
@@ -77,7 +77,7 @@ class Record:
                 "file": places.name(self.pattern.place(number)),
                 "images": receipts[number].images if number in receipts else images,
                 "planned": images,
-                "bytes": receipts[number].bytes if number in receipts else None,
+                "bytes": receipts[number].size if number in receipts else None,
                 "sha256": receipts[number].sha256 if number in receipts else None,
             }
             for number, images in enumerate(plan.images)

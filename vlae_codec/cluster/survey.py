@@ -121,7 +121,7 @@ def weighed(engine: Engine, sources: Sequence[Source]) -> Pixels:
     """The pixels of each image, (N,) int64; of a picture that cannot be read, 1."""
     parts, ends = list[Pixels](), [0]
     for source in sources:
-        size = source.form.size if isinstance(source, Array) else (0, 0)
+        size = source.stored.form.size if isinstance(source, Array) else (0, 0)
         parts.append(np.full(source.count, size[0] * size[1], np.int64))
         ends.append(ends[-1] + source.count)
     pixels = np.concatenate(parts)
@@ -169,8 +169,8 @@ def parts(sources: Sequence[Source], images: Sequence[int]) -> Iterator[Part]:
 def _list(looking: Looking, some: Places) -> tuple[Packed, tuple[str, ...]]:
     """The sources at some places, on a worker."""
 
-    def copied(place: str) -> str:
-        name = hashlib.sha256(f"{place} {places.size(place)}".encode()).hexdigest()[:16]
+    def copied(place: str, title: str) -> str:
+        name = hashlib.sha256(f"{title} {places.size(place)}".encode()).hexdigest()[:16]
         return places.beside(looking.copies, name)
 
     with gather(some.places, looking.threshold, looking.exact, copied) as gathered:

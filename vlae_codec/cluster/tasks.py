@@ -143,7 +143,7 @@ def is_whole(shared: Packing, part: Part) -> Receipt | None:
         return None
     try:
         receipt = Receipt(**found)
-        same = _digest(shared.pattern.place(part.number)) == (receipt.bytes, receipt.sha256)
+        same = _digest(shared.pattern.place(part.number)) == (receipt.size, receipt.sha256)
     except (OSError, TypeError):
         return None
     return receipt if same else None

@@ -43,8 +43,8 @@ _BRIGHT = {"b1": 1 / 255, "u1": 1.0, "u2": 257.0}
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 Opener = bind[IO[bytes]]
-Copied = Callable[[str], str]
-"""Where a copy goes of what has that title, and can be read only front to back."""
+Copied = Callable[[str, str], str]
+"""Where a copy goes of what can be read only front to back, by its file and what it is called."""
 
 
 @dataclass(frozen=True)
@@ -366,7 +366,7 @@ def _stored(
     copied: Copied | None = None,
 ) -> StoredArray:
     if copied is not None and layout.open.func is not _open_file:
-        layout = _copied(layout, path, copied(layout.title))
+        layout = _copied(layout, path, copied(path, layout.title))
     if threshold is not None and not layout.packed:
         layout = _with_threshold(layout, threshold)
     cursor = _Cursor(layout)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -234,7 +233,7 @@ class Tar(_Packed[Span, tarfile.TarFile]):
 
     def __init__(self, path: str, notes: list[str], copied: Copied | None = None) -> None:
         """`copied` says where a copy of a compressed one goes, decompressed, which is read in its place."""
-        self._path = self._decompressed(path, copied(path)) if copied and not _is_plain(path) else path
+        self._path = self._decompressed(path, copied(path, path)) if copied and not _is_plain(path) else path
         with reading(path), closing(self):
             archive = self.archive()
             members = [info for info in archive if not info.isdir()]
@@ -266,7 +265,8 @@ class Tar(_Packed[Span, tarfile.TarFile]):
                 stream = self.archive().fileobj
                 assert stream is not None  # which it is only when closed
                 stream.seek(0)
-                shutil.copyfileobj(stream, out, BLOCK_BYTES)
+                while block := stream.read(BLOCK_BYTES):
+                    out.write(block)
         return place
 
 
@@ -316,13 +316,13 @@ def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[Item[str
         return "/".join([base, *path.relative_to(folder).parts]).lstrip("/")
 
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        hidden += [name for name in files if name.startswith(".") and _is_picture(name)]
+        hidden += [name for name in files if name.startswith(".") and is_picture(name)]
         for name in folders:
             if name.startswith(".") and not Path(place, name).is_symlink():
                 hidden += _pictures_below(place, name)
         folders[:] = [name for name in folders if not name.startswith(".")]
         shown = [Path(place, name) for name in files if not name.startswith(".")]
-        special = {path for path in shown if not stat.S_ISREG(path.lstat().st_mode) and _is_picture(path.name)}
+        special = {path for path in shown if not stat.S_ISREG(path.lstat().st_mode) and is_picture(path.name)}
         links += map(
             named, [*(path for path in (Path(place, name) for name in folders) if path.is_symlink()), *sorted(special)]
         )
@@ -336,7 +336,7 @@ def _walk(folder: str, hidden: list[str], links: list[str]) -> Iterator[Item[str
 def _pictures_below(place: str, name: str) -> Iterator[str]:
     """Pictures in the folder `name` of a folder and in its folders, as far as they can be read."""
     for folder, _, files in os.walk(Path(place, name)):
-        yield from (Path(folder, one).relative_to(place).as_posix() for one in files if _is_picture(one))
+        yield from (Path(folder, one).relative_to(place).as_posix() for one in files if is_picture(one))
 
 
 def _refuse(error: OSError) -> None:
@@ -351,7 +351,7 @@ def _pictures(where: str, entries: Iterable[Item[_Key]], notes: list[str]) -> li
     """
     found, others = list[Item[_Key]](), list[str]()
     for entry in entries:
-        if _is_picture(entry.name):
+        if is_picture(entry.name):
             _check_name(where, entry.name)
             found.append(entry)
         else:
@@ -370,13 +370,13 @@ def _check_name(where: str, name: str) -> None:
         raise ImageError(f"in {where}, {error}: rename it, or leave it out") from error
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in picture_suffixes()
 
 
 def _shown(where: str, entries: Sequence[Item[_Key]], notes: list[str]) -> list[Item[_Key]]:
     """Those that are not hidden; a note tells which pictures are."""
-    hidden = [entry.name for entry in entries if _is_hidden(entry.name) and _is_picture(entry.name)]
+    hidden = [entry.name for entry in entries if _is_hidden(entry.name) and is_picture(entry.name)]
     _note(where, hidden, "hidden", notes)
     return [entry for entry in entries if not _is_hidden(entry.name)]
 

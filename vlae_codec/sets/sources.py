@@ -1,4 +1,4 @@
-"""Sets of images on their way into an archive: pictures, folders, zip and tar files; npy, npz and IDX arrays.
+"""Sets of images on their way into an archive: pictures, folders, zip, tar and Parquet files; npy, npz and IDX arrays.
 
 `gather` looks at each source once and keeps little of it; `Source.drawings` then reads images as they are asked for,
 whatever the size of the whole. The mirror image is `restore`.
@@ -31,10 +31,13 @@ from vlae_codec.picture.reading import Readable
 from . import arrays
 from .arrays import Copied, StoredArray
 from .manifest import ArrayForm, FilesForm, Form, Forms
+from .parquet import Parquet
 from .shelves import Item, Loose, Shelf, Tar, Zip
 
 NPZ_KEY = re.compile(r"(.*\.npz):(.+)", re.DOTALL | re.IGNORECASE)
 """One array of a file: FILE.npz:KEY."""
+_PARQUET_COLUMN = re.compile(r"(.*\.parquet):(.+)", re.DOTALL | re.IGNORECASE)
+"""One column of a file: FILE.parquet:COLUMN."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _IDX_NAME = re.compile(r"(\.idx|idx\d-ubyte)(\.gz)?$", re.IGNORECASE)
 _MAGICS = {
@@ -126,7 +129,7 @@ class Array(Source):
 
 @dataclass(frozen=True)
 class Files(Source):
-    """Loose pictures, of files, folders, a zip or a tar."""
+    """Loose pictures, of files, folders, a zip, a tar or a Parquet file."""
 
     shelf: Shelf[Any]
     threshold: int | None
@@ -270,8 +273,9 @@ def gather(
     """Opens the sources at `paths`, in that order; pictures and folders that follow each other make one source.
 
     A path is a picture; a folder, zip or tar of pictures, hidden files left out; an npy, npz or IDX file, or one array
-    as FILE.npz:KEY. `threshold` and `exact` are those of `images.to_drawing`; an array must be of two values unless
-    there is a threshold. `copied` says where a copy of a compressed source goes, which is read in its place.
+    as FILE.npz:KEY; a Parquet file with a column of pictures, FILE.parquet:COLUMN if there are several; a URL of these; or
+    a pattern, as of `places.expanded`. `threshold` and `exact` are those of `images.to_drawing`; an array must be of two
+    values unless there is a threshold. `copied` says where a copy of a compressed source goes, which is read in its place.
 
     Raises:
         ImageError: a source is missing, damaged, empty or cannot be coded, or two images would have the same name.
@@ -310,19 +314,20 @@ def each_place(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _kind(path: str) -> str:
-    """ "loose" for a picture or folder, else "zip", "tar", "npy", "npz" or "idx"."""
+    """ "loose" for a picture or folder, else "zip", "tar", "npy", "npz", "idx" or "parquet"."""
     lower = path.lower()
     with reading(path):
         if places.is_folder(path):
             return "loose"
         there = places.exists(path)
-        if not there and (named := NPZ_KEY.fullmatch(path)) and places.exists(named[1]):
-            return "npz"
+        for kind, pattern in (("npz", NPZ_KEY), ("parquet", _PARQUET_COLUMN)):
+            if not there and (named := pattern.fullmatch(path)) and places.exists(named[1]):
+                return kind
         if not places.is_file(path):
             raise ImageError(f"{path} is neither a file nor a folder" if there else f"{path} does not exist")
     if lower.endswith(_TARS):
         return "tar"
-    for suffix in ("npz", "npy", "zip"):
+    for suffix in ("npz", "npy", "zip", "parquet"):
         if lower.endswith(f".{suffix}"):
             return suffix
     with reading(path), places.open_read(path) as file:
@@ -344,6 +349,9 @@ def _open(
         named = None if places.exists(path) else NPZ_KEY.fullmatch(path)
         path, key = (named[1], named[2]) if named else (path, None)
         return [Array(stored) for stored in arrays.open_npz(path, key, threshold, copied)]
+    if kind == "parquet":
+        named = None if places.exists(path) else _PARQUET_COLUMN.fullmatch(path)
+        return [Files(Parquet(*((named[1], named[2]) if named else (path, None))), threshold, exact)]
     if kind == "loose":
         return [Files(Loose(paths, notes), threshold, exact)]
     return [Files(Zip(path, notes) if kind == "zip" else Tar(path, notes, copied), threshold, exact)]

@@ -1,0 +1,363 @@
+"""Sets of archives: what is in them, whatever wrote them, and that nothing half-written is taken for whole."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, levels_of
+
+from vlae_codec import cluster, places
+from vlae_codec.cluster import survey
+from vlae_codec.cluster.pattern import Pattern
+from vlae_codec.cluster.record import locked
+from vlae_codec.errors import FormatError, ImageError, OutputError, PlaceError, VlaeError
+from vlae_codec.picture.images import png_bytes, to_picture
+from vlae_codec.sets import shards as sets
+
+OUT, ALL = "set-{shard:05d}.vlz", "set-*.vlz"
+OPTIONS = {"model": str(TINY), "jobs": 1}
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch, digits, fields):
+    """A folder of 12 digits and an array of 20."""
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    for i, digit in enumerate(digits[:12]):
+        Path(f"digits/{i:02}.png").write_bytes(png_bytes(to_picture(digit)))
+    np.save("more.npy", fields[20:40])
+    return ["digits", "more.npy"]
+
+
+def written(pattern=ALL):
+    """The bytes of each shard."""
+    return [Path(shard.place).read_bytes() for shard in sets.find(pattern)]
+
+
+def check_unpacked(folder, digits, fields):
+    """That a folder has what `sources` has; an array that was divided is in the parts that shards had."""
+    for i, digit in enumerate(digits[:12]):
+        assert np.array_equal(levels_of(f"{folder}/digits/{i:02}.png"), np.asarray(to_picture(digit)))
+    parts = sorted(Path(folder).glob("more*.npy"))
+    assert np.array_equal(np.concatenate([np.load(path) for path in parts]), fields[20:40])
+
+
+def test_shards_have_about_equal_numbers_of_pixels_and_none_is_empty():
+    rng = np.random.default_rng(0)
+    for count, shards in ((1, 1), (7, 7), (8, 3), (1000, 16), (50, 49)):
+        pixels = rng.integers(1, 1000, count)
+        images = survey.cut(pixels, shards)
+        assert sum(images) == count
+        assert len(images) == shards
+        assert min(images) > 0
+        sums = np.add.reduceat(pixels, np.cumsum([0, *images[:-1]]))
+        if shards * 4 <= count:
+            assert np.abs(sums - pixels.sum() / shards).max() <= pixels.max()
+    assert survey.cut(np.array([10**6, *[1] * 9]), 3) == (1, 1, 8), "one large picture fills its shard"
+    with pytest.raises(OutputError, match="only 2 images for 3 shards"):
+        survey.cut(np.array([1, 1]), 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["set.vlz", "{shard}/a.vlz", "{shard}{shard}.vlz", "{n}-{shard}.vlz", "*{shard}.vlz", "{shard:x}"]
+)
+def test_a_pattern_names_each_shard_once(text):
+    with pytest.raises(OutputError, match="has no place for a shard's number"):
+        Pattern.of(text)
+
+
+def test_patterns_and_what_stands_beside_them():
+    pattern = Pattern.of("a/set-{shard:05d}.vlz")
+    assert pattern.place(7) == "a/set-00007.vlz"
+    assert (pattern.wildcard, pattern.manifest) == ("a/set-*.vlz", "a/set-manifest.json")
+    assert Pattern.of("{shard}.vlz").place(12) == "12.vlz"
+    assert Pattern.of("s3://a/b-{shard:3}.vlz").place(1) == "s3://a/b-  1.vlz"
+
+
+def test_a_set_holds_what_was_packed(sources, digits, fields):
+    tallies = []
+    packed = cluster.pack(sources, OUT, 3, progress=tallies.append, **OPTIONS)
+    assert (packed.shards, packed.failures, packed.ledger.images) == (3, (), 32)
+    assert [tally.images for tally in tallies][-1] == 32
+    assert tallies[-1].bytes == sum(map(len, written())) == packed.ledger.total_bytes
+    assert sorted(os.listdir()) == ["digits", "more.npy", *(f"set-{i:05d}.vlz" for i in range(3)), "set-manifest.json"]
+    tested = cluster.test(ALL, **OPTIONS)
+    assert (tested.shards, tested.images, tested.problems) == (3, 32, ())
+    assert cluster.unpack(ALL, "out", **OPTIONS).problems == ()
+    check_unpacked("out", digits, fields)
+    with pytest.raises(OutputError, match="is complete"):
+        cluster.pack(sources, OUT, 3, **OPTIONS)
+    cluster.pack(sources, OUT, 2, force=True, **OPTIONS)
+    assert len(written()) == 2, "what there was of another set is gone"
+
+
+def test_compressed_sources_are_read_once_into_copies_that_go(sources, fields):
+    with tarfile.open("d.tar.gz", "w:gz") as archive:
+        archive.add("digits")
+    Path("x-idx3-ubyte.gz").write_bytes(
+        gzip.compress(
+            bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (20, 28, 28)) + fields[:20].tobytes()
+        )
+    )
+    np.savez_compressed("z.npz", a=fields[40:60], b=fields[60:63])
+    given = ["d.tar.gz", "x-idx3-ubyte.gz", "z.npz"]
+    copies = survey.Looking(None, True, str(Path("copies").absolute()))
+    from vlae_codec.cluster.engine import Local
+
+    found = survey.listed(Local(1), given, copies)
+    assert len(os.listdir("copies")) == 4
+    assert all(source.stored.is_direct for source in found.sources[1:])
+    cluster.pack(given, OUT, 4, **OPTIONS)
+    assert "set-manifest.run" not in os.listdir()
+    assert cluster.unpack(ALL, "out", **OPTIONS).problems == ()
+    for name in ("digits/03.png", "digits/11.png"):
+        assert np.array_equal(levels_of(f"out/{name}"), levels_of(name))
+    idx = b"".join(gzip.decompress(path.read_bytes())[16:] for path in sorted(Path("out").glob("x-idx3-ubyte*.gz")))
+    assert idx == fields[:20].tobytes()
+    parts = [np.load(path) for path in sorted(Path("out").glob("z*.npz"))]
+    assert np.array_equal(np.concatenate([part["a"] for part in parts if "a" in part]), fields[40:60])
+    assert np.array_equal(np.concatenate([part["b"] for part in parts if "b" in part]), fields[60:63])
+
+
+def stop_after(shards):
+    """A progress that is interrupted when so many shards are done."""
+
+    def tell(tally):
+        if tally.shards >= shards:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def test_a_run_that_was_stopped_goes_on(sources):
+    cluster.pack(sources, "other-{shard:05d}.vlz", 4, **OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.pack(sources, OUT, 4, progress=stop_after(2), **OPTIONS)
+    with pytest.raises(FormatError, match=r"lacks set-00002\.vlz, set-00003\.vlz"):
+        sets.find(ALL)
+    assert "set-manifest.lock" not in os.listdir()
+    before = [os.stat(f"set-0000{i}.vlz").st_mtime_ns for i in range(2)]
+    packed = cluster.pack(sources, OUT, 4, **OPTIONS)
+    assert packed.kept == 2
+    assert packed.ledger.images == 32
+    assert [os.stat(f"set-0000{i}.vlz").st_mtime_ns for i in range(2)] == before
+    assert written() == written("other-*.vlz")
+
+
+def test_only_whole_shards_are_kept(sources):
+    cluster.pack(sources, "other-{shard:05d}.vlz", 4, **OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.pack(sources, OUT, 4, progress=stop_after(3), **OPTIONS)
+    Path("set-00000.vlz").write_bytes(Path("set-00000.vlz").read_bytes()[:-1])
+    Path("set-manifest.run/00001.json").unlink()
+    assert cluster.pack(sources, OUT, 4, **OPTIONS).kept == 1
+    assert written() == written("other-*.vlz")
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("other options", {"effort": 1}),
+        ("other images", {"sources": ["more.npy"]}),
+        ("4 shards", {"shards": 5}),
+    ],
+)
+def test_a_run_goes_on_as_it_began(sources, what, change):
+    with pytest.raises(KeyboardInterrupt):
+        cluster.pack(sources, OUT, 4, progress=stop_after(1), **OPTIONS)
+    given = {"sources": sources, "out": OUT, "shards": 4, **OPTIONS}
+    with pytest.raises(OutputError, match=what):
+        cluster.pack(**{**given, **change})
+
+
+def test_files_of_strangers_stay(sources):
+    Path("set-00001.vlz").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"set-00001\.vlz exists"):
+        cluster.pack(sources, OUT, 2, **OPTIONS)
+    assert Path("set-00001.vlz").read_bytes() == b"mine"
+
+
+def test_a_bad_picture_costs_its_shard_until_it_is_mended(sources, run, digits, monkeypatch, tmp_path):
+    good = Path("digits/05.png").read_bytes()
+    Path("digits/05.png").write_bytes(good[:60])
+    command = ["pack", *sources, "-o", OUT, "--shards", 3, "--model", TINY, "--jobs", 1]
+    said = run(*command, expect=1).output
+    assert "set-00001.vlz was not made" in said or "set-00000.vlz was not made" in said
+    assert "digits/05.png" in said
+    assert "1 of 3 shards failed" in said
+    assert len([*Path().glob("set-0*.vlz")]) == 2
+    Path("digits/05.png").write_bytes(good)
+    assert "2 of them from an earlier run" in run(*command).output
+    run("test", ALL, "--model", TINY)
+
+
+def test_a_missing_source_is_named_before_anything_is_written(sources):
+    with pytest.raises(ImageError, match=r"no\.png does not exist; .*neither\.tar does not exist"):
+        cluster.pack(["no.png", "digits", "neither.tar"], OUT, 2, **OPTIONS)
+    assert not [*Path().glob("set-*")]
+
+
+def test_one_run_at_a_time(sources):
+    pattern = Pattern.of(OUT)
+    with locked(pattern, "first"), pytest.raises(OutputError, match=f"another run, process {os.getpid()} on"):
+        cluster.pack(sources, OUT, 2, **OPTIONS)
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    holder = {"run": "old", "host": socket.gethostname(), "process": int(gone.stdout)}
+    Path(pattern.lock).write_text(json.dumps(holder))
+    assert cluster.pack(sources, OUT, 2, **OPTIONS).shards == 2, "the lock of a process that is gone"
+    Path(pattern.lock).write_text(json.dumps({**holder, "host": "elsewhere"}))
+    with pytest.raises(OutputError, match=r"on elsewhere, writes set-.*: wait for it; if it has ended, remove"):
+        cluster.pack(sources, OUT, 2, force=True, **OPTIONS)
+
+
+def test_a_run_that_lost_its_lock_publishes_nothing(sources):
+    def take_over(_tally):
+        Path("set-manifest.lock").write_text(json.dumps({"run": "another"}))
+
+    packed = cluster.pack(sources, OUT, 2, progress=take_over, **OPTIONS)
+    assert len(packed.failures) == 2
+    assert "another one has taken over" in packed.failures[0]
+    assert not [*Path().glob("set-0*.vlz")]
+
+
+def test_sets_by_url(sources, digits, fields):
+    memory = "memory://bucket/deep/set-{shard:02d}.vlz"
+    for i in range(12):
+        places.write(f"memory://in/digits/{i:02}.png", Path(f"digits/{i:02}.png").read_bytes(), force=True)
+    places.write("memory://in/more.npy", Path("more.npy").read_bytes(), force=True)
+    given = ["memory://in/digits", Path("more.npy").absolute().as_uri()]
+    assert cluster.pack(given, memory, 3, **OPTIONS).failures == ()
+    assert places.below("memory://bucket/deep") == [*(f"set-0{i}.vlz" for i in range(3)), "set-manifest.json"]
+    every = "memory://bucket/deep/set-*.vlz"
+    assert cluster.test(every, **OPTIONS).problems == ()
+    assert cluster.unpack(every, "out", **OPTIONS).problems == ()
+    check_unpacked("out", digits, fields)
+    assert cluster.unpack(every, "memory://bucket/out", **OPTIONS).problems == ()
+    assert places.read("memory://bucket/out/digits/04.png") is not None
+    places.write("memory://bucket/deep/set-01.vlz", b"", force=True)
+    (problem,) = cluster.test(every, **OPTIONS).problems
+    assert problem.startswith("memory://bucket/deep/set-01.vlz: ")
+
+
+def test_a_url_whose_driver_is_missing_says_what_to_install(sources, run):
+    pytest.importorskip("fsspec")
+    if not any(Path(folder, "s3fs").exists() for folder in sys.path):
+        assert "pip install s3fs" in run("pack", "digits", "-o", f"s3://bucket/{OUT}", "--shards", 2, expect=1).output
+    with pytest.raises(PlaceError, match="foo:// is not known"):
+        places.open_read("foo://bucket/a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expect", "said"),
+    [
+        (["-o", "set.vlz", "--shards", "2"], 1, "has no place for a shard's number"),
+        (["-o", OUT], 2, "a set needs --shards N"),
+        (["--shards", "2"], 2, "a set needs --shards N"),
+        (["-o", OUT, "--shards", "2", "--scheduler", "local:many"], 1, "local:4 begins four processes"),
+        (["-o", OUT, "--shards", "99"], 1, "only 32 images for 99 shards"),
+    ],
+)
+def test_clear_words(sources, run, arguments, expect, said):
+    output = run("pack", *sources, *arguments, "--jobs", 1, expect=expect).output
+    assert said in output
+    assert len([line for line in output.splitlines() if line.startswith("Error")]) == 1
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """A client of two worker processes."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 60}
+    sooner = importlib.import_module("dask.config").set(
+        {"distributed.comm.timeouts.connect": "2s"}
+    )  # it is gone in the end
+    with sooner, distributed.LocalCluster(**options) as local, distributed.Client(local) as client:
+        yield client
+
+
+def test_workers_write_what_this_process_would(dask, sources, digits, fields):
+    cluster.pack(sources, "here-{shard:05d}.vlz", 5, **OPTIONS)
+    packed = cluster.pack(sources, OUT, 5, client=dask, **OPTIONS)
+    assert (packed.failures, packed.ledger.images) == ((), 32)
+    assert written() == written("here-*.vlz")
+    assert cluster.test(ALL, client=dask, **OPTIONS).problems == ()
+    assert cluster.unpack(ALL, "out", client=dask, **OPTIONS).problems == ()
+    check_unpacked("out", digits, fields)
+
+
+def test_a_worker_that_is_killed_costs_time_only(dask, sources):
+    processes, killed = dask.run(os.getpid), []
+
+    def kill(tally):
+        if tally.shards == 1 and not killed:
+            (worker,) = [*dask.processing()][:1]
+            os.kill(processes[worker], signal.SIGKILL)
+            killed.append(worker)
+
+    packed = cluster.pack(sources, OUT, 6, client=dask, progress=kill, **OPTIONS)
+    assert killed
+    assert (packed.shards, packed.failures) == (6, ())
+    cluster.pack(sources, "here-{shard:05d}.vlz", 6, **OPTIONS)
+    assert written() == written("here-*.vlz")
+    dask.wait_for_workers(2, timeout=120)
+
+
+def test_a_bad_source_stops_no_other_shard(dask, sources):
+    Path("digits/05.png").write_bytes(b"no picture")
+    packed = cluster.pack(sources, OUT, 4, client=dask, **OPTIONS)
+    assert len(packed.failures) == 1
+    assert "digits/05.png" in packed.failures[0]
+    assert len([*Path().glob("set-0*.vlz")]) == 3
+
+
+def test_workers_of_another_version_are_refused(dask, sources):
+    def become(version):
+        import vlae_codec
+
+        before, vlae_codec.__version__ = vlae_codec.__version__, version
+        return before
+
+    worker = sorted(dask.nthreads())[0]
+    before = dask.run(become, "0.0.9", workers=[worker])[worker]
+    try:
+        with pytest.raises(VlaeError, match=f"{worker} has vlae-codec 0.0.9, and here it is {before}"):
+            cluster.pack(sources, OUT, 2, client=dask, **OPTIONS)
+    finally:
+        dask.run(become, before, workers=[worker])
+    assert not [*Path().glob("set-*")]
+
+
+def test_the_command_line_says_who_does_not_answer(sources, run, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("vlae_codec.cluster.dask.CONNECT_SECONDS", 0.1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    said = run("pack", *sources, "-o", OUT, "--shards", 2, "--scheduler", where, expect=1).output
+    assert f"Error: no Dask scheduler answers at {where}" in said
+
+
+def test_a_scheduler_that_goes_away(dask, sources):
+    """The last test, since nothing is left of the cluster."""
+
+    def leave(tally):
+        if tally.shards == 1:
+            dask.cluster.loop.add_callback(dask.cluster.scheduler.close)
+
+    with pytest.raises(VlaeError, match="is gone: what is finished was kept"):
+        cluster.pack(sources, OUT, 6, client=dask, progress=leave, **OPTIONS)
+    packed = cluster.pack(sources, OUT, 6, **OPTIONS)
+    assert packed.kept >= 1
+    cluster.pack(sources, "here-{shard:05d}.vlz", 6, **OPTIONS)
+    assert written() == written("here-*.vlz")
