@@ -294,7 +294,7 @@ def test_the_documented_data_set_works_with_workers(digits):
     pytest.importorskip("torch")
     array = np.stack([digit.bits for digit in digits[:40]])
     vlae_codec.pack(array, "set.vlz", chunk=8)  # by the default model, as the page has it
-    (block,) = re.findall(r"```python\n(from torch.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    block, _of_sets = re.findall(r"```python\n(from torch.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
     exec(block, names)  # the very lines of the page
     with names["loader"].dataset.archive:

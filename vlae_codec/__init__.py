@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .archive.api import Packed, Unpacked, pack, unpack
     from .archive.chunks import ArchiveLedger
     from .archive.reader import Archive, open_archive
+    from .archive.sharded import ArchiveSet
     from .codec import Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
     from .errors import (
         ConfigError,
@@ -44,6 +45,7 @@ _HOMES = {
     "archive.api": ("Packed", "Unpacked", "pack", "unpack"),
     "archive.chunks": ("ArchiveLedger",),
     "archive.reader": ("Archive", "open_archive"),
+    "archive.sharded": ("ArchiveSet",),
     "codec": (
         "Encoded",
         "Ledger",
@@ -75,6 +77,7 @@ _HOMES = {
 __all__ = [
     "Archive",
     "ArchiveLedger",
+    "ArchiveSet",
     "Coder",
     "Compressed",
     "ConfigError",

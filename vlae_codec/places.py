@@ -61,6 +61,11 @@ def open_read(place: str) -> BinaryIO:
     return cast(BinaryIO, system.open(path, "rb"))
 
 
+def open_unbuffered(place: str) -> BinaryIO:
+    """The same without a buffer if it is a path; errors as `open_read`."""
+    return open_read(place) if is_url(place) else cast(BinaryIO, open(tidy(place), "rb", buffering=0))
+
+
 def size(place: str) -> int:
     """Its length in bytes; errors as `open_read`."""
     if not is_url(place):

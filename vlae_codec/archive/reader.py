@@ -21,12 +21,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec import zoo
+from vlae_codec import places, zoo
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import FormatError, ImageError
 from vlae_codec.family import Coder, Decoded, Sampling
@@ -40,6 +40,9 @@ from .chunks import Shared
 from .heads import Identity, Place
 from .opened import Opened
 from .pieces import Piece
+
+if TYPE_CHECKING:
+    from .sharded import ArchiveSet
 
 CACHE_BYTES = 1 << 26
 """Of decoded chunks, unless told otherwise: a byte a pixel, and a little an image."""
@@ -57,10 +60,11 @@ def open_archive(
     temperature: float | None = None,
     cache_bytes: int = CACHE_BYTES,
     max_bytes: int = MOST_BYTES,
-) -> Archive:
-    """Opens an archive as a sequence of its images; see `Archive`.
+) -> Archive | ArchiveSet:
+    """Opens an archive, or the archives of a set, as a sequence of images; see `Archive` and `ArchiveSet`.
 
     Args:
+        path: a file, a URL, or a pattern such as `set-*.vlz`, which stands for a set.
         model: for an archive that names no released one: a model that was loaded, or its folder.
         seed, temperature: draw the texture of a lossy archive; temperature 0 to 16.
         cache_bytes: of decoded chunks and pictures that are kept; what was decoded last is kept in any case.
@@ -68,10 +72,16 @@ def open_archive(
 
     Raises:
         OSError: the file cannot be read.
-        FormatError: it is no archive, or neither its header nor its index is whole.
+        FormatError: it is no archive, or neither its header nor its index is whole; or a set is not complete.
+        PlaceError: a URL's driver is not installed.
         ValueError: seed or temperature is out of range.
     """
-    return Archive(Path(path), model, Sampling(seed, temperature), cache_bytes, max_bytes)
+    place, sampling = os.fspath(path), Sampling(seed, temperature)
+    if places.is_pattern(place):
+        from .sharded import ArchiveSet
+
+        return ArchiveSet(place, model, sampling, cache_bytes, max_bytes)
+    return Archive(place, model, sampling, cache_bytes, max_bytes)
 
 
 class Archive:
@@ -83,21 +93,21 @@ class Archive:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         model: Coder | str | None,
         sampling: Sampling,
         cache_bytes: int,
         max_bytes: int = MOST_BYTES,
     ) -> None:
-        self._path, self._model, self._sampling = path.absolute(), model, sampling
+        self._path, self._model, self._sampling = places.absolute(path), model, sampling
         self._cache_bytes, self._max_bytes = cache_bytes, max_bytes
         self._own: _Own | None = None
         self._own = self._mine(opening=True)
 
     @property
     def path(self) -> Path:
-        """The file."""
-        return self._path
+        """The file; of a URL its text as a path."""
+        return Path(self._path)
 
     @property
     def lossy(self) -> bool:
@@ -190,7 +200,7 @@ class Archive:
             own.file.close()  # here; it stays open in the parent
             own = None
         if own is None:
-            file = self._path.open("rb", buffering=0)  # a buffer has a lock, which a fork may find taken
+            file = places.open_unbuffered(self._path)  # a buffer has a lock, which a fork may find taken
             own = self._own = _Own(file)
         return own
 
