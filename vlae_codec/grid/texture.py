@@ -31,6 +31,7 @@ RUNS = 7, 7, 5, 3
 """Pixels of the window in each of its rows, from the top, all from column -3 on."""
 PLANES = 15
 _FLOAT32 = 2.0**24
+_TOGETHER = 1 << 10  # pixels that go through a layer at once
 
 
 def narrow(layer: Affine) -> Affine:
@@ -46,7 +47,12 @@ def activated(x: Numbers) -> Numbers:
     eighth = x * np.float32(0.125)
     np.floor(eighth, out=eighth)
     np.maximum(x, eighth, out=eighth)
-    return np.clip(eighth, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=eighth)
+    return _within(eighth)
+
+
+def _within(x: Numbers) -> Numbers:
+    """Within INPUT_LIMIT, in place."""
+    return np.clip(x, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=x)
 
 
 @cache
@@ -140,19 +146,20 @@ class Texture:
 
     def code(self, decoded: Planes, hidden: Numbers, quality: int) -> npt.NDArray[np.float32]:
         """What the code says at every pixel: decoded (H, W, 3), hidden (H/2, W/2, F) at BITS -> (H, W, C)."""
-        inner = np.floor(hidden * 0.5 ** (BITS - INPUT_BITS)).clip(1 - INPUT_LIMIT, INPUT_LIMIT - 1).astype(np.float32)
-        features = shuffle(convolve(inner, self.features), 2)
+        inner = np.floor(hidden * np.float32(0.5 ** (BITS - INPUT_BITS)))
+        features = shuffle(convolve(_within(inner), self.features, lambda made, rows: _within(made)), 2)
         level = between(self.level, quality).astype(np.float32)
         count = features.shape[2]
         seen = np.empty((*decoded.shape[:2], count + 9), np.float32)
-        np.clip(features, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=seen[..., :count])
+        seen[..., :count] = features
         seen[..., count : count + 3] = decoded
         padded = np.pad(decoded, ((1, 0), (1, 0), (0, 0)), mode="edge")
         seen[..., count + 3 : count + 6] = softsign(decoded - padded[1:, :-1], 8)
         seen[..., count + 6 :] = softsign(decoded - padded[:-1, 1:], 8)
 
         def of(part: Numbers) -> Numbers:
-            return convolve(activated(convolve(part, self.around)), self.context) + level
+            inner = convolve(part, self.around, lambda made, rows: activated(made))
+            return convolve(inner, self.context, lambda made, rows: np.add(made, level, out=made))
 
         return in_bands(of, seen, 2, len(level), np.float32)
 
@@ -184,7 +191,7 @@ class Texture:
         predicted = predicted[REACH:, REACH:-REACH]
         given = np.concatenate(_given(around[EDGE:, EDGE:-EDGE], predicted), 2)
         h: Numbers = np.empty((height, width, tile.code.shape[3]), np.float32)
-        rows = 16
+        rows = max(1, _TOGETHER // width)
         for top in range(0, height, rows):
             count = min(rows, height - top)
             runs = []
@@ -202,12 +209,12 @@ class Texture:
     def _layer(self, h: Numbers, layer: int) -> Numbers:
         height, width, channels = h.shape
         padded = np.zeros((height + 1, width + 2, channels), np.float32)
-        padded[1:, 1:-1] = activated(h)
         out = np.empty_like(h)
         down, right, across = padded.strides
-        rows = 32
+        rows = max(1, _TOGETHER // width)
         for top in range(0, height, rows):
             count = min(rows, height - top)
+            padded[top + 1 : top + 1 + count, 1:-1] = activated(h[top : top + count])
             views = np.lib.stride_tricks.as_strided
             above = views(padded[top:], (count, width, 3 * channels), (down, right, across))
             beside = views(padded[top + 1 :], (count, width, 2 * channels), (down, right, across))
