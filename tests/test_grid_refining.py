@@ -52,7 +52,7 @@ def test_more_effort_is_worth_its_bits() -> None:
         data = model.encode([view], ask)[0].data
         mean = decoded(raster.geometry, data, Sampling(temperature=0), model).raster.samples.astype(float)
         error = ((mean - raster.samples) ** 2).mean()
-        costs.append(8 * len(data) / (96 * 120) + model.lambda_at(model.model.qualities // 2) * error)
+        costs.append(8 * len(data) / (96 * 120) + model.model.lambda_at(model.model.qualities // 2) * error)
     assert costs[0] > costs[1] > costs[2]
 
 

@@ -25,10 +25,11 @@ from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import adaptation, latents, pixels, sections
+from .choosing import REFINED_FROM, Chosen, Search
 from .colour import Planes
 from .decoding import Painter, Samples, pixel_check, planes_of
 from .model import Model
-from .network import BITS, LARGEST_LATENT, LEVEL_STEPS, PATCH, Arrays, Latents
+from .network import PATCH, Arrays, Latents
 from .sections import Found
 from .texture import Texture
 from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_number, tiles_of
@@ -162,14 +163,9 @@ class GridCoder:
         return [self._encode(view, ask, progress) for view in views]
 
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
-        padded = _padded(view.colours)
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
-        quality = self._quality(padded, len(alpha or b""), ask)
-        means = self.model.encoder.means(padded, quality) * 2.0**-BITS
-        z = self._latents(padded, means, quality, min(ask.effort, _REFINED_FROM) if ask.lossless else ask.effort)
-        coded = latents.write(self.model.prior, z, quality, means)
-        del means  # as large as the picture, eight times over
-        z <<= MEAN_BITS
+        chosen = self._chosen(view, ask, alpha)
+        quality, coded, z = chosen.quality, chosen.coded, chosen.z << MEAN_BITS
         # a picture of one block is decoded once, for all
         decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
         corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
@@ -189,66 +185,25 @@ class GridCoder:
             figures={**figures, "quality": quality, "latent_bits": 8.0 * sum(map(len, coded.streams))},
         )
 
-    def _latents(self, padded: Samples, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
-        """The rounded means; with any effort, rounded with an eye to the rate; with much, to the decoded picture, too.
-
-        After each rounding the means move towards where the decoder would best have them, given the latents as they are.
-        """
-        if not effort:
-            return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
-        gains = self.model.encoder.gains(quality) * 2.0**-BITS
-        curvature = 2 * 255**2 / 3 / gains**2  # of the squared error, if the transforms were orthonormal
-        worth = self.lambda_at(quality) * curvature / 2
-        z = latents.thinned(self.model.prior, means, quality, _CAUTION * worth)
-        for _ in range(effort - _REFINED_FROM):
-            slope = self.model.gradient.to_latents(z, padded, quality)
-            means = means + _SHARE * (z - slope / curvature - means)
-            z = latents.thinned(self.model.prior, means, quality, _REFINED_CAUTION * worth)
-        return z
-
-    def lambda_at(self, quality: int) -> float:
-        """Lambda at a quality, interpolated in the log."""
-        level, part = divmod(quality, LEVEL_STEPS)
-        lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
-        return float(lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS))
-
-    def _quality(self, padded: Samples, alpha_bytes: int, ask: Ask) -> int:
-        """The step of quality that is asked for.
+    def _chosen(self, view: GridView, ask: Ask, alpha: bytes | None) -> Chosen:
+        """The latents that are asked for.
 
         Raises:
             ImageError: no quality is as small as that.
         """
+        search = Search(self.model, _padded(view.colours))
         if ask.lossless:
-            return int(self.arrays["exact_quality"])
+            return search.chosen(int(self.arrays["exact_quality"]), min(ask.effort, REFINED_FROM))
         if ask.size_bytes is None and ask.bpp is None:
             wanted = DEFAULT_QUALITY if ask.quality is None else ask.quality
-            return round(wanted / 100 * (self.model.qualities - 1))
-        size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * padded[..., 0].size / 8
-        return self._within(padded, size, alpha_bytes + _OVERHEAD_BYTES, ask.effort)
+            return search.chosen(round(wanted / 100 * (self.model.qualities - 1)), ask.effort)
+        pixels = view.geometry.width * view.geometry.height
+        size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * pixels / 8
 
-    def _within(self, padded: Samples, size: float, overhead: int, effort: int) -> int:
-        """The highest quality whose latents leave so much room in a file of at most so many bytes.
+        def size_of(coded: latents.Coded, quality: int) -> int:
+            return _CONTAINER_BYTES + len(sections.write(sections.Content(quality, coded.streams, alpha, None)))
 
-        It is looked for by estimates, and lowered until the streams themselves are small enough.
-        """
-        low, high = 0, self.model.qualities - 1
-        while low < high:
-            middle = low + high + 1 >> 1
-            fits = self._latent_bits(padded, middle, min(effort, _REFINED_FROM)) <= 8 * (size - overhead)
-            low, high = (middle, high) if fits else (low, middle - 1)
-        while (needed := self._latent_bytes(padded, low, effort) + overhead) > size:
-            if low == 0:
-                raise ImageError(f"no file of this picture is smaller than {needed} bytes")
-            low -= max(1, low >> 6)
-        return low
-
-    def _latent_bytes(self, padded: Samples, quality: int, effort: int) -> int:
-        z = self._latents(padded, self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
-        return sum(map(len, latents.write(self.model.prior, z, quality).streams))
-
-    def _latent_bits(self, padded: Samples, quality: int, effort: int) -> float:
-        z = self._latents(padded, self.model.encoder.means(padded, quality) * 2.0**-BITS, quality, effort)
-        return latents.cost_bits(self.model.prior, z, quality)
+        return search.within(size, size_of, ask.effort)
 
     def _corrections(self, view: GridView, decoded: Regions) -> bytes:
         """What the PixelCNN is told of this picture, fitted on boxes spread over it; nothing if that does not pay."""
@@ -405,14 +360,10 @@ class GridCoder:
         return Terms(np.array(kl), np.array(distortion))
 
 
-_CAUTION = 3.0
-"""How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
-_REFINED_FROM, _SHARE, _REFINED_CAUTION = 4, 0.6, 2.0
-"""Each step of effort above the first number is a look at the decoded picture, after which means move by that share."""
 _BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 16, 56
 """Corrections are fitted on the pixels of so many boxes, of so many pixels each way, in so many blocks at most."""
-_OVERHEAD_BYTES = 50
-"""What a file takes beside its latents, at most."""
+_CONTAINER_BYTES = 24
+"""What a file takes beside its payload and its metadata, at most."""
 
 
 @dataclass(frozen=True)

@@ -89,25 +89,33 @@ def _own(prior: Prior, grid: npt.NDArray[Any], step: Step) -> npt.NDArray[Any]:
 
 def thinned(
     prior: Prior, means: npt.NDArray[np.float64], quality: int, bits_of_error: npt.NDArray[np.float64]
-) -> Latents:
-    """Means (h, w, C) rounded with an eye to the rate: one step towards zero where that saves more than it costs.
+) -> tuple[Latents, float]:
+    """Means (h, w, C) rounded with an eye to the rate: one step towards zero where that saves more than it costs; and the
+    information in them.
 
     bits_of_error (C,): what a squared step of each latent is worth, bits. The transforms are nearly orthonormal, so that no
     pass through the decoder is needed. What is saved in the context of others is not seen.
     """
     z = np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
     worth = np.broadcast_to(bits_of_error, means.shape)
+    total = 0.0
 
     def answers(step: Step) -> Whole:
-        own = _own(prior, means, step)
+        nonlocal total
         rounded = _own(prior, z, step).astype(np.int64)
-        other = rounded - np.sign(rounded)
-        saved = step.mixture.cell_bits(rounded.astype(float)) - step.mixture.cell_bits(other.astype(float))
-        lost = _own(prior, worth, step) * ((own - other) ** 2 - (own - rounded) ** 2)
-        return np.where(saved > lost, other, rounded)
+        bits = step.mixture.cell_bits(rounded.astype(np.float64))
+        some = np.flatnonzero(rounded)
+        own, nearest = _own(prior, means, step)[some], rounded[some]
+        other = nearest - np.sign(nearest)
+        other_bits = step.mixture.of(some).cell_bits(other.astype(np.float64))
+        lost = _own(prior, worth, step)[some] * ((own - other) ** 2 - (own - nearest) ** 2)
+        moved = bits[some] - other_bits > lost
+        rounded[some[moved]], bits[some[moved]] = other[moved], other_bits[moved]
+        total += float(bits.sum())
+        return rounded
 
     prior.visit(z, quality, answers)
-    return z
+    return z, total
 
 
 def read(

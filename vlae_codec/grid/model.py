@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from . import adaptation
 from .grain import Grain
 from .network import LEVEL_STEPS, Arrays, Decoder, Encoder
@@ -64,3 +66,9 @@ class Model:
     def qualities(self) -> int:
         """How many steps of quality there are."""
         return (int(self.arrays["levels"]) - 1) * LEVEL_STEPS + 1
+
+    def lambda_at(self, quality: int) -> float:
+        """Lambda at a quality, interpolated in the log."""
+        level, part = divmod(quality, LEVEL_STEPS)
+        lambdas = np.append(self.arrays["lambdas"], self.arrays["lambdas"][-1]) * 2.0**-24
+        return float(lambdas[level] ** (1 - part / LEVEL_STEPS) * lambdas[level + 1] ** (part / LEVEL_STEPS))

@@ -193,16 +193,24 @@ class Encoder:
 
     def means(self, picture: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.float64]:
         """Means of q(z|x) in steps of the lattice, in 2^-BITS, of a picture (8 h, 8 w, 3): (h, w, C)."""
-        gains = self.gains(quality)
+        return self.scaled(self.transformed(picture), quality)
 
-        def means(samples: Numbers) -> Numbers:
+    def scaled(self, transformed: npt.NDArray[np.float32], quality: int) -> npt.NDArray[np.float64]:
+        """Means of q(z|x) in steps of the lattice of a quality."""
+        return np.floor(transformed * self.gains(quality) * 0.5**BITS + 0.5)
+
+    def transformed(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Means of q(z|x) before they are scaled for a quality, at BITS: (h, w, C)."""
+
+        def of(samples: Numbers) -> Numbers:
             x = np.floor((samples * 2.0 - 255) * (2.0 ** (BITS - 1) / 255) + 0.5)
             h = clipped(pointwise(x, self.input))
             for block in self.blocks:
                 h = block(h)
-            return np.floor(clipped(pointwise(h, self.output)) * gains * 0.5**BITS + 0.5)
+            return clipped(pointwise(h, self.output))  # of at most 21 bits
 
-        return in_bands(means, unshuffle(picture, PATCH), 2 * len(self.blocks), len(gains), np.float64)
+        channels = self.log_gain.shape[1]
+        return in_bands(of, unshuffle(picture, PATCH), 2 * len(self.blocks), channels, np.float32)
 
     def gains(self, quality: int) -> Integers:
         """How many steps of the lattice a unit of each latent is, in 2^-BITS: (C,)."""

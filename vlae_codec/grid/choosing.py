@@ -1,0 +1,116 @@
+"""Which latents a lossy picture, or the beginning of an exact one, gets: how they are rounded, and at which quality.
+
+    rounded     the means of q(z|x), to the nearest of the lattice; with any effort, one step towards zero where the bits
+                saved are worth more than the error; with much effort, with looks at the decoded picture
+    within      the highest quality at which they take so many bytes at most, found by estimates of their information
+
+Nothing here is recomputed by a decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import ImageError
+
+from . import latents
+from .model import Model
+from .network import BITS, LARGEST_LATENT, Latents
+
+Samples = npt.NDArray[np.uint8]
+
+REFINED_FROM = 4
+"""Each step of effort above is a look at the decoded picture, after which means move."""
+_CAUTION = 3.0
+"""How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
+_SHARE, _REFINED_CAUTION = 0.6, 2.0  # of the way that means move after a look
+_CLOSE = 0.98  # of a size: what takes less is tried at the next quality
+_STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The latents (h, w, C) of a picture at a quality, and as streams."""
+
+    quality: int
+    z: Latents
+    coded: latents.Coded
+
+
+@dataclass(frozen=True)
+class Search:
+    """Of the latents of a picture (8 h, 8 w, 3)."""
+
+    model: Model
+    picture: Samples
+
+    @cached_property
+    def _transformed(self) -> npt.NDArray[np.float32]:
+        return self.model.encoder.transformed(self.picture)
+
+    def chosen(self, quality: int, effort: int) -> Chosen:
+        """The latents at a quality."""
+        means = self._means(quality)
+        z = self._rounded(means, quality, effort)
+        return Chosen(quality, z, latents.write(self.model.prior, z, quality, means))
+
+    def within(self, most: float, size_of: Callable[[latents.Coded, int], int], effort: int) -> Chosen:
+        """The latents at the highest quality whose size, of streams at a quality, is at most so many bytes.
+
+        Raises:
+            ImageError: there is none.
+        """
+        aim = most - size_of(latents.Coded([b""] * len(self.model.prior.groups), 0.0, 0.0), 0)
+        low, high = 0, self.model.qualities - 1
+        while low < high:
+            middle = low + high + 1 >> 1
+            low, high = (middle, high) if self._estimated_bits(middle, effort) <= 8 * aim else (low, middle - 1)
+        while (size := size_of((found := self.chosen(low, effort)).coded, low)) > most:
+            if low == 0:
+                raise ImageError(f"no file of this picture is smaller than {size} bytes")
+            low -= max(1, low // _STEPS_BACK)
+        while size < _CLOSE * most and low < self.model.qualities - 1:
+            higher = self.chosen(low + 1, effort)
+            if (size := size_of(higher.coded, low + 1)) > most:
+                break
+            found, low = higher, low + 1
+        return found
+
+    def _estimated_bits(self, quality: int, effort: int) -> float:
+        """The information in the latents, without a look at the decoded picture."""
+        means = self._means(quality)
+        if not effort:
+            return latents.cost_bits(self.model.prior, _nearest(means), quality)
+        return latents.thinned(self.model.prior, means, quality, _CAUTION * self._worth(quality))[1]
+
+    def _means(self, quality: int) -> npt.NDArray[np.float64]:
+        return self.model.encoder.scaled(self._transformed, quality) * 2.0**-BITS
+
+    def _curvature(self, quality: int) -> npt.NDArray[np.float64]:
+        """Of the squared error as each latent changes, if the transforms were orthonormal: (C,)."""
+        gains = self.model.encoder.gains(quality) * 2.0**-BITS
+        return 2 * 255**2 / 3 / gains**2
+
+    def _worth(self, quality: int) -> npt.NDArray[np.float64]:
+        """Bits that a squared step of each latent is worth: (C,)."""
+        return self.model.lambda_at(quality) * self._curvature(quality) / 2
+
+    def _rounded(self, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
+        if not effort:
+            return _nearest(means)
+        prior, curvature, worth = self.model.prior, self._curvature(quality), self._worth(quality)
+        z, _ = latents.thinned(prior, means, quality, _CAUTION * worth)
+        for _ in range(effort - REFINED_FROM):
+            slope = self.model.gradient.to_latents(z, self.picture, quality)
+            means = means + _SHARE * (z - slope / curvature - means)
+            z, _ = latents.thinned(prior, means, quality, _REFINED_CAUTION * worth)
+        return z
+
+
+def _nearest(means: npt.NDArray[np.float64]) -> Latents:
+    return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
