@@ -16,7 +16,7 @@ from rasters import FORMATS, raster
 
 from vlae_codec.container2 import NO_MODEL, Header2, write_file2
 from vlae_codec.picture.metadata import Metadata, Resolution
-from vlae_codec.raw.codec import _WAYS, _checked
+from vlae_codec.raw.codec import WAYS, _checked
 from vlae_codec.raw.forms import forms
 
 
@@ -25,7 +25,7 @@ def cases():
     for name, form in FORMATS.items():
         picture = raster(form, 6, 13)
         for shape in forms(picture):
-            for coder, way in _WAYS.items():
+            for coder, way in WAYS.items():
                 stream = min(way.encode(shape.values, shape.shape, 5), key=len, default=None)
                 if stream is not None:
                     payload = _checked(coder, shape.less, shape.table + stream)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from conftest import HERE
 from PIL import Image
 
@@ -158,6 +159,22 @@ def test_no_lossless_file_is_larger_than_need_be(title):
         sizes.append(saved(picture > 0, "TIFF", compression="group4"))
     assert len(data) <= min(sizes) + 12
     assert len(vlae_codec.compress(picture)) <= len(data), "a lossy file is no larger than the exact one"
+
+
+@pytest.mark.parametrize("title", synthetic.pictures())
+def test_no_lossy_file_of_what_a_program_drew_is_larger_than_an_exact_one(title):
+    picture = synthetic.pictures(64, 80)[title]
+    coder, reading = zoo.without_model(2), Readable.of_given(picture).picture()
+    (exact,) = codec.encode([reading.raster], coder, lossless=True, effort=2)
+    data = vlae_codec.compress(picture, effort=2)
+    assert len(data) <= len(exact.data)
+    assert codec.inspect(data)["kept_exactly"] == (len(data) == len(exact.data))
+
+
+def test_a_sheet_of_gray_digits_that_are_all_the_same_is_kept_exactly(fields):
+    soft = np.asarray(Image.fromarray(fields[57] * 255).resize((112, 112)).resize((28, 28), Image.Resampling.BOX))
+    sheet = np.tile(soft, (10, 10))
+    assert np.array_equal(vlae_codec.decompress(vlae_codec.compress(sheet, effort=0)), sheet)
 
 
 def test_a_file_larger_than_what_was_given_says_why(run):

@@ -12,22 +12,25 @@ from pathlib import Path
 
 import make_golden_raw
 import numpy as np
+import photographs
 import pytest
 import reference2
+import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rasters import FORMATS, raster
 
-from vlae_codec import raw
+from vlae_codec import raw, zoo
 from vlae_codec.coding.deflate import deflate
 from vlae_codec.container2 import NO_MODEL, Header2, read_file2, write_file2
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
+from vlae_codec.family import Ask
 from vlae_codec.picture import rows
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.png import write_png
 from vlae_codec.picture.raster import MOST_PIXELS, Geometry, Kind, PixelFormat, Raster
-from vlae_codec.picture.reading import read_picture
+from vlae_codec.picture.reading import read_given, read_picture
 from vlae_codec.raw.codec import Coder
 from vlae_codec.raw.forms import Less
 from vlae_codec.raw.streams import Shape
@@ -289,15 +292,33 @@ def test_what_a_picture_will_take_can_be_estimated():
             assert 0.75 * size - 50 < guess < 1.25 * size + 50, name
 
 
+@pytest.mark.parametrize("title", synthetic.pictures())
+def test_no_estimate_is_far_above_the_file(title):
+    """So that an exact file that is no larger than a lossy one is found, whatever the lossy one has."""
+    for sides in ((48, 64), (180, 260)):
+        picture = read_given(synthetic.pictures(*sides)[title]).raster
+        size = len(raw.encode(picture, 2))
+        assert raw.least_bytes(picture) <= size
+        coder = zoo.without_model(2)
+        assert coder.hoped_bits(coder.view(picture, Ask(lossless=True)), 8.0 * size) <= 8 * size
+
+
+def test_of_photographs_a_rough_estimate_will_do():
+    """It costs a small part of what a careful one does, and says that an exact file is far from a lossy one."""
+    for form in (PixelFormat(), PixelFormat(Kind.RGB)):
+        picture = photographs.picture(300, 400, form)
+        assert raw.least_bytes(picture) > 0.2 * len(raw.encode(picture, 0))
+
+
 def test_what_a_library_encodes_wrongly_is_not_taken(monkeypatch):
     picture = raster(FORMATS["rgb 8"], 20, 30)
     good = raw.encode(picture)
     assert good[0] & 15 != Coder.PLAIN
     for coder in Coder:
-        if coder in raw.codec._WAYS and coder != Coder.PLAIN:
-            wrong = type("Wrong", (type(raw.codec._WAYS[coder]),), {"encode": lambda *_: iter([b"", b"\0"])})
-            monkeypatch.setitem(raw.codec._WAYS, coder, wrong.__new__(wrong))
-            vars(raw.codec._WAYS[coder]).update({"_filtering": True, "_black": 1})
+        if coder in raw.codec.WAYS and coder != Coder.PLAIN:
+            wrong = type("Wrong", (type(raw.codec.WAYS[coder]),), {"encode": lambda *_: iter([b"", b"\0"])})
+            monkeypatch.setitem(raw.codec.WAYS, coder, wrong.__new__(wrong))
+            vars(raw.codec.WAYS[coder]).update({"_filtering": True, "_black": 1})
     safe = raw.encode(picture)
     assert safe[0] & 15 == Coder.PLAIN
     assert same(raw.decode(picture.geometry, safe), picture)
@@ -352,7 +373,7 @@ def test_damage_that_no_check_tells_is_a_picture_or_gives_a_clear_error(form):
     shape = Shape(12, 25, form.channels, 1 if form.pair else form.depth)
     rng = np.random.default_rng(0)
     payloads = [raw.encode(picture)]
-    for coder, way in raw.codec._WAYS.items():
+    for coder, way in raw.codec.WAYS.items():
         if form.kind == Kind.GRAY and form.depth in (8, 16):
             payloads += [sealed(coder, 0, stream) for stream in way.encode(picture.samples, shape, 0)]
     for payload in payloads:

@@ -3,7 +3,7 @@
     two colours     lossy: the models of drawings that know it compete by the bits they ask for; nobody knows it: exactly
                     exact: the model of drawings that asks for the fewest bits, and no model
     gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
-    all else        the photo model; exactly, or if it is flat, also no model
+    all else        the photo model, and exactly no model
 
 `see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of what is left the
 smallest file is kept (see `codec.smallest`). A model of drawings that was asked for by name takes what it knows, and any
@@ -12,7 +12,8 @@ picture if lossy files are insisted on, or if nothing is known of it but its wei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import registry, zoo
@@ -20,13 +21,11 @@ from .errors import ImageError
 from .family import Ask, Coder, Estimating, Judged, Judging, View
 from .picture.fields import SIDE, field_count
 from .picture.metadata import Metadata, write_metadata
-from .picture.raster import Kind, Raster
+from .picture.raster import Kind
 from .picture.reading import Readable, Reading
 
 AUTO = "auto"
 """The name of the model that stands for all of them."""
-_FLAT = 0.4
-"""A picture is flat if this share of its pixels is as a neighbour says: screenshots, charts, pixel art, gradients."""
 _METADATA_BYTES = 4
 """What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
@@ -39,8 +38,8 @@ NO_LARGER = "that is no larger"
 class Candidate:
     """One way to code a picture: `which` of the coders, what it is asked for, and the picture as it sees it.
 
-    hoped_bits: what its file will hardly be below. known: whether the model knows the picture. why: why it is kept exactly,
-    if that was not asked for.
+    hoped_bits: what its file will hardly be below, as far as that was asked. known: whether the model knows the picture. why:
+    why it is kept exactly, if that was not asked for.
     """
 
     which: int
@@ -48,7 +47,7 @@ class Candidate:
     view: View
     metadata: Metadata = Metadata()
     note: str | None = None
-    hoped_bits: float = 0.0
+    hoped_bits: float | None = None
     known: bool | None = None
     why: str | None = None
 
@@ -165,8 +164,10 @@ class Chooser:
             return self._unlike(seen, best, judged)
         best = best if self.insist else min(known, key=lambda which: judged[which].bits if which in judged else 0.0)
         way = Candidate(best, self.ask, seen.drawing, note=seen.lost, known=best in known if judged else None)
-        if self.insist or seen.gray:
+        if self.insist:
             return [way]
+        if seen.gray and seen.reading is not None:
+            return [way, self._whole(seen.reading, _RAW, self._exactly)]
         return [way, *self._kept(seen, best, judged, self._exactly)]
 
     def _knows(self, which: int, judged: dict[int, Judged]) -> bool:
@@ -203,6 +204,13 @@ class Chooser:
             return [raw]
         return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), raw]
 
+    def hoped_bits(self, way: Candidate, enough_bits: float = math.inf) -> float:
+        """What the file of an exact way will hardly be below; roughly, if that is more than enough."""
+        coder = self.coder(way.which)
+        if way.hoped_bits is not None or not (way.ask.lossless and isinstance(coder, Estimating)):
+            return way.hoped_bits or 0.0
+        return coder.hoped_bits(way.view, enough_bits)
+
     # All other pictures
 
     def _as_photo(self, reading: Reading) -> list[Candidate]:
@@ -217,7 +225,7 @@ class Chooser:
             if not self.ask.lossless:
                 raise
             found = []
-        if self.ask.lossless or (not self.insist and _is_flat(reading.raster)):
+        if not self.insist:
             found.append(self._whole(reading, _RAW, self._exactly))
         return found
 
@@ -232,19 +240,12 @@ class Chooser:
         """Lossy ways first, then exact ones by what they may be hoped to take; what is exact unasked says why."""
         if len(ways) == 1:
             return ways
-        lossy, exact = [way for way in ways if not way.ask.lossless], [*self._estimated(ways)]
+        lossy, exact = ([way for way in ways if way.ask.lossless == wanted] for wanted in (False, True))
         if not self.ask.lossless:
             exact = [replace(way, why=way.why or NO_LARGER) for way in exact]
-        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits)]
-
-    def _estimated(self, ways: Sequence[Candidate]) -> Iterator[Candidate]:
-        for way in ways:
-            coder = self.coder(way.which)
-            if way.ask.lossless and isinstance(coder, Estimating) and not way.hoped_bits:
-                (bits,) = coder.hoped_bits([way.view])
-                yield replace(way, hoped_bits=bits)
-            elif way.ask.lossless:
-                yield way
+        if len(exact) > 1:
+            exact = [replace(way, hoped_bits=self.hoped_bits(way)) for way in exact]
+        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits or 0.0)]
 
 
 _RAW, _PHOTO, _GIVEN = range(3)
@@ -276,16 +277,6 @@ def chooser(
         return Chooser(ask, (*first, coder), (_GIVEN,), given=True, insist=True, keep=keep)
     coders = *first, coder, *(name for name in zoo.drawers() if name != coder.name)
     return Chooser(ask, coders, (_GIVEN,), tuple(range(_GIVEN, len(coders))), True, insist, keep)
-
-
-def _is_flat(raster: Raster) -> bool:
-    """Whether many pixels are as the one on the left, or continue a gradient."""
-    samples = raster.samples
-    if samples.shape[1] < 2:
-        return True
-    same = (samples[:, 1:] == samples[:, :-1]).all(axis=2)
-    corner = samples[1:, 1:] - samples[1:, :-1] == samples[:-1, 1:] - samples[:-1, :-1]
-    return max(float(same.mean()), float(corner.all(axis=2).mean()) if corner.size else 0.0) > _FLAT
 
 
 def _joined(*notes: str | None) -> str | None:

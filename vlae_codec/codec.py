@@ -7,6 +7,7 @@ file decodes to the same pixels everywhere.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +178,7 @@ def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | Non
     while any(left):
         groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
         for index, ways in enumerate(left):
-            if ways and (way := ways.pop(0)) and _is_promising(way, best.get(index)):
+            if ways and (way := ways.pop(0)) and _is_promising(choice, way, best.get(index)):
                 groups.setdefault((way.which, way.ask), []).append((index, way))
         for (which, ask), members in groups.items():
             model = choice.coder(which)
@@ -188,8 +189,9 @@ def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | Non
     return [replace(kept, encoded=_told(kept)) for _, kept in sorted(best.items())]
 
 
-def _is_promising(way: Candidate, best: Kept | None) -> bool:
-    return best is None or way.hoped_bits <= 8 * len(best.encoded.data)
+def _is_promising(choice: Chooser, way: Candidate, best: Kept | None) -> bool:
+    most_bits = 8.0 * len(best.encoded.data) if best else math.inf
+    return best is None or choice.hoped_bits(way, most_bits) <= most_bits
 
 
 def _smaller(made: Kept, best: Kept | None) -> Kept:

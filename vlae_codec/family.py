@@ -12,6 +12,7 @@ in proportion to what a file claims. What is missing of a cut file is sampled; w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -303,8 +304,11 @@ class Remembering(Protocol):
 class Estimating(Protocol):
     """Optional: what an exact file will take, without coding all of the picture."""
 
-    def hoped_bits(self, views: Sequence[View]) -> list[float]:
-        """The bits that the exact file of each picture will hardly be below, as far as a part of the picture tells."""
+    def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
+        """The bits that the exact file of a picture will hardly be below, as far as a part of the picture tells.
+
+        A less careful estimate will do if it is more than `enough_bits`.
+        """
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ An exact file begins with the lossy file at the quality at which its code pays f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -261,11 +262,8 @@ class GridCoder:
         error = squares / view.colours.size
         return (None, bits, error, differing) if texture is None else ([tiles[i] for i in range(count)], bits, error, 0)
 
-    def hoped_bits(self, views: Sequence[GridView]) -> list[float]:
+    def hoped_bits(self, view: GridView, enough_bits: float = math.inf) -> float:
         """See `family.Estimating`: from a few blocks of the picture, side by side."""
-        return [self._hoped_bits(view) for view in views]
-
-    def _hoped_bits(self, view: GridView) -> float:
         height, width = view.colours.shape[:2]
         if min(height, width) < 2 * _HOPED_SIDE:
             return 0.0

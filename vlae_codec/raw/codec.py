@@ -26,8 +26,8 @@ from vlae_codec.picture.rows import Values
 from .forms import Form, Less, forms, read_form, restored
 from .streams import DEFAULT_EFFORT, G4, Deflate, DeflateFiltered, Lzma, Plain, Way, Webp
 
-_CHECK_BYTES = 4
-_SAMPLE_BYTES, _BANDS = 1 << 17, 4
+CHECK_BYTES = 4
+SAMPLE_BYTES, _BANDS = 1 << 17, 4
 _MUCH_WORSE = 1.25
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -46,7 +46,7 @@ class Coder(enum.IntEnum):
     G4_ZEROS = 8
 
 
-_WAYS: dict[Coder, Way] = {
+WAYS: dict[Coder, Way] = {
     Coder.PLAIN: Plain(),
     Coder.DEFLATE: Deflate(),
     Coder.DEFLATE_FILTERED: DeflateFiltered(),
@@ -86,19 +86,6 @@ def _holds(payload: bytes, raster: Raster) -> bool:
         return False
 
 
-def estimate_bytes(raster: Raster) -> int:
-    """About what `encode` would give, from a few bands of rows: mostly within a tenth, in a small part of the time."""
-    if (raster.samples == raster.samples[0, 0]).all():
-        return 1 + _CHECK_BYTES + int(raster.samples[0, 0].nbytes)
-    estimates = []
-    for form in forms(raster):
-        sample = replace(form, values=_sample(form.values))
-        scale = len(form.values) / len(sample.values)
-        sizes = [min(map(len, way.encode(sample.values, sample.shape, 0)), default=0) for way in _WAYS.values()]
-        estimates.append(len(form.table) + round(scale * min(size for size in sizes if size)))
-    return 1 + _CHECK_BYTES + min(estimates)
-
-
 def verify(geometry: Geometry, data: bytes) -> None:
     """Refuses a payload whose check fails, or that no picture of that geometry has; no pixel is decoded.
 
@@ -121,7 +108,7 @@ def decode(geometry: Geometry, data: bytes) -> Raster:
     if coder == Coder.BLANK:
         return _blank(geometry, less, content)
     shape, meaning, at = read_form(geometry, less, content, 0)
-    values = _WAYS[coder].decode(content[at:], shape)
+    values = WAYS[coder].decode(content[at:], shape)
     return restored(geometry, less, meaning, values)
 
 
@@ -157,26 +144,24 @@ def _check_samples(raster: Raster) -> None:
 def _streams(form: Form, effort: int) -> Iterator[tuple[Coder, bytes]]:
     """What each way that is worth it makes of the values, the table in front."""
     for coder in _promising(form, effort):
-        for stream in _WAYS[coder].encode(form.values, form.shape, effort):
+        for stream in WAYS[coder].encode(form.values, form.shape, effort):
             yield coder, form.table + stream
 
 
 def _promising(form: Form, effort: int) -> list[Coder]:
     """All ways, of many values those that are not much worse than another on a sample of rows."""
-    if form.values.nbytes <= _SAMPLE_BYTES << max(0, effort - 3):
-        return list(_WAYS)
-    sample = replace(form, values=_sample(form.values))
-    sizes = {
-        coder: min(map(len, way.encode(sample.values, sample.shape, 0)), default=0) for coder, way in _WAYS.items()
-    }
+    if form.values.nbytes <= SAMPLE_BYTES << max(0, effort - 3):
+        return list(WAYS)
+    sample = replace(form, values=bands(form.values, SAMPLE_BYTES))
+    sizes = {coder: min(map(len, way.encode(sample.values, sample.shape, 0)), default=0) for coder, way in WAYS.items()}
     least = min(size for size in sizes.values() if size)
     return [coder for coder, size in sizes.items() if size and size <= _MUCH_WORSE * least]
 
 
-def _sample(values: Values) -> Values:
-    """Some rows from above, the middle and below, a few bands of them."""
+def bands(values: Values, size: int) -> Values:
+    """Some rows, in a few bands that are spread over the picture: at most so many bytes of them, but a row a band."""
     height = len(values)
-    count = max(1, _SAMPLE_BYTES // _BANDS // values[0].nbytes)
+    count = max(1, size // _BANDS // values[0].nbytes)
     starts = [band * height // _BANDS for band in range(_BANDS)]
     return np.concatenate(
         [values[start : min(start + count, (band + 1) * height // _BANDS)] for band, start in enumerate(starts)]
@@ -185,14 +170,14 @@ def _sample(values: Values) -> Values:
 
 def _checked(coder: Coder, less: Less, content: bytes) -> bytes:
     method = bytes([less | coder])
-    return method + zlib.crc32(method + content).to_bytes(_CHECK_BYTES, "big") + content
+    return method + zlib.crc32(method + content).to_bytes(CHECK_BYTES, "big") + content
 
 
 def _verified(data: bytes) -> tuple[Coder, Less, bytes]:
-    if len(data) <= _CHECK_BYTES:
+    if len(data) <= CHECK_BYTES:
         raise TruncatedError("the file ends before its pixels")
-    method, check, content = data[:1], data[1 : 1 + _CHECK_BYTES], data[1 + _CHECK_BYTES :]
-    if zlib.crc32(method + content).to_bytes(_CHECK_BYTES, "big") != check:
+    method, check, content = data[:1], data[1 : 1 + CHECK_BYTES], data[1 + CHECK_BYTES :]
+    if zlib.crc32(method + content).to_bytes(CHECK_BYTES, "big") != check:
         raise FormatError("the check of the pixels fails: the file is damaged or not whole")
     if method[0] & 0x0F > max(Coder):
         raise FormatError(f"the pixels are coded in way {method[0] & 0x0F}, which is not known: the file is damaged")

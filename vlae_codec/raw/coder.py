@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ from vlae_codec.errors import ImageError, Progress
 from vlae_codec.family import Arrays, Ask, Decoded, Identity, Parsed, Sampling, Sections, Terms, View
 from vlae_codec.picture.raster import Geometry, Raster
 
-from .codec import decode, encode, estimate_bytes
+from .codec import decode, encode
+from .estimate import estimate_bytes, is_regular, least_bytes
 
-_HOPED = 0.92  # of an estimate: files of little effort are a little larger
+_HOPED, _AT_LEAST = 0.92, 0.5  # of an estimate: of little effort, and of a part of the picture; and if it is not to err
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,14 @@ class RawCoder:
         """See `family.Coder`: the same picture for every sampling, but for its region."""
         return [[_decoded(file, sampling) for sampling in samplings] for file in files]
 
-    def hoped_bits(self, views: Sequence[View]) -> list[float]:
-        """See `family.Estimating`."""
-        return [8.0 * _HOPED * estimate_bytes(view.raster) for view in views]
+    def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
+        """See `family.Estimating`: roughly, and only if that is not enough, well."""
+        if enough_bits == math.inf:
+            return 8.0 * _HOPED * estimate_bytes(view.raster)
+        least = 8.0 * least_bytes(view.raster)
+        if least > enough_bits or is_regular(view.raster):
+            return least
+        return 8.0 * _AT_LEAST * estimate_bytes(view.raster)
 
     def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
         """No latents, and as many bits as there are: there is no model to ask."""
