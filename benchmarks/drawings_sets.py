@@ -31,10 +31,10 @@ def rarer_ink(bits: Bits) -> Drawing:
 
 
 def own_drawings(subject: str, folder: Path, part: str) -> list[Drawing]:
-    """Drawings of that kind, one after the other from each of its sets."""
+    """Drawings of that kind, from each of its sets in turn, mirror images side by side."""
     found = [images[_slice(part, len(images))] for images in _SETS[subject](folder)]
     if subject == "silhouettes" and part == "tuning":  # they are few, and as likely mirrored
-        found += [images[:, :, ::-1] for images in found]
+        found = [np.stack([images, images[:, :, ::-1]], axis=1).reshape(-1, *images.shape[1:]) for images in found]
     return [rarer_ink(bits) for images in found for bits in images]
 
 

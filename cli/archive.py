@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import sys
@@ -81,25 +80,11 @@ _JOBS = click.option(
 @QUIET
 @JSON
 def pack(
-    sources: tuple[str, ...],
-    out: str | None,
-    lossless: bool | None,
-    quality: float | None,
-    keep_metadata: bool,
-    strip: bool,
-    unordered: bool,
-    chunk: int | None,
-    effort: int | None,
-    threshold: int | None,
-    skip_unsuitable: bool,
-    jobs: int | None,
-    shards: int | None,
-    scheduler: str | None,
-    model_name: str | None,
-    force: bool,
-    quiet: bool,
+    sources: tuple[str, ...], out: str | None, lossless: bool | None, quality: float | None, keep_metadata: bool,
+    strip: bool, unordered: bool, chunk: int | None, effort: int | None, threshold: int | None, skip_unsuitable: bool,
+    jobs: int | None, shards: int | None, scheduler: str | None, model_name: str | None, force: bool, quiet: bool,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Pack many images into one archive: files, folders, zip and tar files, npy, npz and IDX arrays (FILE.npz:KEY is one).
 
     Lossless unless --lossy or -Q; drawings together, by bits-back coding, and photos one by one. With --shards a set of
@@ -128,18 +113,7 @@ def pack(
     with _each_unsuitable(), _stdout() if target == "-" else contextlib.nullcontext(target) as file:
         progress = ProgressLine(quiet or alone)
         packed = api.pack(sources, file, jobs=workers(jobs, quiet), progress=progress, **coding)
-    if not (alone or quiet):
-        _say_notes(packed)
-    for problem in packed.unsuitable:
-        say(f"Error: {problem}; it is not in {target}", err=True)
-    if as_json:
-        about = {"output": target, **dataclasses.asdict(packed.ledger), "left_out": packed.left_out}
-        about |= {"unsuitable": packed.unsuitable}
-        say(json.dumps(about, indent=2), err=target == "-")
-    elif not quiet:
-        say(ledger_text(target, packed.ledger), err=target == "-")
-        if not lossless and packed.ledger.bits.get("code_bits"):
-            say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
+    _say_packed(packed, target, lossless, quiet, as_json)
     if packed.unsuitable:
         raise SystemExit(1)
 
@@ -149,6 +123,22 @@ def sharded() -> Any:
     from . import sharded as found
 
     return found
+
+
+def _say_packed(packed: api.Packed, target: str, lossless: bool, quiet: bool, as_json: bool) -> None:
+    """What was left out, and where the bits of an archive went; on stderr, if it is on stdout itself."""
+    if not (quiet or (as_json and target == "-")):
+        _say_notes(packed)
+    for problem in packed.unsuitable:
+        say(f"Error: {problem}; it is not in {target}", err=True)
+    if as_json:
+        about = {"output": target, **packed.ledger.as_dict()}
+        about |= {"left_out": packed.left_out, "unsuitable": packed.unsuitable}
+        say(json.dumps(about, indent=2), err=target == "-")
+    elif not quiet:
+        say(ledger_text(target, packed.ledger), err=target == "-")
+        if not lossless and packed.ledger.bits.get("code_bits"):
+            say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
 
 
 def _is_lossless(lossless: bool | None, quality: float | None, unordered: bool, both: bool) -> bool:
@@ -213,19 +203,10 @@ def _say_notes(packed: api.Packed) -> None:
 @QUIET
 @JSON
 def unpack(
-    file: Path | str,
-    out: Path | str | None,
-    only: tuple[str, ...],
-    seed: int,
-    temperature: float | None,
-    jobs: int | None,
-    scheduler: str | None,
-    model_name: str | None,
-    max_bytes: int,
-    force: bool,
-    quiet: bool,
+    file: Path | str, out: Path | str | None, only: tuple[str, ...], seed: int, temperature: float | None,
+    jobs: int | None, scheduler: str | None, model_name: str | None, max_bytes: int, force: bool, quiet: bool,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Unpack the archive FILE into a folder, or a set, 'set-*.vlz'. What is damaged is named, all else restored."""
     if str(out) == "-":
         raise click.UsageError("cannot unpack to stdout; name a folder with -o")
@@ -249,6 +230,13 @@ def unpack(
             announce=None if quiet else announce,
             **how,
         )
+    _say_unpacked(unpacked, file, folder, quiet, as_json)
+    if unpacked.problems:
+        raise SystemExit(1)
+
+
+def _say_unpacked(unpacked: api.Unpacked, file: Path, folder: Path, quiet: bool, as_json: bool) -> None:
+    """What was written, and what is lost."""
     written, problems = unpacked.written, unpacked.problems
     for problem in problems:
         say(f"Error: {file}: {problem}", err=True)
@@ -261,8 +249,6 @@ def unpack(
         say(f"wrote {counted(len(written), 'file')}" + f" into {folder}" * bool(written))
         if unpacked.sampled:
             say(f"note: {RESAMPLED}", err=True)
-    if problems:
-        raise SystemExit(1)
 
 
 @click.command(name="list")

@@ -59,6 +59,7 @@ from .options import (
     Number,
     Region,
 )
+from .words import as_options
 
 if TYPE_CHECKING:
     from vlae_codec.report.photos import Shown
@@ -107,34 +108,16 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--verify", is_flag=True, help="Decompress again and compare.")
 def compress(
-    images: tuple[Path, ...],
-    out: str | None,
-    recursive: bool,
-    jobs: int,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-    model_name: str,
-    lossless: bool,
-    lossy: bool,
-    quality: float | None,
-    bpp: float | None,
-    size_bytes: int | None,
-    keep_metadata: bool,
-    strip: bool,
-    effort: int,
-    threshold: int | None,
-    page: int | None,
-    verify: bool,
-) -> None:
+    images: tuple[Path, ...], out: str | None, recursive: bool, jobs: int, force: bool, quiet: bool, as_json: bool,
+    model_name: str, lossless: bool, lossy: bool, quality: float | None, bpp: float | None, size_bytes: int | None,
+    keep_metadata: bool, strip: bool, effort: int, threshold: int | None, page: int | None, verify: bool,
+) -> None:  # fmt: skip
     """Compress IMAGES: img.png becomes img.vlz. Lossy unless --lossless; prints where the bits went.
 
     A drawing in two colours that the lossy models do not know is kept exactly, and so is a picture whose exact file is no
     larger.
     """
-    _check_goals(lossless, quality, bpp, size_bytes, keep_metadata and strip)
-    if lossless and lossy:
-        raise click.UsageError("give --lossless or --lossy, not both")
+    _check_goals(lossless, lossy, quality, bpp, size_bytes, keep_metadata and strip)
     model = model_name if model_name == AUTO else zoo.named(model_name)
     failures, to_stdout = _Failures(), is_stdout(out, images)
     found = expanded(images, picture_suffixes() if recursive else None, failures.of)
@@ -153,16 +136,16 @@ def compress(
     if as_json:
         say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
-        for row in report:
-            say(_ledger_line(row), err=to_stdout)
-        if verify and report:
-            say(f"verified: {len(report)} of {len(found)} files decode to what is said here", err=True)
-        _note_losses(report)
+        _say_ledgers(report, to_stdout, len(found) if verify else 0)
     failures.finish()
 
 
-def _check_goals(lossless: bool, quality: float | None, bpp: float | None, size: int | None, both: bool) -> None:
-    """Raises UsageError if options contradict each other."""
+def _check_goals(
+    lossless: bool, lossy: bool, quality: float | None, bpp: float | None, size: int | None, both: bool
+) -> None:
+    """Raises UsageError if options contradict each other; `both` says whether metadata are to be kept and to go."""
+    if lossless and lossy:
+        raise click.UsageError("give --lossless or --lossy, not both")
     goals = [name for name, goal in (("-Q", quality), ("--bpp", bpp), ("--size", size)) if goal is not None]
     if len(goals) > 1:
         raise click.UsageError(f"give one of {' and '.join(goals)}, not both")
@@ -170,6 +153,15 @@ def _check_goals(lossless: bool, quality: float | None, bpp: float | None, size:
         raise click.UsageError(f"{goals[0]} is for lossy files, and --lossless keeps everything")
     if both:
         raise click.UsageError("--keep-metadata and --strip contradict each other")
+
+
+def _say_ledgers(report: list[dict[str, Any]], to_stdout: bool, verified: int) -> None:
+    """What became of each picture; `verified` is how many there were, if they were decoded again."""
+    for row in report:
+        say(_ledger_line(row), err=to_stdout)
+    if verified and report:
+        say(f"verified: {len(report)} of {verified} files decode to what is said here", err=True)
+    _note_losses(report)
 
 
 def _note_losses(report: list[dict[str, Any]]) -> None:
@@ -249,22 +241,10 @@ def _photo_line(row: dict[str, Any]) -> str:
 @click.option("--preview", is_flag=True, help="Only the coarse picture that a photo's first bytes hold: fast.")
 @click.option("--crop", type=Region(), help="Only a region of a photo: left, top, width, height.")
 def decompress(
-    files: tuple[Path, ...],
-    out: str | None,
-    recursive: bool,
-    jobs: int,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-    model_name: str | None,
-    seed: int,
-    samples: int | None,
-    temperature: float | None,
-    max_bytes: int,
-    partial: bool,
-    preview: bool,
-    crop: tuple[int, int, int, int] | None,
-) -> None:
+    files: tuple[Path, ...], out: str | None, recursive: bool, jobs: int, force: bool, quiet: bool, as_json: bool,
+    model_name: str | None, seed: int, samples: int | None, temperature: float | None, max_bytes: int, partial: bool,
+    preview: bool, crop: tuple[int, int, int, int] | None,
+) -> None:  # fmt: skip
     """Decompress FILES: img.vlz becomes img.png. Same file, same picture, on every machine."""
     model = zoo.named(model_name) if model_name else None
     if seed + (samples or 1) > SEED_LIMIT:
@@ -470,7 +450,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
         for key, value in about.items():
             if key not in ("damages", "sample_bytes"):
                 share = f", {shares[key]} of {about['sample_bytes']} bytes of samples" if key in shares else ""
-                say(f"{key.replace('_', ' '):16} {_shown(value)}{share}")
+                say(as_options(f"{key.replace('_', ' '):16} {_shown(value)}{share}"))
     for damage in about.get("damages", ()):
         say(f"Error: {file}: {damage}", err=True)
     if about.get("damages"):

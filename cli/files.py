@@ -18,6 +18,8 @@ from vlae_codec.container import MAGIC
 from vlae_codec.errors import FormatError, OutputError, VlaeError
 from vlae_codec.exact.threads import cores
 
+from .words import as_options
+
 
 def as_named(text: str) -> Path:
     """The path that a user gave: only a bare `-` stands for stdin or stdout, and `./-` is a file."""
@@ -318,8 +320,9 @@ def share_text(part: int, of: int) -> str:
 
 
 def say(text: str, err: bool = False, nl: bool = True) -> None:
-    """Writes text, on stderr with `err`; names in it cannot do anything to a terminal."""
-    click.echo("\n".join(map(files.legible, text.split("\n"))), err=err, nl=nl)
+    """Writes text, on stderr with `err` in the words of the command line; names in it cannot do anything to a terminal."""
+    lines = map(files.legible, text.split("\n"))
+    click.echo("\n".join(map(as_options, lines) if err else lines), err=err, nl=nl)
 
 
 def is_stdout(out: str | None, sources: Iterable[Path]) -> bool:

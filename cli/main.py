@@ -21,6 +21,7 @@ from vlae_codec import __version__
 from vlae_codec.errors import VlaeError
 
 from .help import Sectioned
+from .words import as_options
 
 _MODULES = {
     "codec": ("compress", "decompress", "demo", "info", "models", "test"),
@@ -91,7 +92,7 @@ def _said(text: str) -> click.ClickException:
     """An error for people: names in it cannot do anything to a terminal."""
     from vlae_codec.files import legible
 
-    return click.ClickException(legible(text))
+    return click.ClickException(as_options(legible(text)))
 
 
 def _spell_out(stream: object) -> None:

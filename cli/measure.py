@@ -43,22 +43,10 @@ _OUT = PathName(path_type=Path, dir_okay=False)
 @FORCE
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def measure_images(
-    sources: tuple[str, ...],
-    count: int | None,
-    effort: int,
-    threshold: int | None,
-    no_baselines: bool,
-    as_json: bool,
-    csv_file: Path | None,
-    plot_file: Path | None,
-    page_file: Path | None,
-    labels: str | None,
-    classifier: Path,
-    jobs: int | None,
-    model_name: str | None,
-    force: bool,
-    quiet: bool,
-) -> None:
+    sources: tuple[str, ...], count: int | None, effort: int, threshold: int | None, no_baselines: bool,
+    as_json: bool, csv_file: Path | None, plot_file: Path | None, page_file: Path | None, labels: str | None,
+    classifier: Path, jobs: int | None, model_name: str | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Measure the codec on your own images: theory, files, archives, baselines. SOURCES are those of `pack`.
 
     Everything is coded for real and decoded again; nothing but the reports asked for is kept. Resumes where it was
@@ -79,15 +67,22 @@ def measure_images(
         say("stopped: the same command goes on from what is done", err=True)
         raise
     found = measured.measurement
+    _write_reports(measured, csv_file, plot_file, page_file, force)
+    say(json.dumps(tables.summary(found), indent=2) if as_json else tables.text(found), nl=as_json)
+    if reports and not quiet:
+        say(f"wrote {', '.join(map(str, reports))}", err=True)
+
+
+def _write_reports(
+    measured: measure.Measured, csv_file: Path | None, plot_file: Path | None, page_file: Path | None, force: bool
+) -> None:
+    found = measured.measurement
     if csv_file:
         files.write(csv_file, tables.csv_text(found).encode(), force)
     if plot_file:
         plots.plot(found, plot_file, force)
     if page_file:
         files.write(page_file, html.html(found, measured.sheets).encode(), force)
-    say(json.dumps(tables.summary(found), indent=2) if as_json else tables.text(found), nl=as_json)
-    if reports and not quiet:
-        say(f"wrote {', '.join(map(str, reports))}", err=True)
 
 
 def _check_free(wanted: list[Path], force: bool) -> None:

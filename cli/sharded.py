@@ -76,7 +76,7 @@ def pack(
     for problem in (*packed.unsuitable, *packed.failures):
         say(f"Error: {problem}", err=True)
     if as_json:
-        say(json.dumps(dataclasses.asdict(packed), indent=2))
+        say(json.dumps(dataclasses.asdict(packed) | {"ledger": packed.ledger.as_dict()}, indent=2))
     elif not quiet and packed.ledger.images:
         kept = f", {packed.kept} of them from an earlier run" * bool(packed.kept)
         say(f"{packed.manifest}: {counted(packed.shards - len(packed.failures), 'shard')}{kept}")

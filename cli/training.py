@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,19 +76,9 @@ def train(experiment: Path, run: Path | None, data_folder: Path, device: str, th
 @click.option("-f", "--force", is_flag=True, help="Overwrite it.")
 @options.JSON
 def evaluate(
-    run: str,
-    data_folder: Path,
-    device: str,
-    name: str | None,
-    part: str,
-    images: int | None,
-    samples: int,
-    paired_images: int,
-    paired_samples: int,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+    run: str, data_folder: Path, device: str, name: str | None, part: str, images: int | None, samples: int,
+    paired_images: int, paired_samples: int, out: Path | None, force: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Evaluate a model: ELBO, rate (KL), distortion and importance-sampled NLL, in nats, bits and bits/dim.
 
     RUN is the folder of a training run or of an exported model; released:NAME is a model that ships. Resumes where it was
@@ -121,7 +112,12 @@ def evaluate(
         say(json.dumps(table, indent=2))
         return
     say(f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim")
-    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(figures.paired_images)):
+    _say_figures(table, bool(figures.paired_images))
+
+
+def _say_figures(table: dict[str, Any], paired: bool) -> None:
+    """What was estimated, a line each."""
+    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * paired):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
         say(f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else ""))

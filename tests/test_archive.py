@@ -808,7 +808,7 @@ def test_random_bytes_never_do_worse_than_a_clean_error(tiny, body, marker, star
 
 
 def test_another_model_is_asked_for(tiny, small):
-    with pytest.raises(ModelError, match="--model"):
+    with pytest.raises(ModelError, match="model=DIR"):
         images(small, None)
     assert "digest" in unpack.inspect(Opened(io.BytesIO(small)))["model"]
 

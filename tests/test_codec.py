@@ -161,7 +161,7 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
     assert len(reached) > 10
     assert reached[0] < 200
     assert 600 < reached[-1] < bits.size
-    with pytest.raises(TruncatedError, match="--partial"):
+    with pytest.raises(TruncatedError, match="partial=True"):
         codec.decode([data[:-1]], model=tiny)
 
 

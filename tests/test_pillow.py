@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY
 from PIL import Image, UnidentifiedImageError
 from test_grid import picture
 
@@ -39,6 +40,18 @@ def kinds(digits):
         "palette": PHOTO.quantize(9),
         "deep": Image.fromarray(np.arange(300, dtype=np.uint16).reshape(15, 20) * 200),
     }
+
+
+def test_a_file_of_a_model_of_ones_own_opens_with_it(digits, monkeypatch):
+    digit(digits).save("x.vlz", lossless=True, effort=0, model=str(TINY))
+    with Image.open("x.vlz") as opened, pytest.raises(OSError, match="model=DIR"):
+        opened.load()
+    with Image.open("x.vlz") as opened:
+        opened.model = str(TINY)
+        assert np.array_equal(np.asarray(opened), digits[0].bits * 255)
+    monkeypatch.setattr(vlae_codec.pillow.VlzImageFile, "model", str(TINY))
+    with Image.open("x.vlz") as opened:
+        assert np.array_equal(np.asarray(opened.convert("L")), digits[0].bits * 255)
 
 
 def test_what_is_saved_without_loss_is_what_is_opened(digits):

@@ -88,7 +88,7 @@ def test_a_gray_digit_is_binarised_with_a_note():
     assert "127" in drawing.note
     assert np.array_equal(to_drawing(255 - gray_digit()).bits, drawing.bits)
     assert np.array_equal(to_drawing(gray_digit(), threshold=200).bits, gray_digit() > 200)
-    with pytest.raises(ImageError, match="--threshold"):
+    with pytest.raises(ImageError, match="threshold=N"):
         to_drawing(gray_digit(), exact=True)
     assert to_drawing(gray_digit(), threshold=9, exact=True).bits.any()
 
@@ -125,7 +125,7 @@ def test_a_large_picture_takes_memory_in_proportion(samples):
 
 def test_a_photo_needs_a_threshold():
     photo = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
-    with pytest.raises(ImageError, match="--threshold"):
+    with pytest.raises(ImageError, match="threshold=N"):
         to_drawing(photo)
     assert to_drawing(photo, threshold=128).bits.mean() == pytest.approx(0.5, abs=0.01)
 

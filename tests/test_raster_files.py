@@ -15,6 +15,7 @@ from rasters import FORMATS, raster
 
 from vlae_codec.errors import ImageError
 from vlae_codec.picture.chunks import SIGNATURE, png_chunk
+from vlae_codec.picture.images import to_raster
 from vlae_codec.picture.metadata import Metadata, Resolution, Unit
 from vlae_codec.picture.png import png_metadata, write_png
 from vlae_codec.picture.profiles import is_srgb
@@ -109,6 +110,36 @@ def test_arrays_are_read_as_they_are(dtype, channels):
     assert np.array_equal(found.raster.samples, array)
     assert found.raster.format.depth == 8 * array.dtype.itemsize
     assert read_given(array[..., 0] > 3).raster.format == PixelFormat(depth=1)
+
+
+def of_mode(mode):
+    """A Pillow image of that mode, half of it transparent where it can be."""
+    ways = {"La": ["LA", "La"], "RGBa": ["RGBA", "RGBa"], "PA": ["P", "PA"]}.get(mode, [mode])
+    levels = np.arange(120, dtype=np.uint8).reshape(10, 12)
+    image = Image.fromarray(np.stack([levels, levels * 2, levels, 255 * (levels > 60)], axis=2).astype(np.uint8))
+    if mode == "LAB":
+        return Image.frombytes(mode, image.size, image.convert("RGB").tobytes())
+    if mode.startswith("I;"):
+        return Image.frombytes(mode, image.size, levels.astype(np.uint16).tobytes())
+    if ways[0] not in ("LA", "RGBA"):
+        image = image.convert("L" if mode in ("I", "F") else "RGB")
+    for way in ways:
+        image = image.convert(way)
+    return image
+
+
+MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "RGBX", "RGBa", "La")
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("mode", [*MODES, "I;16", "I;16B", "I;16L"])
+def test_an_image_of_any_mode_of_pillow_is_read_or_refused_in_a_line(mode, exact):
+    for read in (read_given, to_raster):
+        try:
+            read(of_mode(mode), exact=exact)
+        except ImageError as error:
+            assert "\n" not in str(error)
+            assert exact or mode == "F"
 
 
 def test_heic_names_the_package_that_reads_it(monkeypatch):

@@ -184,7 +184,7 @@ def test_only_a_bare_dash_is_a_stream(run):
 def test_one_page_is_compressed(run):
     pages = [Image.fromarray(bits * np.uint8(255)) for bits in BITS[:2]]
     pages[0].save("a.tif", save_all=True, append_images=pages[1:])
-    assert "choose one (compress --page N)" in run("compress", "a.tif", "--lossless", expect=1).stderr
+    assert "choose one with --page N" in run("compress", "a.tif", "--lossless", expect=1).stderr
     run("compress", "a.tif", "--page", 2, "--lossless", "--effort", 0)
     run("decompress", "a.vlz", "-o", "b.png")
     assert np.array_equal(levels_of("b.png"), BITS[1] * 255)

@@ -5,9 +5,11 @@
     gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
     all else        the photo model, and exactly no model
 
-`see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of what is left the
-smallest file is kept (see `codec.smallest`). A model of drawings that was asked for by name takes what it knows, and any
-picture if lossy files are insisted on, or if nothing is known of it but its weights.
+`see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of the ways that are
+left the smallest file is kept (see `codec.smallest`), or what costs an archive least (see `archive.mixed`). What is exact
+goes to the smallest of the families that code it: one that joins them is one more way in `_kept` or `_as_photo`. A model of
+drawings that was asked for by name takes what it knows, and any picture if lossy files are insisted on, or if nothing is
+known of it but its weights.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ NO_LARGER = "that is no larger"
 class Candidate:
     """One way to code a picture: `which` of the coders, what it is asked for, and the picture as it sees it.
 
-    hoped_bits: what its file will hardly be below, as far as that was asked. known: whether the model knows the picture. why:
-    why it is kept exactly, if that was not asked for.
+    hoped_bits: what its file will hardly be below, as far as that was asked. known: whether the model knows the picture.
+    why: why it is kept exactly, if that was not asked for.
     """
 
     which: int
@@ -117,14 +119,52 @@ class Chooser:
         reading = source.picture()
         return Seen(tuple(self._as_photo(reading)), kind=reading.kind)
 
+    def see_fixed(self, source: Readable) -> Seen:
+        """A picture in two levels of an array, whose other pictures say which level is the foreground.
+
+        Raises:
+            ImageError: the model that was asked for codes no such pictures.
+        """
+        if not self.takers:
+            raise ImageError(f"the model {self.coder(_GIVEN).name} codes no drawings of two levels")
+        raster, lost = source.drawing()
+        ask = replace(self.ask, quality=None, bpp=None, size_bytes=None, fixed=True)
+        view = self.coder(self.takers[0]).view(raster, ask)
+        return Seen((), view, _joined(view.note, lost), reading=Reading(view.raster))
+
+    def for_set(self, pictures: Sequence[Seen]) -> tuple[Chooser, bool]:
+        """The same for a set of which these drawings speak: all go to the model that they cost the fewest bits, unjudged.
+
+        And whether each of them is known by a model.
+        """
+        judged = self._judged([seen.drawing for seen in pictures if seen.drawing is not None])
+        bits = {which: sum(one.bits for one in judged.get(which, ())) for which in self.takers}
+        each = [{which: found[place] for which, found in judged.items()} for place in range(len(pictures))]
+        known = all(any(self._knows(which, one) for which in self.takers) for one in each)
+        return replace(self, takers=(min(self.takers, key=bits.__getitem__),), judges=()), known
+
     def settle(self, pictures: Sequence[Seen]) -> list[list[Candidate]]:
-        """The ways to code each picture that are left, in the order in which they are to be tried."""
+        """The ways to code each picture that are left: lossy ones first, and of exact ones a model of drawings."""
         found = [[*seen.ways] for seen in pictures]
         drawings = [(index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None]
         judged = self._judged([seen.drawing for _, seen in drawings if seen.drawing is not None])
         for place, (index, seen) in enumerate(drawings):
             found[index] = self._of_drawing(seen, {which: one[place] for which, one in judged.items()})
-        return [self._in_order(ways) for ways in found]
+        return found
+
+    def in_order(self, ways: Sequence[Candidate]) -> list[Candidate]:
+        """The ways in the order in which they are to be tried: exact ones by what they may be hoped to take."""
+        lossy, exact = ([way for way in ways if way.ask.lossless == wanted] for wanted in (False, True))
+        if len(exact) > 1:
+            exact = [replace(way, hoped_bits=self.hoped_bits(way)) for way in exact]
+        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits or 0.0)]
+
+    def hoped_bits(self, way: Candidate, enough_bits: float = math.inf) -> float:
+        """What the file of an exact way will hardly be below; roughly, if that is more than enough."""
+        coder = self.coder(way.which)
+        if way.hoped_bits is not None or not (way.ask.lossless and isinstance(coder, Estimating)):
+            return way.hoped_bits or 0.0
+        return coder.hoped_bits(way.view, enough_bits)
 
     def _has_rate(self) -> bool:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
@@ -195,7 +235,7 @@ class Chooser:
         assert seen.drawing is not None
         assert seen.reading is not None
         height, width = seen.drawing.raster.samples.shape[:2]
-        own = Candidate(best, ask, seen.drawing, note=seen.lost)
+        own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else NO_LARGER)
         if self.given and self.ask.lossless:
             return [own]
         raw = self._whole(seen.reading, _RAW, ask)
@@ -203,13 +243,6 @@ class Chooser:
         if lossy or field_count(height, width) > _MOST_FIELDS:
             return [raw]
         return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), raw]
-
-    def hoped_bits(self, way: Candidate, enough_bits: float = math.inf) -> float:
-        """What the file of an exact way will hardly be below; roughly, if that is more than enough."""
-        coder = self.coder(way.which)
-        if way.hoped_bits is not None or not (way.ask.lossless and isinstance(coder, Estimating)):
-            return way.hoped_bits or 0.0
-        return coder.hoped_bits(way.view, enough_bits)
 
     # All other pictures
 
@@ -234,18 +267,8 @@ class Chooser:
         if ask.size_bytes is not None and (said := write_metadata(kept)):
             ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
         view = self.coder(which).view(reading.raster, ask)
-        return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes))
-
-    def _in_order(self, ways: list[Candidate]) -> list[Candidate]:
-        """Lossy ways first, then exact ones by what they may be hoped to take; what is exact unasked says why."""
-        if len(ways) == 1:
-            return ways
-        lossy, exact = ([way for way in ways if way.ask.lossless == wanted] for wanted in (False, True))
-        if not self.ask.lossless:
-            exact = [replace(way, why=way.why or NO_LARGER) for way in exact]
-        if len(exact) > 1:
-            exact = [replace(way, hoped_bits=self.hoped_bits(way)) for way in exact]
-        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits or 0.0)]
+        why = NO_LARGER if ask.lossless and not self.ask.lossless else None
+        return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes), why=why)
 
 
 _RAW, _PHOTO, _GIVEN = range(3)

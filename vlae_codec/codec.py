@@ -162,18 +162,26 @@ def encode_views(views: Sequence[View], model: Coder, ask: Ask, progress: Progre
 
 @dataclass(frozen=True)
 class Kept:
-    """A file, and the way it was coded."""
+    """A file, the sections that it has, and the way it was coded."""
 
     encoded: Encoded
     way: Candidate
+    sections: Sections
 
 
 def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | None = None) -> list[Kept]:
-    """Of each picture the smallest file that one of the ways to code it makes; of equals the exact one, or the first.
+    """Of each picture the smallest file that one of the ways to code it makes; of equals the exact one, or the first."""
+    return smallest_of(choice, choice.settle(pictures), progress)
 
-    Ways are tried in their order, those of all pictures together; one that cannot be hoped to be smaller is not.
+
+def smallest_of(
+    choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None
+) -> list[Kept]:
+    """The same, given the ways to code each picture.
+
+    They are tried in their order, those of all pictures together; one that cannot be hoped to be smaller is not.
     """
-    left = choice.settle(pictures)
+    left = [choice.in_order(ways) for ways in pictures]
     best: dict[int, Kept] = {}
     while any(left):
         groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
@@ -184,7 +192,7 @@ def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | Non
             model = choice.coder(which)
             coded = model.encode([way.view for _, way in members], ask, progress)
             for (index, way), sections in zip(members, coded, strict=True):
-                made = Kept(encoded_of(way.view, sections, model, way.metadata), way)
+                made = Kept(encoded_of(way.view, sections, model, way.metadata), way, sections)
                 best[index] = _smaller(made, best.get(index))
     return [replace(kept, encoded=_told(kept)) for _, kept in sorted(best.items())]
 
@@ -321,7 +329,7 @@ def _of_unknown(data: bytes) -> dict[str, Any]:
         "bytes": len(data),
         "format_version": version,
         "kind": kind,
-        "model": f"{named}, which is not known here: --model DIR",
+        "model": f"{named}, which is not known here: give it with model=DIR",
         "width": geometry.width,
         "height": geometry.height,
     }

@@ -147,7 +147,7 @@ def check_claim(claimed: int, most: int) -> None:
     if claimed > most:
         raise FormatError(
             f"it claims {claimed} bytes of pixels, and at most {most} are written unless told otherwise: if you trust it, "
-            f"give --max-bytes {claimed} (max_bytes={claimed})"
+            f"give max_bytes={claimed}"
         )
 
 

@@ -66,7 +66,7 @@ class Compressed:
             return None
         kind, lossy = self.source_kind or "file", self.source_kind in LOSSY_KINDS
         if self.encoded.ledger.psnr_db is not None:
-            return f"the {kind} has less of the picture: a lower -Q (quality), or --size (size_bytes), makes it smaller"
+            return f"the {kind} has less of the picture: a lower quality, or a size to keep below, makes it smaller"
         if lossy:
             return f"its pixels cost more than the {kind} itself, which is lossy"
         return f"the {kind} is as small as such a picture gets"

@@ -5,6 +5,8 @@
     image.save("x.vlz", lossless=True)             # every pixel that the image has
     image.save("x.vlz", quality=70, effort=9)      # and bpp, size_bytes, threshold, model
 
+A file of a model of one's own needs `opened.model = "FOLDER"` before its pixels do, or `VlzImageFile.model` for all files.
+
 As of other plug-ins: the colour profile and the resolution of an image are kept, EXIF and XMP if they are given (`exif=`,
 `xmp=`); an image is not turned as its EXIF says; what is wrong with a file or an image is an OSError, options out of their
 range are a ValueError. A file holds one picture: archives are for `vlae_codec.open_archive`, and sequences are refused.
@@ -19,10 +21,10 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from . import codec, container
+from . import codec, container, zoo
 from .choose import chooser
 from .errors import FormatError, VlaeError
-from .family import Ask
+from .family import Ask, Coder
 from .picture.images import OURS, picture_of, to_raster
 from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
@@ -40,6 +42,7 @@ class VlzImageFile(ImageFile.ImageFile):
 
     format = OURS
     format_description = "vlae-codec"
+    model: Coder | str | None = None  # for files that name no released one: a model that was loaded, or its folder
     _data = b""
 
     def _open(self) -> None:
@@ -63,7 +66,8 @@ class VlzImageFile(ImageFile.ImageFile):
         """Decodes the picture, once."""
         if self._data:
             with _as_os_error():
-                decoded = codec.decode([self._data])[0]
+                given = zoo.named(self.model) if isinstance(self.model, str) else self.model
+                decoded = codec.decode([self._data], model=given)[0]
                 image = decoded.picture if decoded.metadata is None else to_pillow(decoded.raster)
             self.im, self.palette, self._data = image.im, image.palette, b""
             if self.fp and self._exclusive_fp:

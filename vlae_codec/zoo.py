@@ -143,7 +143,7 @@ def find(identity: int | bytes, given: Coder | None = None, *, version: int) -> 
             return _load_released(folder)
     what = f"number {identity}" if isinstance(identity, int) else f"digest {identity.hex()}..."
     raise ModelError(
-        f"the file needs the model with {what}, which is not among the released ones; give it with --model DIR"
+        f"the file needs the model with {what}, which is not among the released ones; give it with model=DIR"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import zoo
-from vlae_codec.archive.choosing import Chooser, chooser
+from vlae_codec.choose import Chooser
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
@@ -25,6 +25,7 @@ from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Gathered, gather
 
 from . import unpack as unpacking
+from .choosing import Look, choose_for, chooser_of
 from .chunks import ArchiveLedger, Settings
 from .opened import Opened
 from .pack import pack as pack_sources
@@ -74,8 +75,9 @@ def pack(
 ) -> Packed:
     """Packs images into one archive.
 
-    If all are drawings they are coded together by one model of drawings, as of format version 1. Else each is coded by what
-    suits it, drawings together and other pictures as the files that `compress` makes of them, as of version 2.
+    If all are drawings that a model knows they are coded together, as of format version 1. Else each is coded by what suits
+    it, drawings together and other pictures as the files that `compress` makes of them, as of version 2. In a lossy archive
+    drawings that no model knows are kept exactly, unless a model is named.
 
     Args:
         sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array of
@@ -106,7 +108,7 @@ def pack(
     """
     settings = Settings(lossless, ordered, effort, chunk)
     ask = Ask(lossless, DEFAULT_EFFORT if effort is None else effort, quality, threshold=threshold)
-    choice = chooser(ask, model, keep)
+    choice = chooser_of(ask, model, keep)
     path = Path(out) if isinstance(out, str | os.PathLike) else None
     if path:
         check_free(path, force)
@@ -120,11 +122,11 @@ def pack(
 
 @dataclass(frozen=True)
 class Suited:
-    """Sources without the pictures that cannot be packed, of which `problems` has a line each; whether all are drawings."""
+    """Sources without the pictures that cannot be packed, of which `problems` has a line each; a look at each loose one."""
 
     kept: Gathered
     problems: tuple[str, ...]
-    all_drawn: bool
+    looks: tuple[Look, ...]
 
 
 def suited(
@@ -135,11 +137,11 @@ def suited(
     Raises:
         UnsuitableError: not all of it, and `skip_unsuitable` is not set; or nothing.
     """
-    drawn = list[bool]()
-    kept, problems = gathered.suitable(lambda one: drawn.append(choice.takes_as_drawing(one)), progress)
+    looks = list[Look]()
+    kept, problems = gathered.suitable(lambda one: looks.append(Look.at(choice.see(one))), progress)
     if problems and not (skip_unsuitable and kept.sources):
         raise UnsuitableError(problems)
-    return Suited(kept, tuple(problems), all(drawn))
+    return Suited(kept, tuple(problems), tuple(looks))
 
 
 def pack_suited(
@@ -157,10 +159,11 @@ def pack_suited(
         ImageError: an image cannot be coded as asked.
     """
     options: Any = {"settings": settings, "jobs": jobs, "progress": progress}
-    if suited.all_drawn and choice.coders[0].version == 1:
-        ledger = pack_sources(suited.kept.sources, out, choice.coders[0], **options)
+    chosen = choose_for(choice, suited.kept.sources, suited.looks, settings)
+    if isinstance(chosen, Chooser):
+        ledger = pack_mixed(suited.kept.sources, out, chosen, **options)
     else:
-        ledger = pack_mixed(suited.kept.sources, out, choice, **options)
+        ledger = pack_sources(suited.kept.sources, out, chosen, **options)
     return Packed(ledger, suited.kept.notes, suited.problems)
 
 

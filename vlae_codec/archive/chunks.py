@@ -9,9 +9,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as entries
-from typing import cast
+from typing import Any, cast
 
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
@@ -49,7 +49,8 @@ class ArchiveLedger:
     images have, n! each.
 
     image_bits: what each image added to the payload, in order; none for a set without order. notes: what was lost on the way
-    in, and of how many images.
+    in, and of how many images. unlike: names of images that are unlike what the lossy models were trained on, or
+    numbers of those of an array.
     """
 
     images: int = 0
@@ -61,6 +62,7 @@ class ArchiveLedger:
     bits: dict[str, float] = field(default_factory=dict)
     image_bits: list[float] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    unlike: list[str] = field(default_factory=list)
 
     def theory_bits(self) -> dict[str, float]:
         """The terms of what theory says that it costs, by the names of `tables.paired`; raw pixels cost what they do."""
@@ -72,6 +74,10 @@ class ArchiveLedger:
         }
         return {name: bits for name, bits in terms.items() if bits or name == "kl_bits"}
 
+    def as_dict(self) -> dict[str, Any]:
+        """All entries by name, as JSON can hold them."""
+        return {**asdict(self), "notes": dict(self.notes)}
+
     def book(self, **bits: float) -> None:
         """Adds bits to entries."""
         for name, value in bits.items():
@@ -80,11 +86,12 @@ class ArchiveLedger:
     def merge(self, other: ArchiveLedger) -> None:
         """Adds all of another."""
         for entry in entries(ArchiveLedger):
-            if entry.name not in ("bits", "image_bits", "notes"):
+            if entry.name not in ("bits", "image_bits", "notes", "unlike"):
                 setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
         self.book(**other.bits)
         self.image_bits += other.image_bits
         self.notes += other.notes
+        self.unlike += other.unlike
 
 
 @dataclass(frozen=True)

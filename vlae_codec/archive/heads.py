@@ -179,6 +179,16 @@ class Cursor:
         start, self.at = self.at, self.at + count
         return self.data[start : self.at]
 
+    def skip(self, marker: bytes) -> None:
+        """Goes on behind the marker with which a chunk begins.
+
+        Raises:
+            FormatError: it does not stand there.
+        """
+        if not self.data.startswith(marker, self.at):
+            raise FormatError("a chunk of the archive does not begin with its marker: it is damaged")
+        self.at += len(marker)
+
     def bounded(self) -> int:
         """A number of what a chunk may have as many as images.
 
@@ -243,14 +253,14 @@ def packed_names(names: tuple[str, ...]) -> bytes:
     """
     text = "\n".join(names).encode()
     if len(text) > _LARGEST_TEXT:
-        raise ImageError(f"the names of {len(names)} images are too long for one chunk: give a smaller --chunk")
+        raise ImageError(f"the names of {len(names)} images are too long for one chunk: ask for smaller chunks")
     return deflate(text) if text else b""
 
 
 def framed(data: bytes) -> bytes:
     """A header or a head with its check, of a size that a reader takes."""
     if len(data) + CHECK_BYTES > LARGEST_HEADER:
-        raise ImageError("the names and forms of these images are too long for one chunk: give a smaller --chunk")
+        raise ImageError("the names and forms of these images are too long for one chunk: ask for smaller chunks")
     return checked(data)
 
 

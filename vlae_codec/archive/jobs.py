@@ -69,7 +69,7 @@ def spread(work: Work, items: Iterable[Any], shared: Any, jobs: int, report: Don
         while waiting:
             yield _taken(waiting, report)
     except BrokenProcessPool as error:
-        raise VlaeError("a process died, perhaps for lack of memory: try fewer --jobs") from error
+        raise VlaeError("a process died, perhaps for lack of memory: try fewer at a time, or jobs=1") from error
     except BaseException:  # nobody waits for what is in work
         for process in {*multiprocessing.active_children()} - others:
             process.terminate()

@@ -1,8 +1,8 @@
 """Chunks of pictures of any kind, of version 2: which pictures go together, and what codes them.
 
-Drawings wait for each other, so that they are coded together, and so do all other pictures, which are coded one by one: the
-numbers of images in a chunk need not follow each other. A drawing that costs its chain more than it takes without a model is
-taken out of it.
+What takes a picture is chosen as for files (see `vlae_codec.choose`). Drawings wait for others of the same model, so that
+they are coded together, and all other pictures wait for each other, which are coded one by one: the numbers of images in a
+chunk need not follow each other. A drawing that costs its chain more than it takes without a model is taken out of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from vlae_codec.choose import NO_LARGER, Candidate, Chooser, Seen
+from vlae_codec.codec import Kept, smallest_of
 from vlae_codec.errors import ImageError
+from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chain, Chained, Coder, Done
 from vlae_codec.picture.fields import field_count
 from vlae_codec.registry import identity_of
@@ -18,13 +21,14 @@ from vlae_codec.sets.manifest import FilesForm
 from vlae_codec.sets.sources import Source
 
 from . import apart, version2
-from .choosing import Candidate, Chooser, Made, best
 from .chunks import ArchiveLedger, Chunk, Settings, chained, chunk_of, head_of
 from .heads import packed_names
 from .numbers import Numbers
 
 _CHUNK_BYTES = 1 << 24
 """Of samples of pictures that are coded one by one: a chunk of several large ones ends here."""
+_LOOK = 64
+"""Pictures that models look at together."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,17 @@ class One:
 
     number: int
     name: str | None
-    candidates: Sequence[Candidate]
+    ways: Sequence[Candidate]
+
+    @property
+    def called(self) -> str:
+        """What reports call it."""
+        return str(self.number) if self.name is None else self.name
 
 
 @dataclass(frozen=True)
 class Some:
-    """Pictures that are coded as chunks of their own; all of them together if they are drawings."""
+    """Pictures that are coded as chunks of their own; together, if the first of their ways is one that chains."""
 
     together: bool
     ones: list[One]
@@ -51,15 +60,15 @@ class Some:
 
 def cut(sources: Sequence[Source], choice: Chooser, settings: Settings, most_fields: int) -> Iterator[Some]:
     """All images, as they are coded together."""
-    most = settings.chunk_images
-    waiting = {True: _Waiting(most, max(most_fields, most)), False: _Waiting(most, _CHUNK_BYTES)}
+    most, waiting = settings.chunk_images, dict[int | None, _Waiting]()
     for one in _each(sources, choice):
-        coder, raster = choice.coders[one.candidates[0].which], one.candidates[0].view.raster
-        together = isinstance(coder, Chained)
-        weight = field_count(*raster.samples.shape[:2]) if together else raster.samples.nbytes
-        if full := waiting[together].add(one, weight):
+        first = one.ways[0]
+        together, samples = isinstance(choice.coder(first.which), Chained), first.view.raster.samples
+        heaviest = max(most_fields, most) if together else _CHUNK_BYTES
+        queue = waiting.setdefault(first.which if together else None, _Waiting(most, heaviest))
+        if full := queue.add(one, field_count(*samples.shape[:2]) if together else samples.nbytes):
             yield Some(together, full)
-    yield from (Some(together, queue.ones) for together, queue in waiting.items() if queue.ones)
+    yield from (Some(which is not None, queue.ones) for which, queue in waiting.items())
 
 
 @dataclass
@@ -82,71 +91,93 @@ class _Waiting:
 
 
 def _each(sources: Sequence[Source], choice: Chooser) -> Iterator[One]:
+    """All images with the ways to code them that an archive can hold: not drawings that are exact in a lossy one."""
+
+    def bytes_of(one: tuple[str | None, Seen]) -> int:
+        return one[1].view.raster.samples.nbytes
+
     number = 0
+    for batch in batches(_seen(sources, choice), bytes_of, _LOOK, _CHUNK_BYTES):
+        for (name, _), ways in zip(batch, choice.settle([seen for _, seen in batch]), strict=True):
+            yield One(number, name, [way for way in ways if _fits(choice, way)])
+            number += 1
+
+
+def _fits(choice: Chooser, way: Candidate) -> bool:
+    return way.ask.lossless == choice.ask.lossless or not isinstance(choice.coder(way.which), Chained)
+
+
+def _seen(sources: Sequence[Source], choice: Chooser) -> Iterator[tuple[str | None, Seen]]:
     for source in sources:
         loose = isinstance(source.form, FilesForm)
         for row, readable in enumerate(source.readables(0, source.count)):
             try:
-                candidates = choice.candidates(readable) if loose else [choice.drawing(readable, fixed=True)]
+                yield source.name(row) if loose else None, choice.see(readable) if loose else choice.see_fixed(readable)
             except ImageError as error:
                 raise ImageError(f"{source.name(row)}: {error}") from error
-            yield One(number, source.name(row) if loose else None, candidates)
-            number += 1
 
 
 def make(shared: tuple[Chooser, Settings], some: Some, done: Done) -> list[Chunk]:
     """The chunks of some pictures: one of those that are coded together, and one for each model of the others."""
-    (choice, settings), chunks, others = shared, list[Chunk](), some.ones
+    (choice, settings), chunks, apart_ones = shared, list[Chunk](), list[tuple[One, Kept]]()
     if some.together:
-        others, coded = _chained(choice, settings, some.ones, done)
-        chunks += coded
-    made = list[Made]()
-    for one in others:
-        made.append(_best(choice, one, some.together))
-        done(0 if some.together else 1)  # drawings were told of
-    for which in dict.fromkeys(one.candidate.which for one in made):
-        own = [(one, result) for one, result in zip(others, made, strict=True) if result.candidate.which == which]
-        chunks.append(_chunk(choice.coders[which], own))
+        apart_ones, chunks = _chained(choice, settings, some.ones, done)
+    for one in () if some.together else some.ones:
+        apart_ones += zip([one], smallest_of(choice, [one.ways]), strict=True)
+        done(1)
+    for which in dict.fromkeys(kept.way.which for _, kept in apart_ones):
+        chunks.append(_chunk(choice.coder(which), [both for both in apart_ones if both[1].way.which == which]))
     return chunks
 
 
-def _best(choice: Chooser, one: One, without_first: bool) -> Made:
-    """The smallest way to code a picture on its own."""
-    return best(choice, [one.candidates[1:] if without_first else one.candidates])[0]
-
-
-def _chained(choice: Chooser, settings: Settings, ones: list[One], done: Done) -> tuple[list[One], list[Chunk]]:
-    """A chunk of the drawings that are worth it, and those that are not."""
-    coder, cheaper = chained(choice.coders[ones[0].candidates[0].which]), dict[int, One]()
-    made = coder.push([one.candidates[0].view for one in ones], settings.chaining, done)
+def _chained(
+    choice: Chooser, settings: Settings, ones: list[One], done: Done
+) -> tuple[list[tuple[One, Kept]], list[Chunk]]:
+    """The drawings that cost less on their own, and a chunk of all others."""
+    coder, cheaper = chained(choice.coder(ones[0].ways[0].which)), dict[int, tuple[One, Kept]]()
+    made = coder.push([one.ways[0].view for one in ones], settings.chaining, done)
     for one, bits in zip(ones, made.picture_bits, strict=True):
-        if len(one.candidates) > 1 and 8 * len(_best(choice, one, True).sections.data) < bits:
-            cheaper[one.number] = one
-    kept = [one for one in ones if one.number not in cheaper]
-    if cheaper and kept:
-        made = coder.push([one.candidates[0].view for one in kept], settings.chaining)
-    return [*cheaper.values()], [_together(coder, made, kept, settings)] if kept else []
+        if kept := _cheaper(choice, one.ways[1:], bits):
+            cheaper[one.number] = one, kept
+    left = [one for one in ones if one.number not in cheaper]
+    if cheaper and left:
+        made = coder.push([one.ways[0].view for one in left], settings.chaining)
+    return [*cheaper.values()], [_together(coder, made, left, settings)] if left else []
+
+
+def _cheaper(choice: Chooser, ways: Sequence[Candidate], bits: float) -> Kept | None:
+    """What a picture is on its own, if that takes fewer bits."""
+    hopeful = [way for way in ways if choice.hoped_bits(way, bits) < bits]
+    for kept in smallest_of(choice, [hopeful] if hopeful else []):
+        if 8 * len(kept.sections.data) < bits:
+            return kept
+    return None
 
 
 def _together(coder: Coder, made: Chain, ones: Sequence[One], settings: Settings) -> Chunk:
     names = tuple(one.name for one in ones if one.name is not None)
     head = head_of(made, Numbers.of(one.number for one in ones), names, identity_of(coder.digest))
-    notes = [one.candidates[0].note for one in ones]
-    return chunk_of(made, head, version2.write_head(head), notes, settings)
+    chunk = chunk_of(made, head, version2.write_head(head), [_note(one.ways[0], coder) for one in ones], settings)
+    chunk.ledger.unlike += [one.called for one in ones if one.ways[0].known is False]
+    return chunk
 
 
-def _chunk(coder: Coder, own: Sequence[tuple[One, Made]]) -> Chunk:
+def _note(way: Candidate, coder: Coder) -> str | None:
+    """What is to be said of a drawing that is coded together with others."""
+    unlike = f"unlike what the model {coder.name} was trained on" if way.known is False else None
+    return "; ".join(filter(None, (way.note, unlike))) or None
+
+
+def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
     """A chunk of pictures that one model coded one by one."""
     pictures = [
-        apart.Picture(
-            one.number, one.name, made.candidate.view.raster.geometry, made.sections.data, made.candidate.metadata
-        )
-        for one, made in own
+        apart.Picture(one.number, one.name, kept.way.view.raster.geometry, kept.sections.data, kept.way.metadata)
+        for one, kept in own
     ]
     head, payload = apart.write(pictures, identity_of(coder.digest))
     assert head.apart is not None
     data = version2.write_head(head) + payload
-    sections = [made.sections for _, made in own]
+    sections = [kept.sections for _, kept in own]
     ledger = ArchiveLedger(
         images=head.images,
         pixels=sum(form.width * form.height * count for form, count in head.runs),
@@ -160,7 +191,11 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Made]]) -> Chunk:
     name_bits, beside_bits = 8 * len(packed_names(head.names)), 8 * (len(payload) - sum(head.apart.sizes))
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
-    ledger.notes.update(note for _, made in own if (note := made.encoded.ledger.note))
+    for picture, kept in own:
+        note, why = kept.encoded.ledger.note, kept.way.why
+        unlike = why is not None and why != NO_LARGER
+        ledger.unlike += [picture.called] * unlike
+        ledger.notes.update(filter(None, [note, f"kept exactly, since {why}" if unlike else None]))
     return Chunk(data, head.numbers, ledger)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
-from vlae_codec.archive.choosing import Chooser
+from vlae_codec.choose import Chooser
 from vlae_codec.errors import Progress
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chained, Coder
@@ -66,7 +66,7 @@ def pack_mixed(
         ImageError: an image cannot be coded as asked; or the archive is to have no order.
     """
     settings.check_ordered()
-    drawer = choice.coders[0]
+    drawer = choice.coder(choice.takers[0]) if choice.takers else None
     turned = _turned(sources, drawer, settings) if isinstance(drawer, Chained) else sources
     header = Header(None, not settings.lossless, True, Forms(source.form for source in sources), settings.samples)
     items = mixed.cut(turned, choice, settings, _CHUNK_FIELDS)

@@ -47,11 +47,12 @@ class Restored:
 
 @dataclass(frozen=True)
 class Taken:
-    """One image and its name, or why it cannot be had."""
+    """One image, its name and its number, or why it cannot be had."""
 
     name: str
     picture: Decoded | None
     error: str | None = None
+    number: int = 0
 
 
 def unpack(
@@ -169,7 +170,7 @@ def restore_some(
             check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
             try:
-                restorer.put_picture(taken.name, taken.picture)
+                restorer.put_picture(taken.name, taken.picture, taken.number)
             except FormatError as failure:
                 lost.append(str(failure))
         if restorer is None:
@@ -204,8 +205,8 @@ def take(
     for piece in _pieces(stored, shared, jobs, report):
         names = [*wanted.candidates(piece)]
         if piece.error is None:
-            images = zip(names, piece.pictures, strict=True)
-            yield from (Taken(str(name), picture) for name, picture in images if wanted.matches(name))
+            images = zip(names, piece.pictures, piece.numbers, strict=True)
+            yield from (Taken(str(name), one, None, number) for name, one, number in images if wanted.matches(name))
             continue
         lost = [str(name) for name in names if wanted.matches(name)]
         if wanted.may_match_lost and (None in names or piece.images > len(names)):
@@ -217,7 +218,7 @@ def take(
 
 def unmatched(pattern: str) -> str:
     """What is said of a name that no image has."""
-    return f"the archive has no image named {pattern}: `list --names` says what it has"
+    return f"the archive has no image named {pattern}"
 
 
 class _Wanted:

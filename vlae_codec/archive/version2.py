@@ -92,9 +92,7 @@ def parse_head(cursor: Cursor) -> Head:
     Raises:
         FormatError: it is damaged.
     """
-    if not cursor.data.startswith(CHUNK_MARKER, cursor.at):
-        raise FormatError("a chunk of the archive does not begin with its marker: it is damaged")
-    cursor.at += len(CHUNK_MARKER)
+    cursor.skip(CHUNK_MARKER)
     numbers = _read_numbers(cursor)
     model, together = _read_model(cursor)
     forms = []

@@ -112,7 +112,7 @@ def connected(where: str) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise VlaeError("--scheduler needs Dask: pip install 'vlae-codec[cluster]'") from error
+        raise VlaeError("a scheduler needs Dask: pip install 'vlae-codec[cluster]'") from error
     kind, _, count = where.partition(":")
     if kind == "local":
         if not count.isdecimal() or not 0 < int(count) <= 1 << 10:

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 from vlae_codec import places, zoo
 from vlae_codec.archive import api
 from vlae_codec.archive import unpack as unpacking
-from vlae_codec.archive.choosing import chooser
+from vlae_codec.archive.choosing import chooser_of
 from vlae_codec.archive.chunks import ArchiveLedger, Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.container import MOST_BYTES
@@ -123,7 +123,7 @@ def pack(shared: Packing, part: Part) -> Receipt:
         OutputError: it cannot be written, or the run no longer holds the set.
     """
     options = shared.options
-    choice = chooser(options.ask, options.model, options.keep)
+    choice = chooser_of(options.ask, options.model, options.keep)
     with Gathered(part.packed.opened(), ()) as gathered:
         suited = api.suited(gathered, choice, options.skip_unsuitable)
         with places.whole(shared.pattern.place(part.number), force=True) as file:

@@ -197,6 +197,6 @@ def parse(model: Model, data: bytes, partial: bool) -> File:
         raise FormatError("the pixel section ends in a zero byte, which no stream does: the file is damaged")
     if not whole and not partial:
         raise TruncatedError(
-            "the pixel section fails its check: the file is cut short or damaged; --partial (partial=True) decodes a cut one"
+            "the pixel section fails its check: the file is cut short or damaged; a cut one decodes with partial=True"
         )
     return File(model, header, section, replace(padding, rest=stored), whole)

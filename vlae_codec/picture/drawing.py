@@ -81,9 +81,7 @@ def drawing_of(raster: Raster, threshold: int | None = None, exact: bool = False
     if two_level is not None:
         return two_level
     if exact and threshold is None:
-        raise ImageError(
-            "lossless needs an image of two colours, and this one has more: binarise it with --threshold N"
-        )
+        raise ImageError("lossless needs an image of two colours, and this one has more: binarise it with threshold=N")
     light = _luminance(samples)
     level = _middle_level(light) if threshold is None else float(threshold)
     return _with_rarer_ink(
@@ -179,7 +177,7 @@ def _middle_level(light: npt.NDArray[np.float32]) -> float:
     low, high = float(light.min()), float(light.max())
     middle, quarter = (low + high) / 2, (high - low) / 4
     if ((light > middle - quarter) & (light < middle + quarter)).mean() > _MIDDLE_SHARE:
-        raise ImageError("this is a continuous-tone image, not a drawing in two levels: binarise it with --threshold N")
+        raise ImageError("this is a continuous-tone image, not a drawing in two levels: binarise it with threshold=N")
     return middle
 
 

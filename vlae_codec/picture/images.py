@@ -244,6 +244,7 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
 
 
 def _converted(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts it to nothing else
     mode = picture.mode
     taken = "RGBA" if picture.has_transparency_data else (KEPT | LOSING).get(mode, "RGB")
     array = np.asarray(picture if mode == taken else picture.convert(taken))

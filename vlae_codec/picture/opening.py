@@ -25,7 +25,7 @@ from .raster import MOST_PIXELS
 
 KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 """Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
-LOSING = {"La": "RGBA", "RGBa": "RGBA"}
+LOSING = {"La": "LA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
@@ -183,9 +183,7 @@ def _turn_to(picture: Image.Image, page: int | None, name: str) -> str | None:
         picture.seek(page - 1)
         return None
     if pages > 1 and picture.format != "MPO":
-        raise ImageError(
-            f"{name} has several frames: choose one (compress --page N), or save it as a picture of its own"
-        )
+        raise ImageError(f"{name} has several frames: choose one with page=N, or save it as a picture of its own")
     return None if pages == 1 else f"the first of {pages} frames, as phones store previews behind it"
 
 
@@ -208,7 +206,7 @@ def check_kept(picture: Image.Image, name: str) -> None:
     if isinstance(picture, ImageFile.ImageFile) and loses_bits(picture):
         raise ImageError(
             f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
-            "binarise it with --threshold N"
+            "binarise it with threshold=N"
         )
 
 

@@ -18,9 +18,7 @@ def check_sheet(count: int, width: int, height: int) -> None:
         ImageError: it has.
     """
     if count * width * height > LARGEST_PIXELS:
-        raise ImageError(
-            f"{count} pictures of {width}x{height} pixels are too many for one sheet: give fewer --samples"
-        )
+        raise ImageError(f"{count} pictures of {width}x{height} pixels are too many for one sheet: ask for fewer")
 
 
 def contact_sheet(rows: list[list[Drawing]], scale: int = 1, group: int = 0) -> Image.Image:

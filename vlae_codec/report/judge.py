@@ -45,7 +45,7 @@ def judge_of(images: Sample, path: Path, notes: list[str]) -> Judge | None:
 def _unjudged(images: Sample, path: Path) -> str | None:
     """Why the classifier cannot judge these images, if it cannot."""
     if images.labels is None:
-        return "their classes are not known, and --labels can name them"
+        return "their classes are not known, as no labels were given"
     if any(drawing.bits.shape != (SIDE, SIDE) for drawing in images.drawings):
         return f"it knows digits of {SIDE}x{SIDE} pixels only"
     if images.labels.min() < 0 or images.labels.max() > 9:

@@ -392,7 +392,7 @@ def _copied(layout: _Layout, path: str, place: str) -> _Layout:
 def _with_threshold(layout: _Layout, threshold: int) -> _Layout:
     if not layout.has_levels:
         raise ImageError(
-            f"--threshold is for arrays of gray levels (bool, uint8, uint16), and {layout.title} is of {layout.dtype}: "
+            f"a threshold is for arrays of gray levels (bool, uint8, uint16), and {layout.title} is of {layout.dtype}: "
             "save it as uint8"
         )
     return replace(layout, threshold=threshold)
@@ -423,7 +423,7 @@ def _count(cursor: _Cursor) -> dict[int, int]:
             if len(counts) > 2:
                 first = "" if cursor.layout.has_levels else f", and is of {cursor.layout.dtype}: save it as uint8, then"
                 raise ImageError(
-                    f"{cursor.layout.title} has more than two values{first or ':'} binarise it with --threshold N"
+                    f"{cursor.layout.title} has more than two values{first or ':'} binarise it with threshold=N"
                 )
     cursor.check_end()
     return counts

@@ -54,6 +54,9 @@ class Numbers(Protocol):
     def last(self) -> int:
         """The largest of their numbers."""
 
+    def __iter__(self) -> Iterator[int]:
+        """All numbers, ascending."""
+
     def parts(self, forms: Forms) -> Iterator[tuple[Form, range]]:
         """Where they are, in order: each source that holds some, and their numbers in it."""
 
@@ -74,7 +77,7 @@ class Restorer:
         arrays = [form for form in forms if isinstance(form, ArrayForm)]
         self._files = _by_file(arrays)
         self._folder, self._force = folder, force
-        self._given, self._written = set[str](), list[Path]()
+        self._given, self._written = set[str](), list[tuple[int, Path]]()
         self.unnameable: list[str] = []
         """Pictures that were not written, since the file system cannot have their names: an error message each."""
         self.renamed: list[str] = []
@@ -124,21 +127,22 @@ class Restorer:
         """
         if numbers.last >= self._forms.images:
             raise FormatError(f"the archive's sources have no image {numbers.last}")
-        left, at = list(names), 0
+        left, at, each = list(names), 0, iter(numbers)
         for form, rows in numbers.parts(self._forms):
-            own = pictures[at : at + len(rows)]
+            own, which = pictures[at : at + len(rows)], [*itertools.islice(each, len(rows))]
             if isinstance(form, ArrayForm):
                 self._rows[form.root].put(rows.start, [picture.raster for picture in own])
             else:
                 mine, left = left[: len(own)], left[len(own) :]
                 self._check_new(mine)
-                self._put_loose(mine, own)
+                self._put_loose(which, mine, own)
             at += len(own)
         if left:
             raise FormatError(f"there are {len(left)} names more than loose pictures")
 
     def finish(self, without: Collection[str] = ()) -> list[Path]:
-        """Writes the arrays, `without` those of these roots; rows never put are all paper. All files written, in order.
+        """Writes the arrays, `without` those of these roots; rows never put are all paper. All files written, in
+        the order of their images.
 
         Raises:
             OutputError: a file exists and `force` is not set, or cannot be written.
@@ -149,9 +153,9 @@ class Restorer:
                 self._ground.check(name)
                 with whole(place, self._force) as out:
                     _write_arrays(out, forms, [self._rows[form.root] for form in forms])
-                self._written.append(place)
+                self._written.append((self._forms.find(forms[0].name(0)) or 0, place))
         self.discard()
-        return list(self._written)
+        return [place for _, place in sorted(self._written, key=lambda one: one[0])]
 
     def discard(self) -> None:
         """Forgets the rows put so far; files that are whole stay."""
@@ -164,12 +168,12 @@ class Restorer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.discard()
 
-    def _put_loose(self, names: Sequence[str], pictures: Sequence[Picture]) -> None:
+    def _put_loose(self, numbers: Sequence[int], names: Sequence[str], pictures: Sequence[Picture]) -> None:
         if len(names) != len(pictures):
             raise FormatError(f"there are {len(names)} names for {len(pictures)} loose pictures")
-        for name, picture in zip(names, pictures, strict=True):
+        for number, name, picture in zip(numbers, names, pictures, strict=True):
             try:
-                self.put_picture(name, picture)
+                self.put_picture(name, picture, number)
             except OutputError as error:
                 if not _is_unnameable(error):
                     raise
@@ -181,8 +185,8 @@ class Restorer:
             raise FormatError("two images have the same name: the archive is damaged")
         self._given.update(names)
 
-    def put_picture(self, name: str, picture: Picture) -> None:
-        """Writes one picture, in the format that its name says if that loses nothing.
+    def put_picture(self, name: str, picture: Picture, number: int = 0) -> None:
+        """Writes one picture, of that number, in the format that its name says if that loses nothing.
 
         Raises:
             FormatError: the name leads out of the folder, or is none.
@@ -195,7 +199,7 @@ class Restorer:
         write(place, data, self._force)
         self._claimed.add(self._key(final))
         self._exact.add(final)
-        self._written.append(place)
+        self._written.append((number, place))
 
     def _named(self, name: str, picture: Picture) -> tuple[str, bytes]:
         """The picture's file, and its name: one that no other file of this archive has."""
