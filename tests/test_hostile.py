@@ -105,6 +105,7 @@ def test_names_given_twice_are_refused_and_cost_no_more_than_others(run, tmp_pat
     (tmp_path / "a.vlz").write_bytes(blank_archive(3, names=("a.png", "b.png", "a.png")))
     assert "two images have the same name" in run("unpack", "a.vlz", "-o", "out", expect=1).stderr
     assert [*(tmp_path / "out").iterdir()] == []
+    assert "two images have the same name" in run("test", "a.vlz", expect=1).stderr
 
 
 def test_names_are_checked_without_a_look_at_what_cannot_be_there(tmp_path, monkeypatch):

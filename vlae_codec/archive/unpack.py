@@ -280,10 +280,14 @@ def verify(opened: Opened, *, model: Coder | None = None, jobs: int = 1, progres
     Raises:
         ModelError: the archive needs a model that is not known here.
     """
-    problems = list(opened.damages)
+    problems, given = list(opened.damages), set[str]()
     for piece in unpack(opened, model=model, jobs=jobs, progress=progress):
-        if piece.error is not None:
-            problems.append(f"lost {described(opened, piece)}: {piece.error}")
+        names, error = [*opened.loose_names(piece)], piece.error
+        if error is None and (len({*names}) < len(names) or not given.isdisjoint(names)):
+            error = "two images have the same name: the archive is damaged"
+        given.update(names)
+        if error is not None:
+            problems.append(f"lost {described(opened, piece)}: {error}")
     return problems
 
 
