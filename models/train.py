@@ -7,6 +7,8 @@ in one folder would undo each other.
 Twists: after `sort_epoch` epochs the latents are sorted by KL, cut to `keep_latents`, and the prior starts anew, since an
 autoregressive prior is tied to its order. After `prune_epoch` epochs those that carry less than `prune_nats` are switched
 off for good; the codec never hears of them.
+
+Several processes may train together: see `ranks`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import pickle
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +41,7 @@ from vlae_codec.models.field.priors import InverseFlow
 from vlae_codec.models.field.vlae import VLAE, Terms
 
 from . import config as configs
-from . import data, memory
+from . import data, memory, ranks
 from .config import Config, ModelConfig, Round, TrainConfig
 from .layers import ResidualBlock, compiled, compiles, initialise_from, placed
 
@@ -87,6 +89,18 @@ def train(
         ModelError: an initial model is not there, or damaged.
         OutputError, OSError: the folder cannot be written to.
     """
+    with ranks.joined(device):
+        return _train(config, folder, data_folder, device, threads, report if ranks.rank() == 0 else lambda _: None)
+
+
+def _train(
+    config: Config,
+    folder: Path,
+    data_folder: Path | None,
+    device: str,
+    threads: int | None,
+    report: Callable[[str], None],
+) -> Run:
     memory.keep_freed()
     if not compiles():
         report("without a C++ compiler and Python's headers the networks are not compiled, and a few times slower")
@@ -95,20 +109,28 @@ def train(
     images = data.load(config.data.name, config.data.parts, data_folder)
     if len(images) < config.train.batch_size:
         raise ConfigError(f"train.batch_size is {config.train.batch_size}, and there are only {len(images)} images")
+    ranks.rows(config.train.batch_size)
     trainer = Trainer(config, folder, images, _held_out(config, data_folder), device, report)
-    with _locked(folder):
+    with ExitStack() as undo:
+        if ranks.rank() == 0:
+            undo.enter_context(_locked(folder))
+        ranks.wait()
         run = _resume(config, folder, device, images) or start(config, images, device, folder)
         if run.step >= config.train.epochs * trainer.steps_per_epoch:
             report(f"the run in {folder} has ended: -o names a folder for a new one")
-        files.write(folder / "config.json", (json.dumps(configs.to_dict(config), indent=2) + "\n").encode(), force=True)
-        _cut_log(folder, run.step)
+        ranks.wait()  # until all have read the checkpoint
+        if ranks.rank() == 0:
+            written = json.dumps(configs.to_dict(config), indent=2) + "\n"
+            files.write(folder / "config.json", written.encode(), force=True)
+            _cut_log(folder, run.step)
         while (epoch := run.step // trainer.steps_per_epoch) < config.train.epochs:
             if run.step % trainer.steps_per_epoch == 0:
                 _adjust_latents(run, config, images, epoch, device)
             steps, seconds = run.step, run.seconds
             elbo_nats, kl_nats = trainer.epoch(run, epoch)
-            trainer.log(run, epoch, elbo_nats, kl_nats, (run.seconds - seconds) / (run.step - steps))
-            save(run, config, folder)
+            if ranks.rank() == 0:
+                trainer.log(run, epoch, elbo_nats, kl_nats, (run.seconds - seconds) / (run.step - steps))
+                save(run, config, folder)
     return run
 
 
@@ -146,14 +168,15 @@ class Trainer:
 
     def epoch(self, run: Run, epoch: int) -> tuple[float, float]:
         """The rest of one epoch; mean (elbo_nats, kl_nats) of the steps taken."""
-        forward = compiled(run.model)
+        forward = ranks.wrapped(compiled(run.model))
         order = np.random.default_rng([self.config.train.seed, epoch]).permutation(len(self.images))
         started = saved = time.monotonic()
         sums, first = np.zeros(2), run.step
         for index in range(run.step % self.steps_per_epoch, self.steps_per_epoch):
             sums += self.step(run, forward, order, epoch, index)
             now = time.monotonic()
-            if now - saved > CHECKPOINT_SECONDS and index + 1 < self.steps_per_epoch:  # after the last, logged first
+            due = now - saved > CHECKPOINT_SECONDS and ranks.rank() == 0
+            if due and index + 1 < self.steps_per_epoch:  # after the last, logged first
                 run.seconds, started, saved = run.seconds + now - started, now, now
                 save(run, self.config, self.folder)
                 elbo_nats = sums[0] / (run.step - first)
@@ -179,10 +202,11 @@ class Trainer:
             batch = np.where(rng.integers(0, 2, (len(batch), 1, 1), dtype=np.uint8), batch[:, :, ::-1], batch)
         if epoch < c.warp_epochs:
             batch = data.warped(batch, self.config.data.warp, rng)
-        x = torch.from_numpy(data.binarise(batch, rng)).to(self.device, memory_format=torch.channels_last)
-        rows = (len(x) * c.importance_samples, run.model.latents)
-        noise = torch.from_numpy(rng.standard_normal(rows, dtype=np.float32))
-        torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
+        own = ranks.rows(c.batch_size)
+        x = torch.from_numpy(data.binarise(batch, rng)[own]).to(self.device, memory_format=torch.channels_last)
+        shape = (c.batch_size, c.importance_samples, run.model.latents)
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)[own]).flatten(0, 1)
+        torch.manual_seed(int(rng.integers(2**62)) + ranks.rank())  # of the dropout
         with torch.autocast(self.device, torch.bfloat16):
             terms = Terms(*forward(x, noise.to(self.device)))
         for group in run.optimizer.param_groups:
@@ -193,7 +217,7 @@ class Trainer:
         run.optimizer.step()
         run.step += 1
         _update_average(run, min(c.polyak, (1 + run.step) / (10 + run.step)))
-        elbo_nats, kl_nats = terms.elbo_nats().mean().item(), terms.kl_nats.sum(1).mean().item()
+        elbo_nats, kl_nats = ranks.mean(torch.stack([terms.elbo_nats().mean(), terms.kl_nats.sum(1).mean()])).tolist()
         if not math.isfinite(elbo_nats):
             raise ConfigError(f"training diverged in epoch {epoch + 1}: try a lower train.learning_rate")
         return elbo_nats, kl_nats
@@ -226,7 +250,9 @@ def _loss(terms: Terms, c: TrainConfig, kl_weight: float) -> Tensor:
     """What is minimised, nats: KL times its weight, at least `free_nats` per latent dimension, plus distortion; or with
     several importance samples of each image, which follow each other, -log of their mean weight (Burda et al., Eq. 8)."""
     if c.importance_samples == 1:
-        kl_nats = terms.kl_nats.mean(0).clamp_min(c.free_nats).sum()
+        kl_nats = terms.kl_nats.mean(0)
+        costs = ranks.mean(kl_nats) > c.free_nats  # of all processes together
+        kl_nats = torch.where(costs, kl_nats, c.free_nats).sum()
         return kl_weight * kl_nats - terms.log_likelihood_nats.mean()
     log_weights = terms.elbo_nats().view(-1, c.importance_samples)
     return math.log(c.importance_samples) - torch.logsumexp(log_weights, dim=1).mean()
@@ -355,6 +381,7 @@ def _adjust_latents(run: Run, config: Config, images: data.Images, epoch: int, d
         kl_nats = _kl_per_dimension(run.average, images, c.seed, device)
         order = kl_nats.argsort(descending=True)[: c.keep_latents]
         model = placed(run.model.with_latents(order), device)
+        ranks.agree(model)  # on the new prior
         run.model, run.average, run.optimizer = model, _averaged(model), _adamax(model, config)
     if epoch == c.prune_epoch:
         active = (_kl_per_dimension(run.average, images, c.seed, device) >= c.prune_nats).float()

@@ -274,6 +274,29 @@ def test_clear_words(sources, run, arguments, expect, said):
     assert len([line for line in output.splitlines() if line.startswith("Error")]) == 1
 
 
+def test_a_measurement_in_parts_is_that_of_the_whole(sources, monkeypatch):
+    how = {"model": str(TINY), "jobs": 1, "effort": 0, "baselines": False}
+    whole = cluster.measure(sources, **how)
+    monkeypatch.setattr("vlae_codec.cluster.measuring.EACH", 10)
+    parts = cluster.measure(sources, **how)
+    assert (parts.images, parts.names, parts.source) == (32, whole.names, "digits, more.npy")
+    for key in ("kl_bits", "lossless_file_bits", "lossy_file_bits"):
+        assert np.array_equal(parts.per_image[key], whole.per_image[key]), key
+    assert parts.mean("negative_elbo_bits") == pytest.approx(whole.mean("negative_elbo_bits"), rel=0.05), (
+        "of other samples"
+    )
+    for one in parts.archives:
+        assert sum(one["ledger"].values()) == pytest.approx(8 * one["bytes"])
+    assert whole.archives[0]["bytes"] < parts.archives[0]["bytes"] < 2 * whole.archives[0]["bytes"], (
+        "heads of their own"
+    )
+    some = cluster.measure(sources, count=5, **how)
+    assert some.images == 5
+    assert set(some.names) < set(whole.names)
+    chosen = [whole.names.index(name) for name in some.names]
+    assert np.array_equal(some.per_image["kl_bits"], whole.per_image["kl_bits"][chosen])
+
+
 @pytest.fixture(scope="module")
 def dask():
     """A client of two worker processes."""

@@ -13,13 +13,12 @@ from vlae_codec import places, zoo
 from vlae_codec.archive.chunks import ArchiveLedger
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import OutputError
-from vlae_codec.exact.threads import cores
 from vlae_codec.family import Sampling
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets import shards as sets
 
 from . import survey, tasks
-from .engine import Engine, Local, Outcome
+from .engine import Engine, Outcome, engine_of
 from .pattern import Pattern
 from .progress import Tally, Tell
 from .record import Plan, Receipt, Record, locked, planned
@@ -109,7 +108,7 @@ def pack(
         VlaeError: workers have another version of vlae-codec, or the scheduler is gone.
         ValueError: an option is out of its range.
     """
-    run, engine = uuid.uuid4().hex, _engine(client, jobs)
+    run, engine = uuid.uuid4().hex, engine_of(client, jobs)
     seen = places.tidy if client is None else places.absolute  # workers are in other folders
     pattern, given = Pattern.of(seen(out)), [*map(seen, [sources] if isinstance(sources, str) else sources)]
     options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, _seen(model, client), skip_unsuitable)
@@ -147,7 +146,7 @@ def test(
         FormatError: nothing matches, or the set is not complete.
         VlaeError: as `pack`.
     """
-    engine = _engine(client, jobs)
+    engine = engine_of(client, jobs)
     engine.check()
     items, problems = _shards(pattern if client is None else places.absolute(pattern)), list[str]()
     reading = Reading(_seen(model, client))
@@ -186,7 +185,7 @@ def unpack(
         ValueError: seed or temperature is out of range.
     """
     Sampling(seed, temperature)
-    engine = _engine(client, jobs)
+    engine = engine_of(client, jobs)
     engine.check()
     items = _shards(pattern if client is None else places.absolute(pattern))
     if not force and places.is_folder(folder) and not places.is_empty(folder):
@@ -216,14 +215,6 @@ def _seen(model: str | None, client: Any) -> str | None:
         return model
     zoo.named(model)
     return model if client is None else places.absolute(model)
-
-
-def _engine(client: Any, jobs: int | None) -> Engine:
-    if client is None:
-        return Local(jobs or cores())
-    from .dask import Dask
-
-    return Dask(client)
 
 
 def _begun(record: Record, force: bool) -> Mapping[str, Any] | None:

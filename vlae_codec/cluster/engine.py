@@ -76,6 +76,15 @@ class Local:
             yield from spread(attempted, items, (work, shared), self.jobs, lambda _images: None)
 
 
+def engine_of(client: Any, jobs: int | None) -> Engine:
+    """The workers of a client, or processes of this machine."""
+    if client is None:
+        return Local(jobs or cores())
+    from .dask import Dask
+
+    return Dask(client)
+
+
 def attempted(given: tuple[Work, Any], item: Any, _done: Done) -> Outcome:
     """What comes of a task here, tried several times."""
     work, shared = given

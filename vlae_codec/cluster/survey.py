@@ -34,11 +34,11 @@ Pixels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Looking:
-    """How sources are read: as of `sources.gather`, and where copies of compressed ones are kept."""
+    """How sources are read: as of `sources.gather`, and where copies of compressed ones are kept, if any are."""
 
     threshold: int | None
     exact: bool
-    copies: str
+    copies: str | None
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,10 @@ def _list(looking: Looking, some: Places) -> tuple[Packed, tuple[str, ...]]:
 
     def copied(place: str, title: str) -> str:
         name = hashlib.sha256(f"{title} {places.size(place)}".encode()).hexdigest()[:16]
-        return places.beside(looking.copies, name)
+        return places.beside(str(looking.copies), name)
 
-    with gather(some.places, looking.threshold, looking.exact, copied) as gathered:
+    copying = None if looking.copies is None else copied
+    with gather(some.places, looking.threshold, looking.exact, copying) as gathered:
         return Packed.of(gathered.sources), gathered.notes
 
 

@@ -16,7 +16,7 @@ from vlae_codec.sets import labels
 from vlae_codec.sets.labels import Labels
 from vlae_codec.sets.sources import gather, pick
 
-_SEED = 0
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def sample(
         chosen, notes = np.arange(total), list(gathered.notes)
         classes = labels.read(labelled, total) if labelled else labels.beside(gathered.sources, notes)
         if count is not None and count < total:
-            chosen = np.sort(np.random.default_rng(_SEED).permutation(total)[:count])
+            chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:count])
             notes.append(
                 f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
             )

@@ -1,0 +1,221 @@
+"""What do sets of archives cost? Images a second of each engine, side by side; bytes to workers; memory over many shards.
+
+    python benchmarks/scale.py --data DIR --json results/scale.json
+
+- Plain `pack --jobs` of one archive, `--shards` by processes, and `--shards` on a Dask cluster of as many workers, by turns,
+  so that what else the machine does falls on all alike: medians of ratios within a turn.
+- What an engine takes for tasks that do nothing, so how many a second a scheduler hands out.
+- Bytes that tasks and results take as they are sent, an image and a shard.
+- The peak memory of the client and of a worker for few shards and for many, of as many images each.
+- Microseconds to list and to weigh a loose picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from vlae_codec import cluster, zoo
+from vlae_codec.cluster import survey
+from vlae_codec.cluster.engine import Local
+from vlae_codec.cluster.tasks import Options, Packing
+from vlae_codec.models import data
+from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.images import png_bytes, to_picture
+
+Table = dict[str, Any]
+WORKERS = 1, 2
+PACK = """
+import json, sys, time
+import vlae_codec
+from vlae_codec import cluster
+if __name__ == "__main__":
+    kind, source, out, model, shards, jobs = sys.argv[1:7]
+    shards, jobs = int(shards), int(jobs)
+    if kind == "plain":
+        started = time.perf_counter()
+        vlae_codec.pack(source, out + ".vlz", model=model, jobs=jobs, force=True)
+    elif kind == "processes":
+        started = time.perf_counter()
+        cluster.pack(source, out + "-{shard:05d}.vlz", shards, model=model, jobs=jobs, force=True)
+    else:
+        from vlae_codec.cluster.dask import connected
+        with connected(f"local:{jobs}") as client:
+            client.run(lambda: __import__("vlae_codec.archive.api"))  # as workers that run already have it
+            started = time.perf_counter()
+            cluster.pack(source, out + "-{shard:05d}.vlz", shards, model=model, client=client, force=True)
+            print(json.dumps(time.perf_counter() - started))
+            sys.exit()
+    print(json.dumps(time.perf_counter() - started))
+"""
+MEMORY = """
+import json, resource, sys
+import numpy as np
+from vlae_codec import cluster
+from vlae_codec.cluster.dask import connected
+if __name__ == "__main__":
+    source, out, model, shards = sys.argv[1:5]
+    with connected("local:1") as client:
+        peak = lambda: __import__("resource").getrusage(__import__("resource").RUSAGE_SELF).ru_maxrss * 1024
+        cluster.pack(source, out + "-{shard:05d}.vlz", int(shards), model=model, client=client, force=True)
+        print(json.dumps({"client_bytes": peak(), "worker_bytes": max(client.run(peak).values())}))
+"""
+
+
+@click.command()
+@click.option("--data", "data_folder", type=click.Path(path_type=Path), envvar="VLAE_DATA", default=Path("data"))
+@click.option("--model", "name", default=zoo.DEFAULT, show_default=True)
+@click.option("--tiny", "tiny", type=click.Path(path_type=Path), default=Path("tests/tiny"), show_default=True,
+              help="The model by which memory is measured: it is fast.")  # fmt: skip
+@click.option("--images", default=20_000, show_default=True, help="Of each archive or set that is timed.")
+@click.option("--turns", default=3, show_default=True, help="Medians of so many.")
+@click.option("--shards", "most", default=1000, show_default=True, help="The most shards whose memory is measured.")
+@click.option("--each", default=1000, show_default=True, help="Images of each of these.")
+@click.option("--workers", default=WORKERS[-1], show_default=True, help="The most workers.")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
+def main(
+    data_folder: Path,
+    name: str,
+    tiny: Path,
+    images: int,
+    turns: int,
+    most: int,
+    each: int,
+    workers: int,
+    out: Path | None,
+) -> None:
+    """Measures speed, then tasks, bytes, memory, and listing."""
+    try:
+        digits = (data.load("mnist_static", ["test"], data_folder) > 0).astype(np.uint8)
+    except Exception:  # without the data set, the digits of the demo, again and again: as many, and as fast
+        from vlae_codec.picture.drawing import demo_digits
+
+        digits = np.stack([digit.bits for digit in demo_digits()])
+    table: Table = {"model": name, "sha256": zoo.named(name).digest.hex(), "cores": len(os.sched_getaffinity(0))}
+    table |= {"images": images, "shards": max(2, images // 10_000)}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        np.save(place / "a.npy", np.resize(digits, (images, 28, 28)))
+        table["speed"] = {n: speed(place, name, images, table["shards"], n, turns) for n in WORKERS if n <= workers}
+        table["tasks"] = tasks()
+        table["sent"] = sent(place, digits)
+        table["memory"] = {
+            n: memory(place, str(tiny.absolute()), digits, n, each) for n in (most // 100, most // 10, most) if n
+        }
+        table["listing"] = listing(place, digits)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(table, indent=2) + "\n")
+    click.echo(json.dumps(table, indent=2))
+
+
+def run(script: str, *arguments: object) -> Any:
+    """What a script prints, in a process of its own."""
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(script)
+        file.flush()
+        command = [sys.executable, file.name, *map(str, arguments)]
+        return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+
+
+def speed(place: Path, name: str, images: int, shards: int, workers: int, turns: int) -> Table:
+    """Images a second of each engine with so many workers; `over_plain` and `over_processes`: time, of each turn."""
+    seconds: dict[str, list[float]] = {"plain": [], "processes": [], "dask": []}
+    for _ in range(turns):
+        for kind, found in seconds.items():
+            found.append(run(PACK, kind, place / "a.npy", place / kind, name, shards, workers))
+    ratios = {
+        other: statistics.median(a / b for a, b in zip(seconds["dask"], seconds[other], strict=True))
+        for other in ("plain", "processes")
+    }
+    found = {kind: images / statistics.median(some) for kind, some in seconds.items()}
+    return {"images_per_second": found, "dask_time_over": ratios}
+
+
+def nothing(_shared: None, item: Any) -> int:
+    """A task."""
+    return int(item.number)
+
+
+def tasks(count: int = 500) -> Table:
+    """Tasks a second that do nothing, by processes of this machine and by one Dask worker of them."""
+    from vlae_codec.cluster.dask import Dask, connected
+
+    items = [survey.Part(number, 1, survey.Packed(b"x" * 200)) for number in range(count)]
+    with connected("local:1") as client:
+        engine = Dask(client)
+        list(engine.run("warm", nothing, items[:10], None))
+        started = time.perf_counter()
+        assert len(list(engine.run("nothing", nothing, items, None))) == count
+        return {"dask_per_second": count / (time.perf_counter() - started)}
+
+
+def sent(place: Path, digits: np.ndarray) -> Table:
+    """Bytes of a task and of its result as they are pickled: of an array, and of loose pictures and their paths."""
+    folder = place / "pictures"
+    folder.mkdir()
+    for number in range(1000):
+        (folder / f"{number:08d}.png").write_bytes(png_bytes(to_picture(Drawing(digits[number % len(digits)]))))
+    found: Table = {}
+    for kind, source in (("array", place / "a.npy"), ("loose_pictures", folder)):
+        looking = survey.Looking(None, True, str(place / "copies"))
+        sources = survey.listed(Local(1), [str(source)], looking).sources
+        images = min(1000, sum(one.count for one in sources))
+        rest = sum(one.count for one in sources) - images
+        part = next(survey.parts(sources, [images, rest] if rest else [images]))
+        packing = Packing(cluster.api.Pattern.of(str(place / "x-{shard}.vlz")), "0" * 32, "0" * 64, Options())
+        shared = len(pickle.dumps(packing))
+        whole = len(pickle.dumps(part))
+        found[kind] = {
+            "images": images,
+            "shared_bytes": shared,
+            "task_bytes": whole,
+            "task_bytes_per_image": whole / images,
+        }
+    return found
+
+
+def memory(place: Path, model: str, digits: np.ndarray, shards: int, each: int) -> Table:
+    """Peak memory of a client and of a worker that pack so many shards."""
+    source = place / "many.npy"
+    many = np.lib.format.open_memmap(source, "w+", np.uint8, (shards * each, 28, 28))
+    for first in range(0, len(many), each):
+        many[first : first + each] = np.resize(digits, (each, 28, 28))
+    many.flush()
+    del many
+    return {"images": shards * each, **run(MEMORY, source, place / f"m{shards}", model, shards)}
+
+
+def listing(place: Path, digits: np.ndarray) -> Table:
+    """Microseconds to list and to weigh one of 1,000 loose pictures, and bytes that the client keeps of one."""
+    folder, found = place / "pictures", {}
+    looking = survey.Looking(None, True, str(place / "copies"))
+    started = time.perf_counter()
+    listed = survey.listed(Local(1), [str(folder)], looking)
+    found["list_microseconds"] = (time.perf_counter() - started) * 1e6 / listed.images
+    started = time.perf_counter()
+    survey.weighed(Local(1), listed.sources)
+    found["weigh_microseconds"] = (time.perf_counter() - started) * 1e6 / listed.images
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    copies = [pickle.loads(pickle.dumps(listed.sources)) for _ in range(50)]
+    found["held_bytes"] = (
+        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / len(copies) / listed.images
+    )
+    assert len(digits)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Two processes that train together do what one does: the same gradients, one folder, and a run that goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_models import SMALL  # noqa: E402
+
+from vlae_codec.errors import ConfigError  # noqa: E402
+from vlae_codec.models import ranks, train  # noqa: E402
+from vlae_codec.models.config import Config, DataConfig, TrainConfig  # noqa: E402
+
+CONFIG = Config(
+    replace(SMALL, dropout=0.0, dense_dropout=0.0),
+    TrainConfig(batch_size=20, epochs=2, sort_epoch=1, keep_latents=5, free_nats=0.05),
+    DataConfig("mnist_static", ("train",)),
+)
+PARTS = "train", "valid", "test"
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_ranks
+getattr(test_ranks, sys.argv[2])(*sys.argv[3:])
+"""
+
+
+def step(folder):
+    """One step of training in float32, and one as it is; rank 0 writes the gradients and what the steps told of."""
+    torch.set_num_threads(1)
+    images, autocast, found = np.load(Path(folder, "images.npy")), torch.autocast, {"count": 0}
+    with ranks.joined("cpu"):
+        for kind, context in (("float32", lambda *_, **__: contextlib.nullcontext()), ("bfloat16", autocast)):
+            torch.autocast = context
+            run = train.start(CONFIG, images, "cpu", Path(folder))
+            order = np.random.default_rng(0).permutation(len(images))
+            trainer = train.Trainer(CONFIG, Path(folder), images, None, "cpu", print)
+            told = trainer.step(run, ranks.wrapped(run.model), order, 0, 1)
+            found[kind] = {"gradients": {name: one.grad for name, one in run.model.named_parameters()}, "told": told}
+        if ranks.rank() == 0:
+            torch.save({**found, "count": ranks.count()}, Path(folder, "step.pt"))
+
+
+def training(folder, data_folder, epochs):
+    """Trains so many of the epochs of a run, and tells of them."""
+    torch.set_num_threads(1)
+    torch.compile = lambda function, **_: function
+    epoch, left = train.Trainer.epoch, iter(range(int(epochs)))
+
+    def stopping(trainer, run, number):
+        if next(left, None) is None:
+            sys.exit(0)
+        return epoch(trainer, run, number)
+
+    train.Trainer.epoch = stopping
+    train.train(CONFIG, Path(folder), Path(data_folder))
+
+
+def together(count, function, *arguments):
+    """Calls a function of this module in so many processes, as torchrun would begin them; what each printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    here = os.path.dirname(__file__)
+    processes = []
+    for rank in range(count):
+        said = {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
+        environment = {**os.environ, **said, "MASTER_ADDR": "127.0.0.1"}
+        command = [sys.executable, "-c", SCRIPT, here, function, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert all(process.returncode == 0 for process in processes), outputs
+    return [out.decode() for out, _ in outputs]
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path, fields):
+    np.save(tmp_path / "images.npy", fields * np.uint8(255))
+    found = []
+    for count in (1, 2):
+        together(count, "step", tmp_path)
+        found.append(torch.load(tmp_path / "step.pt", weights_only=True))
+        assert found[-1]["count"] == count
+    for kind, most in (("float32", 1e-5), ("bfloat16", 0.02)):
+        one, two = (each[kind] for each in found)
+        assert two["told"] == pytest.approx(one["told"], rel=10 * most)
+        largest = max(float(gradient.abs().max()) for gradient in one["gradients"].values())
+        assert largest > 0
+        for name, gradient in one["gradients"].items():
+            difference = float((two["gradients"][name] - gradient).norm())
+            assert difference <= most * (float(gradient.norm()) + 1e-3 * largest), (kind, name)
+
+
+@pytest.fixture
+def data_sets(tmp_path, fields):
+    np.savez(tmp_path / "mnist_static.npz", **{part: np.packbits(fields.reshape(100, -1), axis=1) for part in PARTS})
+    return tmp_path
+
+
+def test_a_run_of_two_processes_goes_on_and_the_first_alone_writes(tmp_path, data_sets):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    first, second = together(2, "training", whole, data_sets, 2)
+    assert "epoch 2/2" in first
+    assert second == ""
+    together(2, "training", parts, data_sets, 1)
+    assert len((parts / "log.jsonl").read_text().splitlines()) == 1
+    together(2, "training", parts, data_sets, 9)
+    assert len((parts / "log.jsonl").read_text().splitlines()) == 2
+    one, other = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, parts))
+    assert one["step"] == other["step"] == 10
+    assert one["latents"] == 5
+    for key in one["average"]:
+        assert torch.equal(one["average"][key], other["average"][key]), key
+
+
+def test_batches_are_shared_equally(monkeypatch):
+    monkeypatch.setattr(ranks, "count", lambda: 3)
+    monkeypatch.setattr(ranks, "rank", lambda: 1)
+    assert ranks.rows(21) == slice(7, 14)
+    with pytest.raises(ConfigError, match=r"train\.batch_size is 20, which 3 processes cannot share equally"):
+        ranks.rows(20)
