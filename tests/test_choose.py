@@ -171,6 +171,14 @@ def test_no_lossy_file_of_what_a_program_drew_is_larger_than_an_exact_one(title)
     assert codec.inspect(data)["kept_exactly"] == (len(data) == len(exact.data))
 
 
+def test_what_was_converted_is_not_called_exact(run):
+    Image.fromarray(synthetic.pictures(40, 40)["bits"]).convert("CMYK").save("ink.tif")
+    (row,) = json.loads(run("compress", "ink.tif", "--json").stdout)
+    assert not row["kept_exactly"]
+    assert "from CMYK" in row["note"]
+    assert "exactly" not in row["note"]
+
+
 def test_a_sheet_of_gray_digits_that_are_all_the_same_is_kept_exactly(fields):
     soft = np.asarray(Image.fromarray(fields[57] * 255).resize((112, 112)).resize((28, 28), Image.Resampling.BOX))
     sheet = np.tile(soft, (16, 16))

@@ -16,6 +16,7 @@ from vlae_codec.errors import ImageError
 from vlae_codec.picture.drawing import Drawing, Look
 from vlae_codec.picture.fields import from_fields, to_fields
 from vlae_codec.picture.images import open_picture, picture_suffixes, png_bytes, read_drawing, to_drawing, to_picture
+from vlae_codec.picture.reading import Readable
 from vlae_codec.picture.sheets import contact_sheet, square
 
 PILLOW = tuple(map(int, PIL.__version__.split(".")[:2]))
@@ -67,6 +68,31 @@ def test_arrays_are_accepted(array):
     drawing = to_drawing(array)
     back = np.asarray(to_picture(drawing))
     assert np.array_equal(back, array.astype(np.uint8) * 255 if array.dtype == bool else array)
+
+
+def npy_file(array):
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def test_an_npy_file_of_one_picture_is_one():
+    colours = np.arange(120, dtype=np.uint8).reshape(5, 8, 3)
+    for array in (colours, np.asfortranarray(colours), colours[..., 0].astype(">u2") * 300, colours[..., 1] > 50):
+        found = Readable.of_file(npy_file(array), "x.npy", exact=True).picture().raster
+        assert np.array_equal(found.colours(), (array * (255 if array.dtype == bool else 1)).reshape(5, 8, -1))
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 3, 4, 3), np.uint8), np.zeros((9, 5, 7)), np.array(["a"]), np.zeros((0, 3))]
+)
+def test_other_npy_files_are_no_pictures(array):
+    with pytest.raises(ImageError, match=r"^x\.npy|an array must be"):
+        Readable.of_file(npy_file(array), "x.npy").picture()
+    whole = npy_file(np.zeros((5, 7), np.uint8))
+    for data in (whole[:-1], whole + b"x", whole[:50], whole.replace(b"(5, 7)", b"(9**9, 7)")):
+        with pytest.raises(ImageError, match=r"^x\.npy"):
+            Readable.of_file(data, "x.npy")
 
 
 def test_one_colour_is_all_paper():

@@ -267,7 +267,8 @@ class Chooser:
         if ask.size_bytes is not None and (said := write_metadata(kept)):
             ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
         view = self.coder(which).view(reading.raster, ask)
-        why = NO_LARGER if ask.lossless and not self.ask.lossless else None
+        unasked = ask.lossless and not self.ask.lossless
+        why = NO_LARGER if unasked and not reading.notes else None  # what was converted is not called exact
         return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes), why=why)
 
 

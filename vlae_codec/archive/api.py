@@ -81,7 +81,8 @@ def pack(
 
     Args:
         sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array of
-            images (N, H, W) of two values, which is packed as images.npy.
+            images (N, H, W) of two values, which is packed as images.npy. Pictures of an npy file, or an array, of more
+            values, (N, H, W) or (N, H, W, C) of 8 or 16 bits, are packed one by one, and come back as PNG files.
         out: the archive's path, or a binary file to write to.
         lossless: every pixel; else photos as `quality` says, and of drawings the structure only, with a texture that is
             drawn anew on reading.

@@ -21,6 +21,7 @@ from vlae_codec.errors import FormatError, ImageError
 from . import checks
 from .images import Picture, read_raster, to_raster
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
+from .npy import MAGIC, read_npy
 from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
 from .png import png_metadata, read_deep_png
 from .profiles import is_srgb
@@ -67,7 +68,12 @@ class Readable:
     def of_file(
         cls, data: bytes, name: str, *, exact: bool = False, threshold: int | None = None, page: int | None = None
     ) -> Readable:
-        """A picture file's bytes; arguments as of `read_picture`, and what a threshold binarises need not be exact."""
+        """A picture file's bytes, or an npy file's; arguments as of `read_picture`.
+
+        What a threshold binarises need not be exact.
+        """
+        if data.startswith(MAGIC):
+            return cls.of_given(read_npy(data, name), exact=exact, threshold=threshold)
         return cls(
             lambda: read_raster(data, name, exact=exact and threshold is None, page=page),
             lambda: read_picture(data, name, exact=exact, page=page),

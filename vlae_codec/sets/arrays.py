@@ -47,8 +47,12 @@ Copied = Callable[[str, str], str]
 """Where a copy goes of what can be read only front to back, by its file and what it is called."""
 
 
+class ManyValuesError(ImageError):
+    """An array has more than two values, and there is no threshold."""
+
+
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Where an array lies: after `offset` bytes of what `open` gives, in C order; values of `dtype`, as in the file."""
 
     title: str
@@ -98,7 +102,7 @@ class _Layout:
 class _Cursor:
     """A stream that is opened when it is needed and kept open: reading on from where it stands is cheap."""
 
-    layout: _Layout
+    layout: Layout
     stream: IO[bytes] | None = None
 
     def read(self, start: int, stop: int) -> bytes:
@@ -186,14 +190,22 @@ def open_npy(path: str, threshold: int | None, copied: Copied | None = None) -> 
     Raises:
         ImageError: it is damaged, no array of images, or has more than two values and there is no threshold.
     """
-    layout = _npy_layout(path, bind(_open_file, path), _size(path))
-    return _stored(_images(layout), threshold, "npy", path, copied=copied)
+    return _stored(_images(npy_layout(path)), threshold, "npy", path, copied=copied)
 
 
 def open_npz(path: str, key: str | None, threshold: int | None, copied: Copied | None = None) -> list[StoredArray]:
     """Array `key` of an npz file, or all its arrays, in the order of the file; errors as `open_npy`."""
     with contextlib.closing(_Npz(path)) as npz:
         return _open_arrays(npz, path, key, threshold, copied)
+
+
+def npy_layout(path: str) -> Layout:
+    """Where the array of an npy file lies, whatever its values are.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    return _npy_layout(path, bind(_open_file, path), _size(path))
 
 
 def _open_arrays(
@@ -226,15 +238,15 @@ def open_idx(path: str, threshold: int | None, copied: Copied | None = None) -> 
     if len(head) < 16 or head[:4] != IDX_MAGIC:
         raise ImageError(f"{path} is not an IDX file of images: it begins with {head[:4].hex()}, not {IDX_MAGIC.hex()}")
     shape = struct.unpack(">3I", head[4:])
-    layout = _Layout(path, opener, 16, shape, np.dtype(np.uint8))
+    layout = Layout(path, opener, 16, shape, np.dtype(np.uint8))
     if not gz:
         _check_length(layout, _size(path))
     return _stored(_images(layout), threshold, "idx", path, gz=gz, copied=copied)
 
 
-def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
+def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, Layout]:
     """The layout of each array of an npz file, by key."""
-    layouts: dict[str, _Layout] = {}
+    layouts: dict[str, Layout] = {}
     for name, size in sizes.items():
         key = name.removesuffix(".npy")
         if key == name:
@@ -243,7 +255,7 @@ def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, _Layout]:
     return layouts
 
 
-def _check_all_images(path: str, layouts: dict[str, _Layout]) -> None:
+def _check_all_images(path: str, layouts: dict[str, Layout]) -> None:
     bad = [key for key, layout in layouts.items() if problem(layout.shape, layout.dtype)]
     good = [key for key in layouts if key not in bad]
     if bad and good:
@@ -252,7 +264,7 @@ def _check_all_images(path: str, layouts: dict[str, _Layout]) -> None:
         )
 
 
-def _images(layout: _Layout) -> _Layout:
+def _images(layout: Layout) -> Layout:
     """The layout itself, if it is one of images."""
     reason = problem(layout.shape, layout.dtype)
     if reason and layout.shape[:1] == (0,):
@@ -262,7 +274,7 @@ def _images(layout: _Layout) -> _Layout:
     return layout
 
 
-def _npy_layout(title: str, opener: Opener, length: int) -> _Layout:
+def _npy_layout(title: str, opener: Opener, length: int) -> Layout:
     """What the header of an npy file says; `length` is that of the file in bytes.
 
     Raises:
@@ -275,8 +287,8 @@ def _npy_layout(title: str, opener: Opener, length: int) -> _Layout:
         shape, fortran, dtype = reader(head)
     except Exception as error:  # numpy parses the header as Python source, which fails in many ways
         raise ImageError(f"{title} is not an npy file of numbers, or is damaged") from error
-    layout = _Layout(title, opener, head.tell(), shape, dtype)
-    if problem(shape, dtype) is None:
+    layout = Layout(title, opener, head.tell(), shape, dtype)
+    if problem(shape[:3] if len(shape) == 4 else shape, dtype) is None:
         _check_length(layout, length)
         if fortran:
             if layout.shape[0] * layout.image_bytes > LARGEST_TURNED_BYTES:
@@ -288,15 +300,15 @@ def _npy_layout(title: str, opener: Opener, length: int) -> _Layout:
     return layout
 
 
-def _check_length(layout: _Layout, length: int) -> None:
+def _check_length(layout: Layout, length: int) -> None:
     claimed = layout.offset + layout.shape[0] * layout.image_bytes
-    if claimed != length and problem(layout.shape, layout.dtype) is None:
+    if claimed != length:
         raise ImageError(
             f"{layout.title} claims an array of shape {layout.shape}, which takes {claimed} bytes, but has {length}"
         )
 
 
-def _in_c_order(layout: _Layout) -> IO[bytes]:
+def _in_c_order(layout: Layout) -> IO[bytes]:
     """The bytes of an array that is stored in Fortran order, which has no images to be read one by one."""
     with layout.open() as stream:
         stream.seek(layout.offset)
@@ -357,7 +369,7 @@ def _blocks(cursor: _Cursor, start: int, stop: int) -> Iterator[Words]:
 
 
 def _stored(
-    layout: _Layout,
+    layout: Layout,
     threshold: int | None,
     kind: str,
     path: str,
@@ -381,7 +393,7 @@ def _stored(
     return StoredArray(path, form, note, cursor)
 
 
-def _copied(layout: _Layout, path: str, place: str) -> _Layout:
+def _copied(layout: Layout, path: str, place: str) -> Layout:
     """The same array in a copy of its stream, which can be read anywhere."""
     if not places.exists(place):
         with reading(layout.title), layout.open() as stream, places.whole(place, force=True) as out:
@@ -389,7 +401,7 @@ def _copied(layout: _Layout, path: str, place: str) -> _Layout:
     return replace(layout, open=bind(_open_file, place))
 
 
-def _with_threshold(layout: _Layout, threshold: int) -> _Layout:
+def _with_threshold(layout: Layout, threshold: int) -> Layout:
     if not layout.has_levels:
         raise ImageError(
             f"a threshold is for arrays of gray levels (bool, uint8, uint16), and {layout.title} is of {layout.dtype}: "
@@ -422,7 +434,7 @@ def _count(cursor: _Cursor) -> dict[int, int]:
             counts[word] = counts.get(word, 0) + before - rest.size
             if len(counts) > 2:
                 first = "" if cursor.layout.has_levels else f", and is of {cursor.layout.dtype}: save it as uint8, then"
-                raise ImageError(
+                raise ManyValuesError(
                     f"{cursor.layout.title} has more than two values{first or ':'} binarise it with threshold=N"
                 )
     cursor.check_end()

@@ -30,6 +30,7 @@ from vlae_codec.picture.reading import Readable
 
 from . import arrays
 from .arrays import Copied, StoredArray
+from .levels import Levels, has_levels, is_coloured
 from .manifest import ArrayForm, FilesForm, Form, Forms
 from .parquet import Parquet
 from .shelves import Item, Loose, Shelf, Tar, Zip
@@ -342,7 +343,7 @@ def _open(
     """The sources at paths of one kind: several only if they are loose."""
     path = paths[0]
     if kind == "npy":
-        return [Array(arrays.open_npy(path, threshold, copied))]
+        return [_opened_npy(path, threshold, exact, notes, copied)]
     if kind == "idx":
         return [Array(arrays.open_idx(path, threshold, copied))]
     if kind == "npz":
@@ -355,6 +356,18 @@ def _open(
     if kind == "loose":
         return [Files(Loose(paths, notes), threshold, exact)]
     return [Files(Zip(path, notes) if kind == "zip" else Tar(path, notes, copied), threshold, exact)]
+
+
+def _opened_npy(path: str, threshold: int | None, exact: bool, notes: list[str], copied: Copied | None) -> Source:
+    """An array of two values, or pictures of more."""
+    if threshold is None and is_coloured(arrays.npy_layout(path)):
+        return Files(Levels(path, notes), threshold, exact)
+    try:
+        return Array(arrays.open_npy(path, threshold, copied))
+    except arrays.ManyValuesError:
+        if not has_levels(arrays.npy_layout(path)):
+            raise
+        return Files(Levels(path, notes), threshold, exact)
 
 
 def check_names(sources: Sequence[Source]) -> None:
