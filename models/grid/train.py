@@ -59,10 +59,10 @@ class PhotoConfig:
     data: PhotoData = field(default_factory=PhotoData)
     transforms: Schedule = field(default_factory=lambda: Schedule(25000, decay_from=0.7))
     texture: Schedule = field(
-        default_factory=lambda: Schedule(11200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
+        default_factory=lambda: Schedule(13200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
     )
     grain: Schedule = field(
-        default_factory=lambda: Schedule(1500, 8, 72, 0.001, 0.001, 100, decay_from=0.3, average=0.99, clip=2.0)
+        default_factory=lambda: Schedule(2000, 8, 72, 0.001, 0.001, 100, decay_from=0.3, average=0.99, clip=2.0)
     )
     level: float = 1.0
 
