@@ -28,7 +28,7 @@ REFINED_FROM = 4
 """Each step of effort above is a look at the decoded picture, after which means move."""
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
-_SHARE, _REFINED_CAUTION = 0.6, 2.0  # of the way that means move after a look
+_SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
 
