@@ -22,7 +22,7 @@ REGISTERED = {
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
     8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
     9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
-    10: "da0e18cca471321584d64804b597d62189ca75d133011b317343d9ae5ce447a9",
+    10: "77d16e8b67a2759377752b3500428aea9894c3fa8ef44f6500eb732b0d75f0df",
 }
 """The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
