@@ -50,7 +50,7 @@ def compressed(drawings: Sequence[Drawing], effort: int) -> list[codec.Ledger | 
         rasters = [raster_of(drawing) for drawing in drawings[start : start + _BATCH]]
         seen = [choice.see(Readable.of_raster(raster)) for raster in rasters]
         known = [one for one, ways in zip(seen, choice.settle(seen), strict=True) if not ways[0].ask.lossless]
-        ledgers = iter(kept.encoded.ledger for kept in codec.smallest(choice, known))
+        ledgers = iter(one.encoded.ledger for one in map(codec.kept, codec.smallest(choice, known)))
         for one in seen:
             ledger = next(ledgers) if any(one is other for other in known) else None
             found.append(None if ledger is None or ledger.kept_exactly else ledger)

@@ -171,6 +171,23 @@ def test_no_lossy_file_of_what_a_program_drew_is_larger_than_an_exact_one(title)
     assert codec.inspect(data)["kept_exactly"] == (len(data) == len(exact.data))
 
 
+def test_a_size_that_one_picture_cannot_have_costs_no_other(run):
+    rng = np.random.default_rng(0)
+    pictures = {"noise": rng.integers(0, 255, (64, 64, 3), np.uint8), "flat": np.full((40, 40, 3), 77, np.uint8)}
+    pictures["speckles"] = np.where(rng.random((40, 40)) < 0.5, rng.integers(0, 255, (40, 40)), 9).astype(np.uint8)
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(f"{name}.png")
+    said = run("compress", "noise.png", "flat.png", "speckles.png", "--size", 45, "--effort", 0, expect=1).stderr
+    for name in ("noise", "speckles"):
+        assert f"Error: {name}.png: no file of this picture is smaller than" in said
+        assert not Path(f"{name}.vlz").exists()
+    assert Path("flat.vlz").stat().st_size <= 45
+    with pytest.raises(vlae_codec.ImageError, match="no file"):
+        vlae_codec.compress(pictures["noise"], size_bytes=45)
+    with pytest.raises(vlae_codec.ImageError, match="no file"):
+        vlae_codec.compress(pictures["noise"], bpp=0.05)
+
+
 def test_what_was_converted_is_not_called_exact(run):
     Image.fromarray(synthetic.pictures(40, 40)["bits"]).convert("CMYK").save("ink.tif")
     (row,) = json.loads(run("compress", "ink.tif", "--json").stdout)

@@ -166,6 +166,14 @@ class Chooser:
             return way.hoped_bits or 0.0
         return coder.hoped_bits(way.view, enough_bits)
 
+    def is_small_enough(self, way: Candidate, size: int) -> bool:
+        """Whether a file of so many bytes is no larger than asked: of an exact one nothing else sees to it."""
+        if not way.ask.lossless or self.ask.lossless:
+            return True
+        height, width = way.view.raster.samples.shape[:2]
+        most = self.ask.size_bytes if self.ask.bpp is None else self.ask.bpp * height * width / 8
+        return most is None or size <= most
+
     def _has_rate(self) -> bool:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import container, container2, registry, zoo
 from .choose import AUTO, NO_LARGER, Candidate, Chooser, Seen, chooser
-from .errors import ModelError, Progress, TruncatedError
+from .errors import ImageError, ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage
@@ -108,7 +108,7 @@ def compress(
     ask = Ask(lossless, effort, quality, bpp, size_bytes, threshold)
     choice = chooser(ask, model, insist=lossy)
     source = Readable.of_given(picture, exact=lossless, threshold=threshold)
-    return smallest(choice, [choice.see(source)])[0].encoded.data
+    return kept(smallest(choice, [choice.see(source)])[0]).encoded.data
 
 
 def decompress(
@@ -169,32 +169,58 @@ class Kept:
     sections: Sections
 
 
-def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | None = None) -> list[Kept]:
-    """Of each picture the smallest file that one of the ways to code it makes; of equals the exact one, or the first."""
+def smallest(choice: Chooser, pictures: Sequence[Seen], progress: Progress | None = None) -> list[Kept | ImageError]:
+    """Of each picture the smallest file that one of the ways to code it makes; of equals the exact one, or the first.
+
+    Or why there is none: a size that is asked for may be too small for it.
+    """
     return smallest_of(choice, choice.settle(pictures), progress)
 
 
 def smallest_of(
     choice: Chooser, pictures: Sequence[Sequence[Candidate]], progress: Progress | None = None
-) -> list[Kept]:
+) -> list[Kept | ImageError]:
     """The same, given the ways to code each picture.
 
     They are tried in their order, those of all pictures together; one that cannot be hoped to be smaller is not.
     """
     left = [choice.in_order(ways) for ways in pictures]
-    best: dict[int, Kept] = {}
+    best, refused = dict[int, Kept](), dict[int, ImageError]()
     while any(left):
         groups: dict[tuple[int, Ask], list[tuple[int, Candidate]]] = {}
         for index, ways in enumerate(left):
             if ways and (way := ways.pop(0)) and _is_promising(choice, way, best.get(index)):
                 groups.setdefault((way.which, way.ask), []).append((index, way))
         for (which, ask), members in groups.items():
-            model = choice.coder(which)
-            coded = model.encode([way.view for _, way in members], ask, progress)
-            for (index, way), sections in zip(members, coded, strict=True):
-                made = Kept(encoded_of(way.view, sections, model, way.metadata), way, sections)
-                best[index] = _smaller(made, best.get(index))
-    return [replace(kept, encoded=_told(kept)) for _, kept in sorted(best.items())]
+            for (index, way), made in _coded(choice.coder(which), ask, members, progress):
+                if isinstance(made, ImageError):
+                    refused.setdefault(index, made)
+                elif index in best or choice.is_small_enough(way, len(made.encoded.data)):
+                    best[index] = _smaller(made, best.get(index))
+    found = {index: replace(one, encoded=_told(one)) for index, one in best.items()}
+    return [found[index] if index in found else refused[index] for index in range(len(pictures))]
+
+
+def _coded(
+    model: Coder, ask: Ask, members: Sequence[tuple[int, Candidate]], progress: Progress | None
+) -> Iterator[tuple[tuple[int, Candidate], Kept | ImageError]]:
+    """The file of each, all in one batch; if one cannot be had, one by one."""
+    try:
+        coded = model.encode([way.view for _, way in members], ask, progress)
+    except ImageError as error:
+        for member in members:
+            yield from _coded(model, ask, [member], progress) if len(members) > 1 else [(member, error)]
+        return
+    for member, sections in zip(members, coded, strict=True):
+        way = member[1]
+        yield member, Kept(encoded_of(way.view, sections, model, way.metadata), way, sections)
+
+
+def kept(found: Kept | ImageError) -> Kept:
+    """The file, or raises why there is none."""
+    if isinstance(found, ImageError):
+        raise found
+    return found
 
 
 def _is_promising(choice: Chooser, way: Candidate, best: Kept | None) -> bool:
@@ -209,12 +235,12 @@ def _smaller(made: Kept, best: Kept | None) -> Kept:
     return made if len(made.encoded.data) < len(best.encoded.data) + exact else best
 
 
-def _told(kept: Kept) -> Encoded:
+def _told(made: Kept) -> Encoded:
     """The file, its ledger with what is known of the way it was coded."""
-    way = kept.way
+    way = made.way
     note = "; ".join(filter(None, (way.note, f"kept exactly, since {NO_LARGER}" if way.why == NO_LARGER else None)))
-    told = replace(kept.encoded.ledger, note=note or None, kept_exactly=bool(way.why), why=way.why, known=way.known)
-    return replace(kept.encoded, ledger=told)
+    told = replace(made.encoded.ledger, note=note or None, kept_exactly=bool(way.why), why=way.why, known=way.known)
+    return replace(made.encoded, ledger=told)
 
 
 def decode(

@@ -276,9 +276,12 @@ def _compressed(shared: tuple[Chooser, bool], batch: _Batch[_Picture], progress:
         if one.error:
             results.append(Compressed(one.path, None, one.error))
             continue
-        kept, picture = next(coded)
-        error = _difference(kept, choice) if verify else None
-        results.append(Compressed(one.path, None if error else kept.encoded, error, picture.bytes, picture.kind))
+        made, picture = next(coded)
+        if isinstance(made, ImageError):
+            results.append(Compressed(one.path, None, ImageError(f"{one.path}: {made}")))
+            continue
+        error = _difference(made, choice) if verify else None
+        results.append(Compressed(one.path, None if error else made.encoded, error, picture.bytes, picture.kind))
     return results
 
 

@@ -106,7 +106,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     )
     with _as_os_error():
         choice = chooser(ask, options.get("model"), Metadata.all)
-        file.write(codec.smallest(choice, [choice.see(readable)])[0].encoded.data)
+        file.write(codec.kept(codec.smallest(choice, [choice.see(readable)])[0]).encoded.data)
 
 
 def _described(image: Image.Image, options: dict[str, Any]) -> Image.Image:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vlae_codec.choose import NO_LARGER, Candidate, Chooser, Seen
-from vlae_codec.codec import Kept, smallest_of
+from vlae_codec.codec import Kept, kept, smallest_of
 from vlae_codec.errors import ImageError
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chain, Chained, Coder, Done
@@ -123,9 +123,9 @@ def make(shared: tuple[Chooser, Settings], some: Some, done: Done) -> list[Chunk
     if some.together:
         apart_ones, chunks = _chained(choice, settings, some.ones, done)
     for one in () if some.together else some.ones:
-        apart_ones += zip([one], smallest_of(choice, [one.ways]), strict=True)
+        apart_ones += zip([one], map(kept, smallest_of(choice, [one.ways])), strict=True)
         done(1)
-    for which in dict.fromkeys(kept.way.which for _, kept in apart_ones):
+    for which in dict.fromkeys(made.way.which for _, made in apart_ones):
         chunks.append(_chunk(choice.coder(which), [both for both in apart_ones if both[1].way.which == which]))
     return chunks
 
@@ -137,8 +137,8 @@ def _chained(
     coder, cheaper = chained(choice.coder(ones[0].ways[0].which)), dict[int, tuple[One, Kept]]()
     made = coder.push([one.ways[0].view for one in ones], settings.chaining, done)
     for one, bits in zip(ones, made.picture_bits, strict=True):
-        if kept := _cheaper(choice, one.ways[1:], bits):
-            cheaper[one.number] = one, kept
+        if cheap := _cheaper(choice, one.ways[1:], bits):
+            cheaper[one.number] = one, cheap
     left = [one for one in ones if one.number not in cheaper]
     if cheaper and left:
         made = coder.push([one.ways[0].view for one in left], settings.chaining)
@@ -148,9 +148,9 @@ def _chained(
 def _cheaper(choice: Chooser, ways: Sequence[Candidate], bits: float) -> Kept | None:
     """What a picture is on its own, if that takes fewer bits."""
     hopeful = [way for way in ways if choice.hoped_bits(way, bits) < bits]
-    for kept in smallest_of(choice, [hopeful] if hopeful else []):
-        if 8 * len(kept.sections.data) < bits:
-            return kept
+    for made in map(kept, smallest_of(choice, [hopeful] if hopeful else [])):
+        if 8 * len(made.sections.data) < bits:
+            return made
     return None
 
 
@@ -171,13 +171,13 @@ def _note(way: Candidate, coder: Coder) -> str | None:
 def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
     """A chunk of pictures that one model coded one by one."""
     pictures = [
-        apart.Picture(one.number, one.name, kept.way.view.raster.geometry, kept.sections.data, kept.way.metadata)
-        for one, kept in own
+        apart.Picture(one.number, one.name, made.way.view.raster.geometry, made.sections.data, made.way.metadata)
+        for one, made in own
     ]
     head, payload = apart.write(pictures, identity_of(coder.digest))
     assert head.apart is not None
     data = version2.write_head(head) + payload
-    sections = [kept.sections for _, kept in own]
+    sections = [made.sections for _, made in own]
     ledger = ArchiveLedger(
         images=head.images,
         pixels=sum(form.width * form.height * count for form, count in head.runs),
@@ -191,8 +191,8 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
     name_bits, beside_bits = 8 * len(packed_names(head.names)), 8 * (len(payload) - sum(head.apart.sizes))
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
-    for picture, kept in own:
-        note, why = kept.encoded.ledger.note, kept.way.why
+    for picture, made in own:
+        note, why = made.encoded.ledger.note, made.way.why
         unlike = why is not None and why != NO_LARGER
         ledger.unlike += [picture.called] * unlike
         ledger.notes.update(filter(None, [note, f"kept exactly, since {why}" if unlike else None]))
