@@ -195,7 +195,9 @@ def memory(place: Path, model: str, digits: np.ndarray, shards: int, each: int) 
         many[first : first + each] = np.resize(digits, (each, 28, 28))
     many.flush()
     del many
-    return {"images": shards * each, **run(MEMORY, source, place / f"m{shards}", model, shards)}
+    found = run(MEMORY, source, place / f"m{shards}", model, shards)
+    manifest = (place / f"m{shards}-manifest.json").stat().st_size
+    return {"images": shards * each, **found, "manifest_bytes_per_shard": manifest / shards}
 
 
 def listing(place: Path, digits: np.ndarray) -> Table:

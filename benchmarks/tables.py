@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
 
 
-PAGES = "README.md", "docs/drawings.md", "docs/photos.md"
+PAGES = "README.md", "docs/drawings.md", "docs/photos.md", "docs/scale.md"
 """The pages that have tables."""
 
 
@@ -440,7 +440,103 @@ def drawings_foreign() -> str:
     return markdown(["foreign drawings", "drawings", "kept exactly", "sampled, at most 2 % change", "wrong"], rows)
 
 
+def scale() -> Table:
+    """What sets cost, from `benchmarks/scale.py`.
+
+    Raises:
+        NotMeasuredError: that was not run.
+    """
+    try:
+        return result("scale")
+    except FileNotFoundError as error:
+        raise NotMeasuredError from error
+
+
+def scale_speed() -> str:
+    """Images a second of each engine."""
+    measured, rows = scale(), []
+    for workers, one in measured["speed"].items():
+        rates = [f"{one['images_per_second'][kind]:,.0f}" for kind in ("plain", "processes", "dask")]
+        over = [f"{one['dask_time_over'][kind] - 1:+.1%}" for kind in ("plain", "processes")]
+        rows.append([workers, *rates, *over])
+    cores = f"{measured['cores']} core" + "s" * (measured["cores"] > 1)
+    what = f"{measured['images']:,} digits, {measured['shards']} shards, on {cores}"
+    header = [f"workers ({what})", "`--jobs`", "`--shards`", "`--scheduler`", "over `--jobs`", "over `--shards`"]
+    return markdown(header, rows)
+
+
+def scale_memory() -> str:
+    """Peak memory over the number of shards."""
+    rows = []
+    for shards, one in scale()["memory"].items():
+        megabytes = [f"{one[key] / 1e6:.0f} MB" for key in ("client_bytes", "worker_bytes")]
+        rows.append([f"{int(shards):,}", f"{one['images']:,}", *megabytes])
+    return markdown(["shards", "images", "client", "worker"], rows)
+
+
+def scale_constants() -> str:
+    """What a simulation needs to know."""
+    measured = scale()
+    last = [*measured["memory"].values()][-1]
+    sent = measured["sent"]
+    rows = [
+        ["tasks that do nothing, a second, one worker", f"{measured['tasks']['dask_per_second']:,.0f}"],
+        [
+            "sent to a worker, bytes a shard of an array",
+            f"{sent['array']['shared_bytes'] + sent['array']['task_bytes']:,}",
+        ],
+        ["sent, bytes a loose picture", f"{sent['loose_pictures']['task_bytes_per_image']:.1f}"],
+        ["in the manifest, bytes a shard", f"{last['manifest_bytes_per_shard']:.0f}"],
+        ["to list a loose picture, microseconds", f"{measured['listing']['list_microseconds']:.0f}"],
+        ["to weigh one, microseconds", f"{measured['listing']['weigh_microseconds']:.0f}"],
+        ["held by the client of one, bytes", f"{measured['listing']['held_bytes']:.0f}"],
+    ]
+    return markdown(["measured", ""], rows)
+
+
+_MANY, _WORKERS = 10**9, 1000
+
+
+def scale_simulation() -> str:
+    """10^9 digits in an array of many files, by 1,000 workers: what follows from the constants, by the size of a shard."""
+    measured = scale()
+    rate = measured["speed"]["1"]["images_per_second"]["plain"]
+    task = measured["sent"]["array"]["shared_bytes"] + measured["sent"]["array"]["task_bytes"]
+    entry = [*measured["memory"].values()][-1]["manifest_bytes_per_shard"]
+    most = measured["tasks"]["dask_per_second"]
+    rows = []
+    for size in (10**3, 10**4, 10**5, 10**6):
+        shards, seconds = _MANY // size, size / rate
+        rows.append(
+            [
+                f"{size:,}",
+                f"{shards:,}",
+                _duration(seconds),
+                f"{_WORKERS / seconds:.3g}",
+                f"{_WORKERS / seconds / most:.2%}",
+                f"{shards * task / 1e6:,.0f} MB",
+                f"{shards * entry / 1e6:,.1f} MB",
+                _duration(seconds),
+            ]
+        )
+    header = ["images a shard", "shards", "one takes", "tasks a second", "of the scheduler's", "sent", "manifest"]
+    total = f"all of it: {_duration(_MANY / rate / _WORKERS)}"
+    return markdown([*header, "redone after a kill, at most"], rows) + f"\n\n*{_WORKERS:,} workers, {total}.*"
+
+
+def _duration(seconds: float) -> str:
+    """For people."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "scale_speed": scale_speed,
+    "scale_memory": scale_memory,
+    "scale_constants": scale_constants,
+    "scale_simulation": scale_simulation,
     "drawings_own": drawings_own,
     "drawings_foreign": drawings_foreign,
     "models": models,

@@ -18,10 +18,11 @@ import pytest
 from conftest import TINY, levels_of
 
 from vlae_codec import cluster, places
-from vlae_codec.cluster import survey
+from vlae_codec.cluster import survey, tasks
+from vlae_codec.cluster.engine import Local
 from vlae_codec.cluster.pattern import Pattern
 from vlae_codec.cluster.record import locked
-from vlae_codec.errors import FormatError, ImageError, OutputError, PlaceError, VlaeError
+from vlae_codec.errors import FormatError, ImageError, ModelError, OutputError, PlaceError, VlaeError
 from vlae_codec.picture.images import png_bytes, to_picture
 from vlae_codec.sets import shards as sets
 
@@ -113,8 +114,6 @@ def test_compressed_sources_are_read_once_into_copies_that_go(sources, fields):
     np.savez_compressed("z.npz", a=fields[40:60], b=fields[60:63])
     given = ["d.tar.gz", "x-idx3-ubyte.gz", "z.npz"]
     copies = survey.Looking(None, True, str(Path("copies").absolute()))
-    from vlae_codec.cluster.engine import Local
-
     found = survey.listed(Local(1), given, copies)
     assert len(os.listdir("copies")) == 4
     assert all(source.stored.is_direct for source in found.sources[1:])
@@ -200,6 +199,28 @@ def test_a_bad_picture_costs_its_shard_until_it_is_mended(sources, run, digits, 
     Path("digits/05.png").write_bytes(good)
     assert "2 of them from an earlier run" in run(*command).output
     run("test", ALL, "--model", TINY)
+
+
+def test_a_task_is_tried_three_times():
+    tried = []
+
+    def work(fails, item):
+        tried.append(item)
+        if len(tried) <= fails:
+            raise OSError(f"no answer {len(tried)}")
+        return "done"
+
+    item = survey.Part(7, 1, survey.Packed(b""))
+    assert [one.result for one in Local(1).run("try", work, [item], 2)] == ["done"]
+    tried.clear()
+    (outcome,) = Local(1).run("try", work, [item], 3)
+    assert (outcome.result, outcome.error) == (None, "no answer 3")
+    assert tried == [item] * 3
+
+
+def test_a_model_that_is_another_one_on_a_worker_is_refused():
+    with pytest.raises(ModelError, match="is another one here"):
+        tasks.coder_of(tasks.Named(str(TINY), "00" * 32))
 
 
 def test_a_missing_source_is_named_before_anything_is_written(sources):
@@ -301,7 +322,7 @@ def test_a_measurement_in_parts_is_that_of_the_whole(sources, monkeypatch):
 def dask():
     """A client of two worker processes."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 60}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 60}
     sooner = importlib.import_module("dask.config").set(
         {"distributed.comm.timeouts.connect": "2s"}
     )  # it is gone in the end
@@ -333,7 +354,6 @@ def test_a_worker_that_is_killed_costs_time_only(dask, sources):
     assert (packed.shards, packed.failures) == (6, ())
     cluster.pack(sources, "here-{shard:05d}.vlz", 6, **OPTIONS)
     assert written() == written("here-*.vlz")
-    dask.wait_for_workers(2, timeout=120)
 
 
 def test_a_bad_source_stops_no_other_shard(dask, sources):

@@ -46,6 +46,9 @@ def test_the_codec_never_imports_torch_nor_what_clusters_need(tmp_path):
         "    main(command.split(), standalone_mode=False)\n"
         "for name in ('torch', 'dask', 'distributed', 'fsspec', 'pyarrow', 'vlae_codec.cluster'):\n"
         "    assert name not in sys.modules, f'{name} was imported'\n"
+        "main('pack a.png -o s-{shard}.vlz --shards 1 --jobs 1 -q'.split(), standalone_mode=False)\n"
+        "main(['test', 's-*.vlz', '-q'], standalone_mode=False)\n"
+        "assert not {'dask', 'distributed', 'fsspec'} & {*sys.modules}, 'a set on one machine needs no engine'\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlae_codec import places, zoo
+from vlae_codec import places
 from vlae_codec.archive.chunks import ArchiveLedger
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import OutputError
@@ -23,7 +23,7 @@ from .pattern import Pattern
 from .progress import Tally, Tell
 from .record import Plan, Receipt, Record, locked, planned
 from .survey import Part
-from .tasks import OneShard, Options, Packing, Reading
+from .tasks import Named, OneShard, Options, Packing, Reading
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,11 @@ def pack(
         ValueError: an option is out of its range.
     """
     run, engine = uuid.uuid4().hex, engine_of(client, jobs)
-    seen = places.tidy if client is None else places.absolute  # workers are in other folders
+    seen = _seen(client)
     pattern, given = Pattern.of(seen(out)), [*map(seen, [sources] if isinstance(sources, str) else sources)]
-    options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, _seen(model, client), skip_unsuitable)
+    options = Options(
+        lossless, ordered, effort, chunk, quality, threshold, keep, Named.of(model, seen), skip_unsuitable
+    )
     options.settings, options.ask  # noqa: B018  # out of range, before anything is begun
     if shards < 1:
         raise ValueError(f"a set has 1 shard or more, not {shards}")
@@ -146,10 +148,10 @@ def test(
         FormatError: nothing matches, or the set is not complete.
         VlaeError: as `pack`.
     """
-    engine = engine_of(client, jobs)
+    engine, seen = engine_of(client, jobs), _seen(client)
     engine.check()
-    items, problems = _shards(pattern if client is None else places.absolute(pattern)), list[str]()
-    reading = Reading(_seen(model, client))
+    items, problems = _shards(seen(pattern)), list[str]()
+    reading = Reading(Named.of(model, seen))
     for outcome in _told("testing", engine.run("test-shard", tasks.test, items, reading), items, progress):
         place = outcome.item.shard.place
         found = [outcome.error] if outcome.result is None else outcome.result.problems
@@ -185,13 +187,12 @@ def unpack(
         ValueError: seed or temperature is out of range.
     """
     Sampling(seed, temperature)
-    engine = engine_of(client, jobs)
+    engine, seen = engine_of(client, jobs), _seen(client)
     engine.check()
-    items = _shards(pattern if client is None else places.absolute(pattern))
+    items = _shards(seen(pattern))
     if not force and places.is_folder(folder) and not places.is_empty(folder):
         raise OutputError(f"{folder} is there, and not empty: -f unpacks into it, or name another folder")
-    place = folder if client is None else places.absolute(folder)
-    reading = Reading(_seen(model, client), place, tuple(only), seed, temperature, max_bytes)
+    reading = Reading(Named.of(model, seen), seen(folder), tuple(only), seed, temperature, max_bytes)
     problems, unmatched, read = list[str](), set(only), list[tasks.Read]()
     for outcome in _told("unpacking", engine.run("unpack-shard", tasks.unpack, items, reading), items, progress):
         if outcome.result is None:
@@ -205,16 +206,9 @@ def unpack(
     return UnpackedSet(sum(one.written for one in read), tuple(problems), notes, any(one.sampled for one in read))
 
 
-def _seen(model: str | None, client: Any) -> str | None:
-    """The name of a model as workers know it.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if model is None or model in zoo.released_names():
-        return model
-    zoo.named(model)
-    return model if client is None else places.absolute(model)
+def _seen(client: Any) -> Callable[[str], str]:
+    """What makes a path what workers know it by: those of a cluster are in other folders."""
+    return places.tidy if client is None else places.absolute
 
 
 def _begun(record: Record, force: bool) -> Mapping[str, Any] | None:

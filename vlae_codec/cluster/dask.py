@@ -117,7 +117,7 @@ def connected(where: str) -> Iterator[Any]:
     if kind == "local":
         if not count.isdecimal() or not 0 < int(count) <= 1 << 10:
             raise VlaeError(f"{where} is not a cluster: local:4 begins four processes on this machine")
-        local = LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None)
+        local = LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=":0")
         with local as cluster, Client(cluster) as client:
             yield client
         return

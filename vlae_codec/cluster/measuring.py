@@ -25,6 +25,7 @@ from . import survey
 from .engine import engine_of
 from .progress import Tally, Tell
 from .survey import Packed
+from .tasks import Named, coder_of
 
 EACH = 1000
 """Images of a part, at least, if there are as many."""
@@ -44,7 +45,7 @@ class Rows:
 class Measuring:
     """What all tasks share."""
 
-    model: str
+    model: Named
     effort: int
     baselines: bool
 
@@ -84,7 +85,8 @@ def measure(
         chosen = np.sort(np.random.default_rng(SEED).permutation(found.images)[:count])
     items = [*_parts(found.sources, np.array_split(chosen, max(1, len(chosen) // EACH)))]
     parts, done = dict[int, Measurement](), 0
-    named = model if client is None or model in zoo.released_names() else places.absolute(model)
+    named = Named.of(model, seen)
+    assert named is not None
     for outcome in engine.run("measure-part", _measure, items, Measuring(named, effort, baselines)):
         if outcome.result is None:
             raise ImageError(f"images of part {outcome.item.number} cannot be measured: {outcome.error}")
@@ -162,6 +164,8 @@ def _measure(shared: Measuring, part: Rows) -> Measurement:
             names.append(source.name(row))
         source.close()
     notes = sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
+    coder = coder_of(shared.model)
+    assert coder is not None
     settled = measuring.Settled(shared.effort, 1, shared.baselines)
     sample = Sample(f"part {part.number}", drawings, None, notes, names)
-    return measuring.measure(sample, zoo.named(shared.model), settled).measurement
+    return measuring.measure(sample, coder, settled).measurement

@@ -12,8 +12,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from vlae_codec import places, zoo
 from vlae_codec.archive import api
@@ -22,7 +23,8 @@ from vlae_codec.archive.choosing import chooser_of
 from vlae_codec.archive.chunks import ArchiveLedger, Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.container import MOST_BYTES
-from vlae_codec.family import DEFAULT_EFFORT, Ask
+from vlae_codec.errors import ModelError
+from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets.shards import Shard
 from vlae_codec.sets.sources import Gathered
@@ -34,9 +36,45 @@ from .survey import Part
 _BLOCK_BYTES = 1 << 20
 
 
+class Named(NamedTuple):
+    """A model by its name, or its folder, which all workers see; and the SHA-256 of its weights in hexadecimal."""
+
+    name: str
+    digest: str
+
+    @classmethod
+    def of(cls, name: str | None, seen: Callable[[str], str]) -> Named | None:
+        """A model that was asked for; `seen` makes a path what workers know it by.
+
+        Raises:
+            ModelError: there is none of that name.
+        """
+        if name is None:
+            return None
+        is_folder = name not in zoo.released_names()
+        return cls(seen(name) if is_folder else name, zoo.named(name).digest.hex())
+
+
+def coder_of(model: Named | None) -> Coder | None:
+    """The model, loaded once a process; None of none.
+
+    Raises:
+        ModelError: it is not here, or another one is in its place.
+    """
+    return None if model is None else _loaded(model)
+
+
+@cache
+def _loaded(model: Named) -> Coder:
+    found = zoo.named(model.name)
+    if found.digest.hex() != model.digest:
+        raise ModelError(f"the model in {model.name} is another one here than where the set was asked for")
+    return found
+
+
 @dataclass(frozen=True)
 class Options:
-    """How images are coded, as of `archive.api.pack`; `model` is a released one or a folder that all workers see."""
+    """How images are coded, as of `archive.api.pack`."""
 
     lossless: bool = True
     ordered: bool = True
@@ -45,7 +83,7 @@ class Options:
     quality: float | None = None
     threshold: int | None = None
     keep: Callable[[Metadata], Metadata] = Metadata.plain
-    model: str | None = None
+    model: Named | None = None
     skip_unsuitable: bool = False
 
     @property
@@ -65,8 +103,7 @@ class Options:
 
     def said(self) -> dict[str, Any]:
         """As a manifest has them; the model by what its weights are."""
-        model = zoo.named(self.model).digest.hex() if self.model else None
-        return {**asdict(self), "keep": self.keep.__name__, "model": model}
+        return {**asdict(self), "keep": self.keep.__name__, "model": self.model and self.model.digest}
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,7 @@ class OneShard:
 class Reading:
     """What all tasks of reading share. folder: where images go to, if anywhere. only: their names."""
 
-    model: str | None = None
+    model: Named | None = None
     folder: str = ""
     only: tuple[str, ...] = ()
     seed: int = 0
@@ -123,7 +160,7 @@ def pack(shared: Packing, part: Part) -> Receipt:
         OutputError: it cannot be written, or the run no longer holds the set.
     """
     options = shared.options
-    choice = chooser_of(options.ask, options.model, options.keep)
+    choice = chooser_of(options.ask, coder_of(options.model), options.keep)
     with Gathered(part.packed.opened(), ()) as gathered:
         suited = api.suited(gathered, choice, options.skip_unsuitable)
         with places.whole(shared.pattern.place(part.number), force=True) as file:
@@ -151,10 +188,9 @@ def is_whole(shared: Packing, part: Part) -> Receipt | None:
 
 def test(shared: Reading, one: OneShard) -> Read:
     """Decodes a shard, writing nothing."""
-    model = zoo.named(shared.model) if shared.model else None
     with places.open_read(one.shard.place) as file:
         opened = Opened(file)
-        problems = unpacking.verify(opened, model=model)
+        problems = unpacking.verify(opened, model=coder_of(shared.model))
         size = opened.bytes
     if one.shard.images is not None and one.shard.images != opened.header.forms.images:
         problems.append(f"it has {opened.header.forms.images} images, and the manifest says {one.shard.images}")
@@ -177,7 +213,7 @@ def unpack(shared: Reading, one: OneShard) -> Read:
                 only=shared.only,
                 seed=shared.seed,
                 temperature=shared.temperature,
-                model=shared.model,
+                model=coder_of(shared.model),
                 force=True,
                 max_bytes=shared.max_bytes,
             )
