@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,13 +36,12 @@ class SetProgress:
 
 @contextlib.contextmanager
 def client_of(scheduler: str | None) -> Iterator[Any]:
-    """The client of a scheduler, or None without one; what Dask logs is not shown."""
+    """The client of a scheduler, or None without one."""
     if scheduler is None:
         yield None
         return
     from vlae_codec.cluster.dask import connected
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     with connected(scheduler) as client:
         yield client
 

@@ -7,6 +7,7 @@ argument is what `engine.Work` takes: paths and small tallies. Dask tries a task
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from vlae_codec.exact.threads import THREADS
 from .engine import ATTEMPTS, Outcome, Work
 from .identity import Identity, check_same, here
 
+_SILENT = logging.CRITICAL + 1
 _AHEAD = 2  # tasks handed out for each that can run
 CONNECT_SECONDS = 10.0
 """How long a scheduler may take to answer."""
@@ -104,7 +106,7 @@ class Dask:
 
 @contextlib.contextmanager
 def connected(where: str) -> Iterator[Any]:
-    """A client of the scheduler at an address, or of N processes of this machine that `local:N` asks for.
+    """A client of the scheduler at an address, or of N processes of this machine that `local:N` asks for; Dask logs nothing.
 
     Raises:
         VlaeError: Dask is not installed, or nobody answers there.
@@ -113,11 +115,13 @@ def connected(where: str) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise VlaeError("a scheduler needs Dask: pip install 'vlae-codec[cluster]'") from error
+    logging.getLogger("distributed").setLevel(_SILENT)
     kind, _, count = where.partition(":")
     if kind == "local":
         if not count.isdecimal() or not 0 < int(count) <= 1 << 10:
             raise VlaeError(f"{where} is not a cluster: local:4 begins four processes on this machine")
-        local = LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=":0")
+        quiet: Any = {"silence_logs": _SILENT, "dashboard_address": ":0"}
+        local = LocalCluster(n_workers=int(count), threads_per_worker=1, **quiet)
         with local as cluster, Client(cluster) as client:
             yield client
         return
