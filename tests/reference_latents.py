@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from operator import mul
 
 from reference import each, nearest
 from reference_coding import Mixture, UnknownError, bisect, bracket, clip, inverse_scale, leaky, seen, shares, within
@@ -126,4 +127,12 @@ def read_run(stream, mixtures):
     try:
         return [(value, value << 8) for value in bisect(stream, mixtures)]
     except UnknownError:
-        return [(mixture.centre, mixture.means[0]) for mixture in mixtures]
+        return [(mixture.centre, expected(mixture)) for mixture in mixtures]
+
+
+def expected(mixture):
+    """What stands for a latent that is not there, in 2^-8."""
+    if mixture.inverses[0] <= 1 << 12:
+        return mixture.means[0]
+    below = [sum(map(mul, mixture.weights, mixture.edges(mixture.centre + n))) >> 24 for n in (-1, 0, 1, 2)]
+    return (mixture.centre << 8) + ((1 << 25) - sum(below) >> 16)

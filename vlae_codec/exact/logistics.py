@@ -74,6 +74,14 @@ class Logistics:
         mass >>= COUNT_BITS
         return mass
 
+    def expected(self) -> Whole:
+        """The expectation of a value (n,), at MEAN_BITS: the mean of the first logistic, or where this is narrower than a
+        cell, what a value within two of it is on average."""
+        centre = self.means[0] + (1 << MEAN_BITS - 1) >> MEAN_BITS
+        above = 2 * _TOTAL - sum(self.below(centre + place) for place in (-1, 0, 1, 2))
+        near: Whole = (centre << MEAN_BITS) + (above >> COUNT_BITS - MEAN_BITS)
+        return np.where(self.inverses[0] > 1 << INVERSE_BITS, near, self.means[0])
+
     def masses(self, x: Whole) -> Whole:
         """The mass of each component in the cell of x (n,): (K, n) out of 2^24."""
         return self._masses(x << MEAN_BITS)

@@ -121,13 +121,13 @@ def thinned(
 def read(
     prior: Prior, streams: Sequence[bytes], whole: Sequence[bool], shape: tuple[int, int], quality: int
 ) -> tuple[Latents, int]:
-    """Latents of streams that are there, in order; what they do not say is at its mean.
+    """Latents of streams that are there, in order; what they do not say is at its expectation.
 
     whole: of each stream, whether it is all there. Returns the latents (h, w, C) at MEAN_BITS, whole numbers where they were
     read, and how many were read.
     """
     z = np.zeros((*shape, prior.edges[-1]), np.int32)
-    means = np.zeros(z.shape, np.int32)
+    expected = np.zeros(z.shape, np.int32)
     decoders = [
         Decoder(stream) if complete else PrefixDecoder(Stream(stream))
         for stream, complete in zip(streams, whole, strict=True)
@@ -135,7 +135,8 @@ def read(
     known = np.zeros(z.shape, np.bool_)
 
     def answers(step: Step) -> Answers | None:
-        _place(prior, means, step, step.mixture.means[0])
+        if step.group >= len(decoders) or not whole[step.group]:
+            _place(prior, expected, step, step.mixture.expected())
         if step.group >= len(decoders):
             return None
         decoder = decoders[step.group]
@@ -157,7 +158,7 @@ def read(
 
     prior.visit(z, quality, answers)
     z <<= MEAN_BITS
-    np.copyto(z, means, where=~known)
+    np.copyto(z, expected, where=~known)
     return z, int(known.sum())
 
 
