@@ -6,6 +6,7 @@ Exporting: export(run, folder, name, step, data_folder, progress) -> a line on h
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from vlae_codec.errors import ConfigError
 
 from . import config
 
-FAMILIES = {"field": "vlae_codec.models.field.experiment", "grid": "vlae_codec.models.grid.experiment"}
+FAMILIES = {
+    "field": "vlae_codec.models.field.experiment",
+    "grid": "vlae_codec.models.grid.experiment",
+    "ink": "vlae_codec.models.ink.experiment",
+}
 """Where each family's `train` and `export` are."""
 
 
@@ -34,4 +39,14 @@ def of_experiment(path: Path) -> tuple[Any, dict[str, Any]]:
 def of_run(name: str) -> Any:
     """The module of the family whose training a folder holds; of folders that are no run, that of drawings."""
     folder = Path(name)
-    return import_module(FAMILIES["grid" if (folder / "transforms" / "config.json").is_file() else "field"])
+    if (folder / "transforms" / "config.json").is_file():
+        return import_module(FAMILIES["grid"])
+    return import_module(FAMILIES["ink" if _is_of_ink(folder) else "field"])
+
+
+def _is_of_ink(folder: Path) -> bool:
+    """Whether it holds a run whose configuration has a schedule, which that of drawings has not."""
+    try:
+        return "schedule" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False

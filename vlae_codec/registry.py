@@ -23,6 +23,7 @@ REGISTERED = {
     8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
     9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
     10: "77d16e8b67a2759377752b3500428aea9894c3fa8ef44f6500eb732b0d75f0df",
+    11: "55093c74c4fca9468082eec704333e6d4763be1857a7a73d06e3fe6be1ec66d2",
 }
 """The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""
 
@@ -54,6 +55,7 @@ _ABOUT: dict[str, dict[str, Any]] = {
         "mostly_ink": 0.0,
     },
     REGISTERED[10]: {"knows": "photographs, gray or colour, any size"},
+    REGISTERED[11]: {"knows": "pages, line art, icons, codes and other pictures in two colours, any size, exactly"},
 }
 
 

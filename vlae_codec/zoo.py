@@ -24,7 +24,12 @@ RELEASED = Path(__file__).parent / "released"
 DEFAULT = "mnist-dynamic"
 PHOTO = "photo"
 
-FAMILIES = {"field": "vlae_codec.field.coder", "grid": "vlae_codec.grid.coder", "raw": "vlae_codec.raw.coder"}
+FAMILIES = {
+    "field": "vlae_codec.field.coder",
+    "grid": "vlae_codec.grid.coder",
+    "ink": "vlae_codec.ink.coder",
+    "raw": "vlae_codec.raw.coder",
+}
 """Where each family lives: the module whose `FAMILY` it is, imported when a model of it is first met."""
 WITHOUT_MODEL = {1: "field", 2: "raw"}
 """The family of files that name no model, by version of the format."""

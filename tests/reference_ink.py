@@ -1,0 +1,338 @@
+"""A slow reader of the family ink, written from FORMAT.md, section 13, and not from the code, in Python's integers."""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+
+from reference_coding import s as sigmoid
+
+MULTIPLIERS = [
+    0x2545F491,
+    0x1B873593,
+    0x3C6EF372,
+    0x27D4EB2F,
+    0x165667B1,
+    0x2C1B3C6D,
+    0x297A2D39,
+    0x31848BAB,
+    0x15A4E35D,
+]
+HASH = 0x2F0B4C47
+
+
+def clamp(v, most):
+    return max(-most, min(most, v))
+
+
+@cache
+def squash(x):
+    return max(1, min((1 << 16) - 1, sigmoid(16 * x) >> 8))
+
+
+SQUASHED = [squash(x) for x in range(-3072, 3073)]
+
+
+@cache
+def stretch(c):
+    return next((x - 3072 for x, chance in enumerate(SQUASHED) if chance >= c), 3072)
+
+
+def log(d):
+    j = d.bit_length() - 1
+    return d if d < 4 else 2 * j + (d >> j - 1 & 1)
+
+
+class Counter:
+    def __init__(self, p=1 << 21):
+        self.p, self.n = p, 0
+
+    @property
+    def chance(self):
+        return max(1, self.p >> 6)
+
+    def learn(self, b):
+        self.p += (b * ((1 << 22) - 1) - self.p) * (655360 // (10 * self.n + 16)) >> 16
+        self.n += self.n < 250
+
+
+class Table(dict):
+    """Rows that are made when they are first met."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, key):
+        self[key] = self.make()
+        return self[key]
+
+
+class Coder:
+    def __init__(self, stream):
+        self.bytes = iter(stream)
+        self.range, self.code = (1 << 32) - 1, 0
+        for _ in range(4):
+            self.code = self.code << 8 | next(self.bytes, 0)
+
+    def bit(self, c):
+        bound = (self.range >> 16) * c
+        found = int(self.code < bound)
+        self.range = bound if found else self.range - bound
+        self.code -= 0 if found else bound
+        while self.range < 1 << 24:
+            self.range <<= 8
+            self.code = self.code << 8 | next(self.bytes, 0)
+        return found
+
+
+class Reader:
+    def __init__(self, arrays, width, height):
+        self.arrays = {name: array.tolist() for name, array in arrays.items()}
+        self.width, self.height = width, height
+        self.ink = set()
+        self.sizes = self.arrays["contexts"]
+        self.kinds = len(self.sizes)
+        window = [(k, dx) for k in range(8, -1, -1) for dx in range(-8, 9 if k else 0)]
+        self.window = window
+        window = sorted(window, key=lambda at: at[0] ** 2 + at[1] ** 2)
+        self.masks = [[self.mask(window[:size], k) for k in range(9)] for size in self.sizes]
+        self.bits = max(12, min(21, (width * height).bit_length()))
+        self.blank, self.was_blank = [1 << 15, 1 << 15], 1
+        self.up = [255] * width
+        self.starts = self.before = self.long = 0
+        self.calm_weights = Table(lambda: list(self.arrays["calm"]))
+        self.calm_counters = Table(lambda: Counter(200))
+        self.counters = Table(Counter)
+        self.likely = Table(lambda: Counter(3 << 20))
+        self.mixers = [Table(lambda own=own: list(own)) for own in self.arrays["mixers"]]
+        self.visits = Table(int)
+        self.finals = Table(lambda: list(self.arrays["finals"]))
+        self.refined = Table(lambda: [squash(256 * j - 3072) for j in range(25)])
+        self.seen = Table(list)
+        self.back = {}
+        self.first = self.second = None
+        self.hits = 0
+
+    def mask(self, places, k):
+        return sum(1 << (8 - dx if k else -1 - dx) for above, dx in places if above == k)
+
+    def pixel(self, y, x):
+        return int((y, x) in self.ink)
+
+    def row(self, y, first, last):
+        value = 0
+        for x in range(first, last + 1):
+            value = 2 * value + self.pixel(y, x)
+        return value
+
+    def registers(self, y, x):
+        return [self.row(y, x - 8, x - 1)] + [self.row(y - k, x - 8, x + 8) for k in range(1, 9)]
+
+    def picture(self, payload):
+        """The pixels, row by row."""
+        way, check, content = payload[0], payload[1:5], payload[5:]
+        assert zlib.crc32(payload[:1] + content).to_bytes(4, "big") == check
+        if way == 1:
+            flat = [byte >> 7 - bit & 1 for byte in content for bit in range(8)][: self.width * self.height]
+            return [flat[y * self.width : (y + 1) * self.width] for y in range(self.height)]
+        assert way == 0
+        self.coder = Coder(content)
+        for y in range(self.height):
+            self.read_row(y)
+        return [[self.pixel(y, x) for x in range(self.width)] for y in range(self.height)]
+
+    def read_row(self, y):
+        self.long, self.before, self.starts = (self.long + self.before + 1) >> 1, self.starts, 0
+        right, near = [], 255
+        for x in reversed(range(self.width)):
+            near = 0 if self.up[x] < 8 else min(near + 1, 255)
+            right.insert(0, near)
+        c = self.blank[self.was_blank]
+        blank = self.coder.bit(c)
+        self.blank[self.was_blank] = max(32, min((1 << 16) - 32, c + (blank * ((1 << 16) - 1) - c >> 4)))
+        self.was_blank = blank
+        self.first = self.second = None
+        self.hits, since, new_back = 0, 255, {}
+        for x in range(0 if blank else self.width):
+            r = self.registers(y, x)
+            if any(r):
+                b = self.lively(y, x, r, since, new_back)
+            else:
+                b = self.calm(x, since, right[x])
+                self.first = self.second = None
+                self.hits = 0
+            if b:
+                self.ink.add((y, x))
+            since = 0 if b else min(since + 1, 255)
+        self.up = [0 if self.pixel(y, x) else min(self.up[x] + 1, 255) for x in range(self.width)]
+        self.back = new_back
+
+    def calm(self, x, since, right):
+        starts, before = self.starts, self.before
+        contexts = [
+            since,
+            min(starts, 7) + (min(before, 7) << 3) + (log(since) << 6) + (min(self.long, 3) << 10),
+            self.up[x] + (min(starts, 3) << 8) + (min(before, 3) << 10),
+            right + (min(starts, 3) << 8) + (min(before, 3) << 10),
+            log(since) + (log(self.up[x]) << 4) + (log(right) << 8),
+            min(starts, 15) + (log(right) << 4) + (min(before, 15) << 8),
+        ]
+        counters = [self.calm_counters[one] for one in enumerate(contexts)]
+        inputs = []
+        for one in counters:
+            inputs += [stretch(one.chance), stretch(one.chance) * min(one.n, 64) >> 6]
+        inputs.append(256)
+        w = self.calm_weights[min(starts, 3), min(before, 3), log(right) >> 1]
+        c = squash(clamp(sum(a * i for a, i in zip(w, inputs, strict=True)) >> 16, 3072))
+        b = self.coder.bit(c)
+        for at, i in enumerate(inputs):
+            w[at] += i * ((b << 16) - c) * 3 + (1 << 19) >> 20
+        for one in counters:
+            one.learn(b)
+        self.starts += b
+        return b
+
+    def number(self, q):
+        q ^= q >> 23
+        return (q % (1 << 31) * HASH >> 20) % (1 << self.bits)
+
+    def unlike(self, place, r):
+        other = self.registers(*place)
+        return sum(bin(a ^ b).count("1") for a, b in zip(r, other, strict=True))
+
+    def candidates(self, y, x, numbers):
+        yield self.first
+        yield self.second
+        for a in (0, 2, 4):
+            back = self.back.get(x + a)
+            if back is not None and 0 <= x - back[1] < self.width:
+                yield y - back[0], x - back[1]
+            else:
+                yield None
+        for k in (1, 2, 3):
+            kind = self.kinds - k
+            latest = self.seen[kind, numbers[kind] % (1 << 18)][-4:]
+            yield from reversed(latest)
+
+    def find(self, y, x, r, numbers):
+        best = other = 31
+        first = second = None
+        for place in self.candidates(y, x, numbers):
+            if place is None or place in (first, second) or (place[0] == y and place[1] > x - 13):
+                continue
+            unlike = self.unlike(place, r)
+            if unlike < best:
+                best, other, first, second = unlike, best, place, first
+            elif unlike < other:
+                other, second = unlike, place
+        if first != self.first:
+            self.hits = 0
+        self.first, self.second = first, second
+        return best
+
+    def nine(self, place):
+        if place is None:
+            return 0
+        y, x = place
+        return sum(self.row(y + dy, x - 1, x + 1) << 3 * at for at, dy in enumerate((-1, 0, 1)))
+
+    def wide(self, place):
+        if place is None:
+            return 0
+        y, x = place
+        value = sum(self.row(y + dy, x - 2, x + 2) << 5 * at for at, dy in enumerate((-1, 0, 1)))
+        return value + (self.row(y + 2, x - 1, x + 1) << 15) + (self.row(y - 2, x - 1, x + 1) << 18)
+
+    def network(self, y, x):
+        if "network.first.weight" not in self.arrays:
+            return 0
+        layer = {name.removeprefix("network."): value for name, value in self.arrays.items()}
+        pixels = [self.pixel(y - k, x + dx) for k, dx in self.window]
+        h = list(layer["first.bias"])
+        for pixel, weights in zip(pixels, layer["first.weight"], strict=True):
+            if pixel:
+                h = [a + b for a, b in zip(h, weights, strict=True)]
+        g = [bias << 10 for bias in layer["second.bias"]]
+        for value, weights in zip(h, layer["second.weight"], strict=True):
+            value = min(max(value, 0), (1 << 15) - 1)
+            g = [a + value * b for a, b in zip(g, weights, strict=True)]
+        g = [min(max(value >> 10, 0), (1 << 15) - 1) for value in g]
+        total = layer["output.bias"][0] * 1024 + sum(a * b for a, b in zip(g, layer["output.weight"], strict=True))
+        return clamp(total >> 12, 3072)
+
+    def lively(self, y, x, r, since, new_back):
+        close = r[0] & 3 | (r[1] >> 6 & 31) << 2 | (r[2] >> 6 & 31) << 7
+        closest = r[0] & 3 | (r[1] >> 7 & 7) << 2 | (r[2] >> 8 & 1) << 5
+        numbers = [
+            self.number(sum((a & m) * f for a, m, f in zip(r, mask, MULTIPLIERS, strict=True))) for mask in self.masks
+        ]
+        unlike = self.find(y, x, r, numbers)
+        a, wide = self.nine(self.first), self.wide(self.first)
+        alike = 0 if self.first is None else 1 + (unlike > 3) + (unlike > 7)
+        m = MULTIPLIERS
+        keys = [
+            (a + (closest << 9) + (alike << 15)) * m[0],
+            wide + (alike << 21) + (close % 128 << 23),
+            wide * m[1] + close * m[0] + (r[3] >> 6 & 31) * m[4] + alike,
+            a + (closest << 9) + (self.nine(self.second) << 15) + (alike << 24),
+        ]
+        numbers += [self.number(key) for key in keys]
+        counters = [self.counters[one] for one in enumerate(numbers)]
+        inputs = []
+        for one in counters:
+            inputs += [stretch(one.chance) if one.n else 0, (one.chance - (1 << 15)) * min(one.n, 32) >> 9]
+        inputs += [self.network(y, x), 77]
+        expected = a >> 4 & 1
+        if self.first is None:
+            hit = said = None
+            inputs += [0, 0]
+        else:
+            hit = self.likely["hit", min(self.hits, 31), min(unlike, 31)]
+            said = self.likely["said", closest, expected, alike, min(self.hits >> 2, 3)]
+            inputs += [stretch(hit.chance) * (1 if expected else -1), stretch(said.chance)]
+        known = sum(min(counters[self.kinds - 1 - j].n, 3) << 2 * j for j in range(3))
+        rows = [
+            close % 1024,
+            r[0] % 4 if self.first is None else (alike << 9) + a,
+            known + (min(since, 3) << 6),
+        ]
+        f = self.finals[closest]
+        weights = [mixer[row] for mixer, row in zip(self.mixers, rows, strict=True)]
+        o = [clamp(sum(w * i for w, i in zip(own, inputs, strict=True)) >> 16, 3072) for own in weights]
+        average = clamp(sum(x * y for x, y in zip(f, o, strict=True)) >> 16, 3072)
+        c = squash(average)
+        similar = 1 << 12 if self.first is None else (expected << 12) + (min(self.hits >> 1, 7) << 13)
+        tables = [self.refined[0, numbers[1] % (1 << 16)], self.refined[1, close + similar]]
+        j, part = divmod(average + 3072, 256)
+        if j == 24:
+            j, part = 23, 256
+        total = 2 * c + sum(t[j] * (256 - part) + t[j + 1] * part >> 8 for t in tables)
+        b = self.coder.bit(max(1, min((1 << 16) - 1, total >> 2)))
+        for at, t in enumerate(tables):
+            t[j] += (b * ((1 << 16) - 1) - t[j]) * (256 - part) >> 13 + at
+            t[j + 1] += (b * ((1 << 16) - 1) - t[j + 1]) * part >> 13 + at
+        for at in range(3):
+            f[at] = clamp(f[at] + (o[at] * ((b << 16) - c) * 4 + (1 << 19) >> 20), 1 << 22)
+            v = self.visits[at, rows[at]]
+            e = ((b << 16) - squash(o[at])) * (16 + 8192 // (v + 16))
+            self.visits[at, rows[at]] = min(v + 1, (1 << 16) - 1)
+            own = weights[at]
+            own[:] = [clamp(w + (i * e + (1 << 19) >> 20), 1 << 22) for w, i in zip(own, inputs, strict=True)]
+        for one in counters:
+            if one.n == 0:
+                one.p = c << 6
+            one.learn(b)
+        if self.first is not None:
+            hit.learn(int(expected == b))
+            said.learn(b)
+            self.hits = self.hits + 1 if expected == b else 0
+        for k in (1, 2, 3):
+            self.seen[self.kinds - k, numbers[self.kinds - k] % (1 << 18)].append((y, x))
+        if self.first is not None and self.first[1] + 1 < self.width:
+            new_back[x] = y - self.first[0], x - self.first[1]
+        self.first, self.second = self.next(self.first), self.next(self.second)
+        return b
+
+    def next(self, place):
+        return None if place is None or place[1] + 1 == self.width else (place[0], place[1] + 1)

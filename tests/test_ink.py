@@ -1,0 +1,201 @@
+"""The family ink: exact, the same compiled and as Python, as FORMAT.md says, and hard to fool."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_golden_ink import FORM, coded, digest, drawing
+from reference_ink import Reader
+
+from vlae_codec import zoo
+from vlae_codec.codec import decode
+from vlae_codec.container2 import read_file2
+from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
+from vlae_codec.exact.compiled import AVAILABLE
+from vlae_codec.family import Ask, Identity, Sampling
+from vlae_codec.ink import sections, stream
+from vlae_codec.ink.coder import InkFamily
+from vlae_codec.ink.model import start_of
+from vlae_codec.ink.sections import Way
+from vlae_codec.picture.raster import PixelFormat, Raster
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "version2" / "ink.json").read_text())
+
+
+@cache
+def ink():
+    return zoo.named("ink")
+
+
+def raster(bits):
+    return Raster(np.asarray(bits, np.uint8)[..., None], FORM)
+
+
+def restored(data):
+    return decode([data])[0].raster.samples[..., 0]
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [
+        np.zeros((1, 1)),
+        np.ones((1, 1)),
+        np.zeros((40, 70)),
+        np.ones((40, 70)),
+        np.eye(1, 2000, 1999),
+        np.eye(2000, 1),
+        np.indices((64, 64)).sum(0) // 8 % 2,
+        drawing(90, 131),
+        drawing(33, 32),
+        drawing(64, 8),
+    ],
+    ids=lambda bits: f"{bits.shape}, {int(bits.sum())} ink",
+)
+def test_every_pixel_comes_back(bits):
+    assert np.array_equal(restored(coded(bits)), bits)
+
+
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(0, 1 << 30), st.floats(0, 0.6))
+@settings(max_examples=30, deadline=None)
+def test_every_picture_comes_back(height, width, seed, ink_share):
+    bits = (np.random.default_rng(seed).random((height, width)) < ink_share).astype(np.uint8)
+    assert np.array_equal(restored(coded(bits)), bits)
+
+
+def test_noise_takes_what_its_pixels_take():
+    bits = np.random.default_rng(0).integers(0, 2, (400, 700)).astype(np.uint8)
+    data = coded(bits)
+    assert len(data) < bits.size / 8 + 20
+    assert np.array_equal(restored(data), bits)
+
+
+def test_blank_pages_take_nothing():
+    assert len(coded(np.zeros((2000, 1500)))) < 40
+
+
+def test_a_shape_that_comes_again_costs_less():
+    rng = np.random.default_rng(1)
+    shape = np.kron(rng.integers(0, 2, (7, 7)), np.ones((3, 3), int))
+    once = np.zeros((60, 400), np.uint8)
+    once[10:31, 10:31] = shape
+    often = once.copy()
+    for column in range(50, 370, 40):
+        often[12:33, column : column + 21] = shape
+    assert len(coded(often)) - len(coded(once)) < 8 * (len(coded(once)) - len(coded(np.zeros_like(once)))) / 2
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_files_decode_to_what_they_did(name):
+    file, said = GOLDEN[name]
+    assert digest(restored(base64.b64decode(file))) == said
+
+
+@pytest.mark.parametrize("bits", [drawing(24, 45), drawing(3, 40), np.eye(20), np.zeros((5, 9))])
+def test_reads_as_the_format_says(bits):
+    data = coded(bits)
+    contents = read_file2(data)
+    height, width = bits.shape
+    made = Reader(ink().arrays, width, height).picture(data[contents.start : contents.end])
+    assert np.array_equal(made, bits)
+
+
+def test_plain_pixels_read_as_the_format_says():
+    bits = np.random.default_rng(0).integers(0, 2, (90, 91)).astype(np.uint8)
+    data = coded(bits)
+    contents = read_file2(data)
+    assert data[contents.start] == 1
+    assert np.array_equal(Reader(ink().arrays, 91, 90).picture(data[contents.start : contents.end]), bits)
+
+
+def test_a_model_without_a_network_codes_too():
+    arrays = {name: array for name, array in ink().arrays.items() if not name.startswith("network.")}
+    start, bits = start_of(arrays), drawing(30, 50)
+    data = stream.encode(start, bits)
+    assert np.array_equal(stream.decode(start, data, 30, 50), bits)
+    assert np.array_equal(Reader(arrays, 50, 30).picture(sections.write(Way.MODEL, data)), bits)
+
+
+def test_compiled_or_not_makes_the_same_file():
+    script = (
+        "import sys; sys.modules['numba'] = None\n"
+        "sys.path.insert(0, 'tests')\n"
+        "from test_ink import AVAILABLE, coded, drawing, restored\n"
+        "assert not AVAILABLE\n"
+        "data = coded(drawing(24, 45)); assert (restored(data) == drawing(24, 45)).all()\n"
+        "print(data.hex())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+    )
+    assert run.stdout.strip() == coded(drawing(24, 45)).hex()
+
+
+def test_what_numba_knows_is_compiled():
+    assert (find_spec("numba") is not None) == AVAILABLE
+
+
+def test_every_flipped_bit_is_found():
+    bits = drawing(24, 45)
+    data = coded(bits)
+    for place in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[place // 8] ^= 0x80 >> place % 8
+        try:
+            decode([bytes(damaged)])
+        except VlaeError as error:
+            assert "\n" not in str(error)
+        else:
+            pytest.fail(f"bit {place} was flipped, and nobody said so")
+
+
+def test_every_cut_file_is_found():
+    data = coded(drawing(24, 45))
+    for size in range(len(data)):
+        with pytest.raises(FormatError):
+            decode([data[:size]])
+
+
+def test_other_pictures_and_asks_are_refused():
+    gray = Raster(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), PixelFormat())
+    with pytest.raises(ImageError, match="two colours"):
+        ink().view(gray, Ask(lossless=True))
+    with pytest.raises(ImageError, match="exactly"):
+        ink().view(raster(np.eye(8)), Ask())
+
+
+def test_a_region_is_cut_out():
+    bits = drawing(60, 70)
+    (found,) = decode([coded(bits)], Sampling(crop=(5, 7, 40, 31)))
+    assert np.array_equal(found.raster.samples[..., 0], bits[7:31, 5:40])
+    with pytest.raises(ImageError, match="beyond"):
+        decode([coded(bits)], Sampling(crop=(5, 7, 71, 31)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("contexts", lambda array: array[::-1]),
+        ("contexts", lambda array: array[:2]),
+        ("contexts", lambda array: array + 100),
+        ("mixers", lambda array: array[:, :-1]),
+        ("mixers", lambda array: array + (1 << 23)),
+        ("calm", lambda array: None),
+        ("network.first.weight", lambda array: array[:-1]),
+        ("network.output.bias", lambda array: np.array(5)),
+    ],
+)
+def test_odd_models_are_refused(name, change):
+    arrays = {**ink().arrays, name: change(ink().arrays[name])}
+    odd = InkFamily().load(Identity("odd", bytes(32)), {key: one for key, one in arrays.items() if one is not None})
+    with pytest.raises(ModelError):
+        odd.check()

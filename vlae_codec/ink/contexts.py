@@ -1,0 +1,87 @@
+"""The window around a pixel as registers, taken from rows packed into words; and contexts of it, as places in the counters.
+
+A row is words of 32 pixels, the first pixel of a word its highest bit, with a word of paper before it.
+"""
+
+from __future__ import annotations
+
+from vlae_codec.exact.compiled import compiled
+
+from .state import BITS, CONTEXTS, KINDS, MASKS, MULTIPLIERS, PADDED_ABOVE, REGISTERS, STRIDE, State
+from .window import ABOVE, ASIDE, WIDE
+
+_ROW = (1 << WIDE) - 1
+_OWN = (1 << ASIDE) - 1
+
+
+@compiled
+def register(state: State, row: int, column: int) -> int:
+    """The pixels from 8 columns on the left to 8 on the right of a column, in a row from -8 to 2 below the picture."""
+    first = column + 32 - ASIDE
+    at = (row + PADDED_ABOVE) * state.now[STRIDE] + (first >> 5)
+    return (state.rows[at] << 32 | state.rows[at + 1]) >> 64 - WIDE - (first & 31) & _ROW
+
+
+@compiled
+def begin_row(state: State, row: int) -> None:
+    """The registers as they are before column 0."""
+    state.now[REGISTERS] = 0
+    for above in range(1, ABOVE + 1):
+        state.now[REGISTERS + above] = register(state, row - above, 0) >> 1
+
+
+@compiled
+def enter(state: State, row: int, column: int) -> bool:
+    """Moves the registers to a column; whether there is ink in the window."""
+    found = state.now[REGISTERS]
+    right = column + 32 + ASIDE
+    at = (row + PADDED_ABOVE) * state.now[STRIDE] + (right >> 5)
+    for above in range(1, ABOVE + 1):
+        at -= state.now[STRIDE]
+        bit = state.rows[at] >> 31 - (right & 31) & 1
+        moved = (state.now[REGISTERS + above] << 1 | bit) & _ROW
+        state.now[REGISTERS + above] = moved
+        found |= moved
+    return found != 0
+
+
+@compiled
+def leave(state: State, row: int, column: int, bit: int) -> None:
+    """The pixel is known."""
+    state.now[REGISTERS] = (state.now[REGISTERS] << 1 | bit) & _OWN
+    if bit:
+        at = (row + PADDED_ABOVE) * state.now[STRIDE] + (column + 32 >> 5)
+        state.rows[at] |= 1 << 31 - (column & 31)
+
+
+@compiled
+def near(state: State) -> int:
+    """The twelve pixels of two rows above and two on the left, five wide: 12 bits."""
+    close = state.now[REGISTERS] & 3 | (state.now[REGISTERS + 1] >> 6 & 31) << 2
+    return close | (state.now[REGISTERS + 2] >> 6 & 31) << 7
+
+
+@compiled
+def nearest(state: State) -> int:
+    """The two pixels on the left, the three above, and the one two above: 6 bits."""
+    close = state.now[REGISTERS] & 3 | (state.now[REGISTERS + 1] >> 7 & 7) << 2
+    return close | (state.now[REGISTERS + 2] >> 8 & 1) << 5
+
+
+@compiled
+def place(state: State, kind: int, key: int) -> int:
+    """The number of a context's counter: its key, up to 62 bits, hashed, in the part of its kind."""
+    key ^= key >> 23
+    mixed = (key & 0x7FFFFFFF) * 0x2F0B4C47 >> 20
+    return kind << state.now[BITS] | mixed & (1 << state.now[BITS]) - 1
+
+
+@compiled
+def around(state: State) -> None:
+    """Sets the contexts of the window: those of the pixels of each mask."""
+    for kind in range(state.now[KINDS]):
+        key = 0
+        for above in range(ABOVE + 1):
+            masked = state.now[REGISTERS + above] & state.tables[MASKS + kind * (ABOVE + 1) + above]
+            key += masked * state.tables[MULTIPLIERS + above]
+        state.now[CONTEXTS + kind] = place(state, kind, key)

@@ -1,0 +1,185 @@
+"""Memory of shapes: places of the page that look as the one at hand; what stands around the most alike is a context.
+
+A *place* is a pixel's row times a power of two, plus its column. Candidates are before the pixel in the order of coding:
+where the two places of the last pixel go on; where those of pixels above went, at the same distance; and where the largest
+contexts of the window were seen last. The two whose windows differ least from that of the pixel, in at most MOST_UNLIKE
+pixels, are taken. What is around such a place is known on all sides, but for what is not coded yet, which is 0.
+
+The columns hold how far back each one's place was in the row above, or -1; entries at SEEN where contexts were seen, the
+last ones first.
+"""
+
+from __future__ import annotations
+
+from vlae_codec.exact.compiled import compiled
+
+from .contexts import near, nearest, place, register
+from .state import (
+    CANDIDATES,
+    CONTEXTS,
+    HITS,
+    KINDS,
+    NINE,
+    OTHER,
+    PLACE,
+    REGISTERS,
+    SEEN,
+    SEEN_BITS,
+    SEEN_DEEP,
+    SEEN_KINDS,
+    SHIFT,
+    UNLIKE,
+    WIDTH,
+    State,
+)
+from .window import ABOVE, ASIDE, WIDE
+
+MOST_UNLIKE = 30
+_ALIKE, _ALIKE_ENOUGH = 3, 7
+_CLEAR = 12
+"""Pixels on the left that are too near for a place."""
+_ROW_ABOVE = 0, 2, 4
+
+
+@compiled
+def ones(value: int) -> int:
+    """How many bits of a register are 1."""
+    value -= value >> 1 & 0x55555555
+    value = (value & 0x33333333) + (value >> 2 & 0x33333333)
+    value = value + (value >> 4) & 0x0F0F0F0F
+    return (value * 0x01010101 & 0xFFFFFFFF) >> 24
+
+
+@compiled
+def unlike(state: State, at: int) -> int:
+    """In how many pixels the window of a place differs from that of the pixel; those right of either border are 0."""
+    row, column = at >> state.now[SHIFT], at & (1 << state.now[SHIFT]) - 1
+    count = ones(state.now[REGISTERS] ^ register(state, row, column) >> WIDE - ASIDE)
+    for above in range(1, ABOVE + 1):
+        count += ones(state.now[REGISTERS + above] ^ register(state, row - above, column))
+    return count
+
+
+@compiled
+def _candidates(state: State, column: int, at: int) -> int:
+    """Lists candidates, -1 for none; how many."""
+    state.now[CANDIDATES] = state.now[PLACE]
+    state.now[CANDIDATES + 1] = state.now[OTHER]
+    count = 2
+    for right in _ROW_ABOVE:
+        back = state.columns[column + right]
+        there = back >= 0 and (at - back & (1 << state.now[SHIFT]) - 1) < state.now[WIDTH]
+        state.now[CANDIDATES + count] = at - back if there else -1
+        count += 1
+    for kind in range(SEEN_KINDS):
+        first = _entry(state, kind)
+        for deep in range(SEEN_DEEP):
+            state.now[CANDIDATES + count] = state.counters[SEEN + first + deep]
+            count += 1
+    return count
+
+
+@compiled
+def _entry(state: State, kind: int) -> int:
+    """Where the places of one of the largest contexts are in `seen`."""
+    context = state.now[CONTEXTS + state.now[KINDS] - 1 - kind]
+    return (kind << SEEN_BITS | context & (1 << SEEN_BITS) - 1) * SEEN_DEEP
+
+
+@compiled
+def find(state: State, column: int, at: int) -> None:
+    """Chooses the two places; the pixel is number `at`, in this column."""
+    best, other = MOST_UNLIKE + 1, MOST_UNLIKE + 1
+    found, second = -1, -1
+    count = _candidates(state, column, at)
+    for index in range(count):
+        candidate = state.now[CANDIDATES + index]
+        if candidate < 0 or candidate >= at - _CLEAR or candidate in (found, second):
+            continue
+        differing = unlike(state, candidate)
+        if differing < best:
+            other, second = best, found
+            best, found = differing, candidate
+        elif differing < other:
+            other, second = differing, candidate
+    if found != state.now[PLACE]:
+        state.now[HITS] = 0
+    state.now[PLACE] = found
+    state.now[OTHER] = second
+    state.now[UNLIKE] = best
+
+
+@compiled
+def likeness(state: State) -> int:
+    """0 if there is no place, else 1 to 3, the higher the less alike."""
+    if state.now[PLACE] < 0:
+        return 0
+    return 1 + (state.now[UNLIKE] > _ALIKE) + (state.now[UNLIKE] > _ALIKE_ENOUGH)
+
+
+@compiled
+def nine(state: State, at: int) -> int:
+    """The pixels around a place, three rows of three, and itself: 9 bits; its own is 1 << 4. None of no place."""
+    if at < 0:
+        return 0
+    row, column = at >> state.now[SHIFT], at & (1 << state.now[SHIFT]) - 1
+    key = register(state, row - 1, column) >> 7 & 7
+    key |= (register(state, row, column) >> 7 & 7) << 3
+    return key | (register(state, row + 1, column) >> 7 & 7) << 6
+
+
+@compiled
+def wide(state: State, at: int) -> int:
+    """The pixels around a place: three rows of five, and three each two rows above and below: 21 bits."""
+    if at < 0:
+        return 0
+    row, column = at >> state.now[SHIFT], at & (1 << state.now[SHIFT]) - 1
+    key = register(state, row - 1, column) >> 6 & 31
+    key |= (register(state, row, column) >> 6 & 31) << 5
+    key |= (register(state, row + 1, column) >> 6 & 31) << 10
+    key |= (register(state, row + 2, column) >> 7 & 7) << 15
+    return key | (register(state, row - 2, column) >> 7 & 7) << 18
+
+
+@compiled
+def referring(state: State) -> None:
+    """Sets the places of the contexts that look at similar places."""
+    kind = state.now[KINDS]
+    alike = likeness(state)
+    small, large = nine(state, state.now[PLACE]), wide(state, state.now[PLACE])
+    few, more = nearest(state), near(state)
+    state.now[NINE] = small
+    state.now[CONTEXTS + kind] = place(state, kind, (small | few << 9 | alike << 15) * 0x2545F491)
+    state.now[CONTEXTS + kind + 1] = place(state, kind + 1, large | alike << 21 | (more & 127) << 23)
+    key = large * 0x1B873593 + more * 0x2545F491 + (state.now[REGISTERS + 3] >> 6 & 31) * 0x165667B1 + alike
+    state.now[CONTEXTS + kind + 2] = place(state, kind + 2, key)
+    key = small | few << 9 | nine(state, state.now[OTHER]) << 15 | alike << 24
+    state.now[CONTEXTS + kind + 3] = place(state, kind + 3, key)
+
+
+@compiled
+def follow(state: State, column: int, at: int, bit: int) -> None:
+    """The pixel is known: remembers where it is, and goes on in both places."""
+    ahead = -1
+    if state.now[PLACE] >= 0:
+        hit = (state.now[NINE] >> 4 & 1) == bit
+        state.now[HITS] = state.now[HITS] + 1 if hit else 0
+        ahead = at - state.now[PLACE]
+        state.now[PLACE] = _next(state, state.now[PLACE])
+        if state.now[PLACE] < 0:
+            ahead = -1
+    if state.now[OTHER] >= 0:
+        state.now[OTHER] = _next(state, state.now[OTHER])
+    state.columns[column] = ahead
+    for kind in range(SEEN_KINDS):
+        first = _entry(state, kind)
+        for deep in range(SEEN_DEEP - 1, 0, -1):
+            state.counters[SEEN + first + deep] = state.counters[SEEN + first + deep - 1]
+        state.counters[SEEN + first] = at
+
+
+@compiled
+def _next(state: State, at: int) -> int:
+    """The place on the right, or -1 beyond the border."""
+    column = at & (1 << state.now[SHIFT]) - 1
+    return at + 1 if column + 1 < state.now[WIDTH] else -1
