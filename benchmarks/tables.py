@@ -532,6 +532,36 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+_CODECS = {
+    "ink": "**vlae-codec, exact**",
+    "jb2": "JB2, lossless",
+    "jbig1": "JBIG1",
+    "jxl": "JPEG XL, effort 9",
+    "webp": "WebP, lossless",
+    "g4": "CCITT G4",
+    "png": "PNG, optimised",
+}
+
+
+def pages() -> str:
+    """Bytes of held-out pages and of small drawings by codec, from `benchmarks/pages.py`."""
+    if not (ROOT / "results" / "pages.json").exists():
+        raise NotMeasuredError("results/pages.json")
+    found = result("pages")["pictures"]
+    kinds = {kind: [one["bytes"] for one in found if one["kind"] == kind] for kind in ("page", "drawing")}
+    rows = []
+    for codec, title in _CODECS.items():
+        if not all(codec in one for one in kinds["page"]):
+            continue
+        cells = []
+        for sizes in kinds.values():
+            ours, theirs = (sum(one[name] for one in sizes) for name in ("ink", codec))
+            cells += [f"{theirs:,}", "" if codec == "ink" else _percent(ours / theirs)]
+        rows.append([title, *cells])
+    pages, drawings = (len(sizes) for sizes in kinds.values())
+    return markdown(["exact", f"{pages} pages, bytes", "ours against it", f"{drawings} drawings, bytes", "ours"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scale_speed": scale_speed,
     "scale_memory": scale_memory,
@@ -539,6 +569,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scale_simulation": scale_simulation,
     "drawings_own": drawings_own,
     "drawings_foreign": drawings_foreign,
+    "pages": pages,
     "models": models,
     "model": model,
     "quality": quality,

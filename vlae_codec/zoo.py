@@ -23,6 +23,7 @@ RELEASED = Path(__file__).parent / "released"
 """The models that ship with the package, a folder each."""
 DEFAULT = "mnist-dynamic"
 PHOTO = "photo"
+INK = "ink"
 
 FAMILIES = {
     "field": "vlae_codec.field.coder",

@@ -142,12 +142,11 @@ class InkCoder:
 
         return stream.decode(self.start, file.content, height, width, _told(progress, height))
 
-    def hoped_bits(self, views: Sequence[View]) -> list[float]:
+    def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
         """See `family.Estimating`: nothing is known, but where nothing is compiled large pictures are for others."""
         from vlae_codec.exact.compiled import AVAILABLE
 
-        pixels = [view.raster.samples.size for view in views]
-        return [1.0 if AVAILABLE or count <= _SLOW_PIXELS else math.inf for count in pixels]
+        return 1.0 if AVAILABLE or view.raster.samples.size <= _SLOW_PIXELS else math.inf
 
     def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
         """No latents, and as many bits as there are."""
