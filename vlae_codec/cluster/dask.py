@@ -29,7 +29,7 @@ class Dask:
     """The workers of a `distributed.Client`."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._client, self._can_run = client, 1
         self._where = getattr(client.scheduler, "address", None) or "the scheduler"
 
     def check(self) -> None:
@@ -64,8 +64,11 @@ class Dask:
     def _fill(
         self, rest: Iterator[Any], waiting: dict[str, Any], completed: Any, name: str, given: tuple[Work, Any, Identity]
     ) -> None:
-        """Hands out tasks until there are a few more than can run."""
-        most = max(_AHEAD, _AHEAD * sum(self._client.nthreads().values()))
+        """Hands out tasks until there are a few more than can run, as soon as there are fewer than that."""
+        if len(waiting) > self._can_run:
+            return
+        self._can_run = max(1, sum(self._client.nthreads().values()))  # workers come and go
+        most = _AHEAD * self._can_run
         while len(waiting) < most and (item := next(rest, None)) is not None:
             key = name.format(item.number)
             waiting[key] = item
