@@ -21,6 +21,8 @@ SUBJECTS = {"caltech101": "silhouettes", "omniglot": "characters", "mnist-dynami
 """The drawing models that compete, and what each is for."""
 ALONE = {"caltech101"}
 """Those that know no sheets: one to a picture, since silhouettes touch the borders of their fields."""
+MIRRORED = "silhouettes"
+"""Of which tuning has each twice, side by side: they are few, and as likely mirrored."""
 HELD, _TUNING = 1000, 1500
 
 
@@ -33,7 +35,7 @@ def rarer_ink(bits: Bits) -> Drawing:
 def own_drawings(subject: str, folder: Path, part: str) -> list[Drawing]:
     """Drawings of that kind, from each of its sets in turn, mirror images side by side."""
     found = [images[_slice(part, len(images))] for images in _SETS[subject](folder)]
-    if subject == "silhouettes" and part == "tuning":  # they are few, and as likely mirrored
+    if subject == MIRRORED and part == "tuning":
         found = [np.stack([images, images[:, :, ::-1]], axis=1).reshape(-1, *images.shape[1:]) for images in found]
     return [rarer_ink(bits) for images in found for bits in images]
 

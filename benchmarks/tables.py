@@ -434,7 +434,7 @@ def drawings_foreign() -> str:
     """What becomes of foreign drawings, from `benchmarks/drawings.py`."""
     rows = []
     for part, one in result("drawings")["foreign"].items():
-        title = {"tuning": "looked at while tuning", "held": "never looked at"}[part]
+        title = {"tuning": "looked at while tuning", "held": "only measured"}[part]
         counts = [f"{one[key] / one['drawings']:.1%}" for key in ("exact", "slight", "wrong")]
         rows.append([title, f"{one['drawings']:,}", *counts])
     return markdown(["foreign drawings", "drawings", "kept exactly", "sampled, at most 2 % change", "wrong"], rows)

@@ -69,6 +69,15 @@ def test_foreign_drawings_are_kept_exactly(foreign):
     assert all(first.why for first, *_ in found if first.ask.lossless)
 
 
+def test_what_was_measured_is_as_was_promised():
+    """By `benchmarks/drawings.py`: of 1,000 images of each kind and of the foreign drawings that were only measured."""
+    found = json.loads((HERE.parent / "results" / "drawings.json").read_text(encoding="utf-8"))
+    assert all(one["lossy"] >= 0.99 * one["images"] for one in found["own"].values())
+    held = found["foreign"]["held"]
+    assert held["drawings"] >= 300
+    assert held["exact"] + held["slight"] >= 0.99 * held["drawings"]
+
+
 def test_every_model_that_competes_says_what_it_knows():
     for name in zoo.drawers():
         digest = zoo.named(name).digest
