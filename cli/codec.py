@@ -490,7 +490,7 @@ def list_models(as_json: bool) -> None:
         identity = {"name": folder.name, "number": registry.number_of(digest), "sha256": said["sha256"]}
         known = {
             "knows": registry.about(digest).get("knows"),
-            "chosen_by_auto": folder.name in (*zoo.drawers(), zoo.PHOTO),
+            "chosen_by_auto": folder.name in (*zoo.drawers(), zoo.PHOTO, zoo.INK),
         }
         standing = {"default": folder.name == zoo.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
         rows.append({**identity, **known, **standing, **said.get("figures", {})})

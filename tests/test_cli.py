@@ -545,7 +545,7 @@ def test_models_lists_the_released(run):
         assert f"number {row['number']}, {row['bytes']} bytes, " in about
         assert ("bits an image lossy" in about) == ("kl_bits" in row)
     assert [row["name"] for row in rows if row["default"]] == ["mnist-dynamic"]
-    assert {row["name"] for row in rows if not row["chosen_by_auto"]} == {"ink", "mnist"}
+    assert {row["name"] for row in rows if not row["chosen_by_auto"]} == {"mnist"}
 
 
 def test_each_released_model_is_there_by_name(run, image):

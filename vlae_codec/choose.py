@@ -1,7 +1,7 @@
 """Which model takes a picture: the kinds of model that may, what they know of it, and the ways to code it that are left.
 
     two colours     lossy: the models of drawings that know it compete by the bits they ask for; nobody knows it: exactly
-                    exact: the model of drawings that asks for the fewest bits, and no model
+                    exact: the model of drawings that asks for the fewest bits, and no model; if nobody knows it, also ink
     gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
     all else        the photo model, and exactly no model
 
@@ -246,11 +246,21 @@ class Chooser:
         own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else NO_LARGER)
         if self.given and self.ask.lossless:
             return [own]
-        raw = self._whole(seen.reading, _RAW, ask)
+        exact = [self._whole(seen.reading, _RAW, ask)]
+        if self._is_foreign(seen, judged):
+            hoped_bits = _DEAR_BITS if not judged and height == width == SIDE else None
+            exact.insert(0, replace(self._whole(seen.reading, _INK, ask), hoped_bits=hoped_bits))
         lossy = seen.lost is not None and self.ask.threshold is None
         if lossy or field_count(height, width) > _MOST_FIELDS:
-            return [raw]
-        return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), raw]
+            return exact
+        return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), *exact]
+
+    def _is_foreign(self, seen: Seen, judged: dict[int, Judged]) -> bool:
+        """Whether no model of drawings knows a picture in two colours, as far as they were asked."""
+        assert seen.reading is not None
+        if seen.reading.raster.in_two() is None:
+            return False
+        return not (judged and any(self._knows(which, judged) for which in self.takers))
 
     # All other pictures
 
@@ -280,8 +290,9 @@ class Chooser:
         return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes), why=why)
 
 
-_RAW, _PHOTO, _GIVEN = range(3)
+_RAW, _PHOTO, _INK, _GIVEN = range(4)
 _HOPED = 0.9  # of what a drawing is judged to take
+_DEAR_BITS = 200.0  # a single field that costs a model of drawings less is most likely known to it
 
 
 def chooser(
@@ -298,7 +309,7 @@ def chooser(
     """
     if insist and ask.lossless:
         raise ValueError("a file is lossless or lossy, not both")
-    first: tuple[Coder | str, ...] = "", zoo.PHOTO
+    first: tuple[Coder | str, ...] = "", zoo.PHOTO, zoo.INK
     if model is None or model == AUTO:
         takers = tuple(range(len(first), len(first) + len(zoo.drawers())))
         return Chooser(ask, (*first, *zoo.drawers()), takers, takers, insist=insist, keep=keep)
