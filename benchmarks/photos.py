@@ -29,10 +29,7 @@ from typing import Any
 
 import click
 import numpy as np
-import photo_baselines
 from archives import TOOL, measured
-from photo_baselines import Baseline
-from photo_curves import METRICS, MOST_BPP, Samples, compared, known, point, psnr_db
 from photo_ours import AT_DEFAULT, AT_ZERO, PhotoModel, counted_macs
 from PIL import Image
 from speed import peak_macs_per_second
@@ -40,6 +37,10 @@ from speed import peak_macs_per_second
 from vlae_codec import zoo
 from vlae_codec.exact.threads import cores
 from vlae_codec.family import Ask
+from vlae_codec.report import photo_codecs
+from vlae_codec.report.photo_codecs import Baseline
+from vlae_codec.report.quality import METRICS, Samples, psnr_db
+from vlae_codec.report.rates import MOST_BPP, compared, known, point
 
 Table = dict[str, Any]
 OURS = "lossless", "lossy", "speed"
@@ -137,11 +138,11 @@ def digest(pictures: Sequence[Samples]) -> str:
 
 def baselines(results: Results, pictures: Sequence[Samples], metrics: Sequence[str], again: bool) -> None:
     """Sizes and curves of other codecs, those that are not known yet."""
-    table, versions = results.section("baselines"), photo_baselines.versions()
+    table, versions = results.section("baselines"), photo_codecs.versions()
     if again or table.get("versions") != versions:
         table.clear()
     table.update({"versions": versions, "lossy": table.get("lossy", {}), "lossless": table.get("lossless", {})})
-    for codec in photo_baselines.LOSSY:
+    for codec in photo_codecs.LOSSY:
         row = table["lossy"].setdefault(codec.key, {"points": []})
         points = [one for one in row["points"] if one["setting"] in codec.settings and known([one], metrics)]
         row.update({"name": codec.name, "points": points})
@@ -151,7 +152,7 @@ def baselines(results: Results, pictures: Sequence[Samples], metrics: Sequence[s
             points.append(new)
             points.sort(key=lambda one: one["bpp"])
             results.keep(f"{codec.name}, {setting}: {np.mean(new['psnr_db']):.2f} dB at {new['bpp']:.3f} bpp")
-    for codec in photo_baselines.LOSSLESS:
+    for codec in photo_codecs.LOSSLESS:
         if codec.key not in table["lossless"]:
             sizes = [len(there_and_back(codec, picture)) for picture in pictures]
             table["lossless"][codec.key] = {

@@ -25,13 +25,13 @@ import click
 import numpy as np
 import numpy.typing as npt
 import torch
-from photo_baselines import LOSSY, Baseline
-from photo_curves import psnr_db
 from photo_ours import AT_DEFAULT, AT_ZERO, PhotoModel
 from PIL import Image
 
 from vlae_codec import zoo
 from vlae_codec.family import Ask
+from vlae_codec.report.photo_codecs import LOSSY, Baseline
+from vlae_codec.report.quality import psnr_db
 
 Samples = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import photo_curves
 import systems
 
 from vlae_codec.archive.chunks import CHUNK
 from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.models.data import titled
+from vlae_codec.report import rates as curves
 
 ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
@@ -344,8 +344,8 @@ def photos_rates() -> str:
     ]
     rows = []
     for name, points in curves:
-        curve = photo_curves.means(points, "psnr_db", p["data"]["pixels"])
-        values = [photo_curves.at_rate(curve, bpp) for bpp in _RATES_BPP]
+        curve = curves.means(points, "psnr_db", p["data"]["pixels"])
+        values = [curves.at_rate(curve, bpp) for bpp in _RATES_BPP]
         rows.append([name, *("" if value is None else f"{value:.2f}" for value in values)])
     return markdown(["mean PSNR in RGB, dB", *(f"{bpp} bpp" for bpp in _RATES_BPP)], rows)
 
@@ -365,7 +365,7 @@ def photos_bd_rate() -> str:
         [row["name"], *(_bd_rate(table[key][metric]) for _, table, metric in columns)]
         for key, row in p["baselines"]["lossy"].items()
     ]
-    low, high = photo_curves.LEAST_BPP, photo_curves.MOST_BPP
+    low, high = curves.LEAST_BPP, curves.MOST_BPP
     return markdown(
         [f"bytes at equal quality, {low} to {high} bpp, against", *(title for title, _, _ in columns)], rows
     )

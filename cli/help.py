@@ -53,6 +53,7 @@ EXAMPLES = {
     "measure": (
         "drawings/ --n 100 --no-baselines",
         "array.npy --report report.html --csv report.csv",
+        "photos/ --n 3 --report report.html",
     ),
 }
 """What follows a command's name; behind -> what it writes."""

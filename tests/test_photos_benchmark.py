@@ -10,16 +10,10 @@ import pytest
 from conftest import HERE
 
 from vlae_codec.errors import TruncatedError
+from vlae_codec.report import quality
+from vlae_codec.report import rates as curves
 
 PIXELS = [1 << 16] * 3
-
-
-@pytest.fixture
-def curves(monkeypatch):
-    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
-    import photo_curves
-
-    return photo_curves
 
 
 def curve(rates_bpp, gain=1.0, lost_db=0.0):
@@ -40,7 +34,7 @@ def curve(rates_bpp, gain=1.0, lost_db=0.0):
 RATES = np.geomspace(0.04, 1.6, 9)
 
 
-def test_equal_curves_do_not_differ_and_half_the_rate_is_minus_fifty_per_cent(curves):
+def test_equal_curves_do_not_differ_and_half_the_rate_is_minus_fifty_per_cent():
     pytest.importorskip("bjontegaard")
     found = curves.compared(curve(RATES), curve(RATES), "psnr_db", PIXELS)
     assert found["bd_rate_percent"] == pytest.approx(0, abs=1e-9)
@@ -51,7 +45,7 @@ def test_equal_curves_do_not_differ_and_half_the_rate_is_minus_fifty_per_cent(cu
     assert found["bd_rate_percent"] == pytest.approx(100, abs=0.1)
 
 
-def test_curves_are_compared_between_two_rates_only(curves):
+def test_curves_are_compared_between_two_rates_only():
     pytest.importorskip("bjontegaard")
     low, high = curves.LEAST_BPP, curves.MOST_BPP
     rates, values = curves.cut(curves.means(curve(RATES), "psnr_db", PIXELS))
@@ -65,17 +59,17 @@ def test_curves_are_compared_between_two_rates_only(curves):
     assert abs(found["bd_rate_percent"]) < 5, "what lies beyond the rates says nothing"
 
 
-def test_curves_that_share_no_quality_are_not_compared(curves):
+def test_curves_that_share_no_quality_are_not_compared():
     pytest.importorskip("bjontegaard")
     found = curves.compared(curve(RATES), curve(RATES, lost_db=60), "psnr_db", PIXELS)
     assert set(found.values()) == {None}
     assert set(curves.compared(curve(RATES), curve([2.0, 3.0]), "psnr_db", PIXELS).values()) == {None}
 
 
-def test_psnr(curves):
+def test_psnr():
     original = np.full((8, 8, 3), 100, np.uint8)
-    assert curves.psnr_db(original, original + np.uint8(1)) == pytest.approx(20 * np.log10(255))
-    assert curves.psnr_db(original, original) == 99
+    assert quality.psnr_db(original, original + np.uint8(1)) == pytest.approx(20 * np.log10(255))
+    assert quality.psnr_db(original, original) == 99
 
 
 def test_the_shortest_prefix_is_found(monkeypatch):

@@ -301,6 +301,15 @@ class Remembering(Protocol):
 
 
 @runtime_checkable
+class Rated(Protocol):
+    """Optional: of families whose lossy files have a quality."""
+
+    @property
+    def qualities(self) -> int:
+        """How many steps of it there are."""
+
+
+@runtime_checkable
 class Estimating(Protocol):
     """Optional: what an exact file will take, without coding all of the picture."""
 

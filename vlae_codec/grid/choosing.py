@@ -10,8 +10,8 @@ Nothing here is recomputed by a decoder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +20,16 @@ from vlae_codec.errors import ImageError
 
 from . import latents
 from .model import Model
-from .network import BITS, LARGEST_LATENT, Latents
+from .network import BITS, Latents
 
 Samples = npt.NDArray[np.uint8]
+Means = npt.NDArray[np.floating[Any]]
 
 REFINED_FROM = 4
 """Each step of effort above is a look at the decoded picture, after which means move."""
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
+_EXACT = 2.0 ** (24 - BITS)  # below, means are the same in float32
 _SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
@@ -44,14 +46,11 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Search:
-    """Of the latents of a picture (8 h, 8 w, 3)."""
+    """Of the latents of a picture (8 h, 8 w, 3). transformed: what the encoder makes of it, if that will be used again."""
 
     model: Model
     picture: Samples
-
-    @cached_property
-    def _transformed(self) -> npt.NDArray[np.float32]:
-        return self.model.encoder.transformed(self.picture)
+    transformed: npt.NDArray[np.float32] | None = None
 
     def chosen(self, quality: int, effort: int) -> Chosen:
         """The latents at a quality."""
@@ -65,17 +64,18 @@ class Search:
         Raises:
             ImageError: there is none.
         """
+        search = replace(self, transformed=self.model.encoder.transformed(self.picture))
         aim = most - size_of(latents.Coded([b""] * len(self.model.prior.groups), 0.0, 0.0), 0)
         low, high = 0, self.model.qualities - 1
         while low < high:
             middle = low + high + 1 >> 1
-            low, high = (middle, high) if self._estimated_bits(middle, effort) <= 8 * aim else (low, middle - 1)
-        while (size := size_of((found := self.chosen(low, effort)).coded, low)) > most:
+            low, high = (middle, high) if search._estimated_bits(middle, effort) <= 8 * aim else (low, middle - 1)
+        while (size := size_of((found := search.chosen(low, effort)).coded, low)) > most:
             if low == 0:
                 raise ImageError(f"no file of this picture is smaller than {size} bytes")
             low -= max(1, low // _STEPS_BACK)
         while size < _CLOSE * most and low < self.model.qualities - 1:
-            higher = self.chosen(low + 1, effort)
+            higher = search.chosen(low + 1, effort)
             if (size := size_of(higher.coded, low + 1)) > most:
                 break
             found, low = higher, low + 1
@@ -85,11 +85,15 @@ class Search:
         """The information in the latents, without a look at the decoded picture."""
         means = self._means(quality)
         if not effort:
-            return latents.cost_bits(self.model.prior, _nearest(means), quality)
+            return latents.cost_bits(self.model.prior, latents.nearest(means), quality)
         return latents.thinned(self.model.prior, means, quality, _CAUTION * self._worth(quality))[1]
 
-    def _means(self, quality: int) -> npt.NDArray[np.float64]:
-        return self.model.encoder.scaled(self._transformed, quality) * 2.0**-BITS
+    def _means(self, quality: int) -> Means:
+        """In steps of the lattice."""
+        encoder, known = self.model.encoder, self.transformed
+        means = encoder.means(self.picture, quality) if known is None else encoder.scaled(known, quality)
+        means *= 2.0**-BITS
+        return means.astype(np.float32) if max(means.max(), -means.min()) < _EXACT else means
 
     def _curvature(self, quality: int) -> npt.NDArray[np.float64]:
         """Of the squared error as each latent changes, if the transforms were orthonormal: (C,)."""
@@ -100,17 +104,14 @@ class Search:
         """Bits that a squared step of each latent is worth: (C,)."""
         return self.model.lambda_at(quality) * self._curvature(quality) / 2
 
-    def _rounded(self, means: npt.NDArray[np.float64], quality: int, effort: int) -> Latents:
+    def _rounded(self, means: Means, quality: int, effort: int) -> Latents:
         if not effort:
-            return _nearest(means)
+            return latents.nearest(means)
         prior, curvature, worth = self.model.prior, self._curvature(quality), self._worth(quality)
         z, _ = latents.thinned(prior, means, quality, _CAUTION * worth)
         for _ in range(effort - REFINED_FROM):
             slope = self.model.gradient.to_latents(z, self.picture, quality)
-            means = means + _SHARE * (z - slope / curvature - means)
+            aims = z - slope / curvature
+            means = means + _SHARE * (aims - means)
             z, _ = latents.thinned(prior, means, quality, _REFINED_CAUTION * worth)
         return z
-
-
-def _nearest(means: npt.NDArray[np.float64]) -> Latents:
-    return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)

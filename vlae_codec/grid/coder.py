@@ -125,6 +125,11 @@ class GridCoder:
         """The SHA-256 of its weights."""
         return self.identity.digest
 
+    @property
+    def qualities(self) -> int:
+        """How many steps of quality there are."""
+        return self.model.qualities
+
     @cached_property
     def model(self) -> Model:
         """The networks."""
@@ -145,7 +150,7 @@ class GridCoder:
             note = "16 bits a sample became 8"
             samples = ((stored.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
         else:
-            samples = stored.astype(np.uint8)
+            samples = stored.astype(np.uint8, copy=False)
         alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
         opaque = samples[..., : samples.shape[2] - (alpha is not None)]
         if not ask.lossless:
@@ -153,7 +158,7 @@ class GridCoder:
             form = PixelFormat(Kind.GRAY if gray else Kind.RGB, 8, alpha is not None)
             opaque = opaque[..., :1] if gray else opaque
         geometry = Geometry(samples.shape[1], samples.shape[0], form)
-        return GridView(geometry, np.repeat(opaque, 3 // opaque.shape[2], axis=2), alpha, note)
+        return GridView(geometry, opaque if opaque.shape[2] == 3 else np.repeat(opaque, 3, axis=2), alpha, note)
 
     def least_bits(self, geometry: Geometry) -> int:
         """The fewest bits that a whole file of such a picture holds."""
@@ -400,6 +405,8 @@ def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFo
 def _padded(colours: Samples) -> Samples:
     """A picture whose sides are multiples of a site's, its border repeated."""
     height, width = colours.shape[:2]
+    if not height % PATCH and not width % PATCH:
+        return colours
     return np.pad(colours, ((0, -height % PATCH), (0, -width % PATCH), (0, 0)), mode="edge")
 
 

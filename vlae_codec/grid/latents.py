@@ -34,7 +34,7 @@ class Coded:
     kl_bits: float
 
 
-def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.float64] | None = None) -> Coded:
+def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.floating[Any]] | None = None) -> Coded:
     """Latents (h, w, C) coded, group by group; with the means of their posterior (h, w, C), if these are known."""
     encoders = [Encoder() for _ in prior.groups]
     bits, kl_bits, rng = 0.0, 0.0, np.random.default_rng(0)
@@ -57,7 +57,7 @@ def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.float64]
 
         return of
 
-    prior.visit(z.copy(), quality, answers)
+    prior.visit(z, quality, answers)  # which finds what is there
     return Coded([encoder.finish().rest for encoder in encoders], bits, kl_bits)
 
 
@@ -76,7 +76,7 @@ def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
         total += float(step.mixture.cell_bits(own.astype(np.float64)).sum())
         return own.astype(np.int64)
 
-    prior.visit(z.copy(), quality, answers)
+    prior.visit(z, quality, answers)
     return total
 
 
@@ -87,8 +87,16 @@ def _own(prior: Prior, grid: npt.NDArray[Any], step: Step) -> npt.NDArray[Any]:
     return own.reshape(-1)[step.lanes]
 
 
+def nearest(means: npt.NDArray[np.floating[Any]]) -> Latents:
+    """Means (h, w, C) rounded to the lattice."""
+    z = np.empty(means.shape, np.int32)
+    for row, own in zip(z, means, strict=True):  # row by row, so that nothing else is as large
+        row[...] = np.clip(np.floor(own + 0.5), -LARGEST_LATENT, LARGEST_LATENT)
+    return z
+
+
 def thinned(
-    prior: Prior, means: npt.NDArray[np.float64], quality: int, bits_of_error: npt.NDArray[np.float64]
+    prior: Prior, means: npt.NDArray[np.floating[Any]], quality: int, bits_of_error: npt.NDArray[np.float64]
 ) -> tuple[Latents, float]:
     """Means (h, w, C) rounded with an eye to the rate: one step towards zero where that saves more than it costs; and the
     information in them.
@@ -96,7 +104,7 @@ def thinned(
     bits_of_error (C,): what a squared step of each latent is worth, bits. The transforms are nearly orthonormal, so that no
     pass through the decoder is needed. What is saved in the context of others is not seen.
     """
-    z = np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int32)
+    z = nearest(means)
     worth = np.broadcast_to(bits_of_error, means.shape)
     total = 0.0
 
@@ -105,10 +113,10 @@ def thinned(
         rounded = _own(prior, z, step).astype(np.int64)
         bits = step.mixture.cell_bits(rounded.astype(np.float64))
         some = np.flatnonzero(rounded)
-        own, nearest = _own(prior, means, step)[some], rounded[some]
-        other = nearest - np.sign(nearest)
+        own, near = _own(prior, means, step)[some], rounded[some]
+        other = near - np.sign(near)
         other_bits = step.mixture.of(some).cell_bits(other.astype(np.float64))
-        lost = _own(prior, worth, step)[some] * ((own - other) ** 2 - (own - nearest) ** 2)
+        lost = _own(prior, worth, step)[some] * ((own - other) ** 2 - (own - near) ** 2)
         moved = bits[some] - other_bits > lost
         rounded[some[moved]], bits[some[moved]] = other[moved], other_bits[moved]
         total += float(bits.sum())
@@ -127,12 +135,30 @@ def read(
     read, and how many were read.
     """
     z = np.zeros((*shape, prior.edges[-1]), np.int32)
-    expected = np.zeros(z.shape, np.int32)
+    if len(streams) == len(prior.groups) and all(whole):
+        complete = [Decoder(stream) for stream in streams]
+        prior.visit(z, quality, lambda step: _answers_of(complete[step.group]))
+        z <<= MEAN_BITS
+        return z, z.size
+    return _read_some(prior, z, streams, whole, quality)
+
+
+def _answers_of(decoder: Decoder) -> Answers:
+    def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
+        return decoder.get_bits(counts).astype(np.bool_)
+
+    return lambda run, values: answer
+
+
+def _read_some(
+    prior: Prior, z: Latents, streams: Sequence[bytes], whole: Sequence[bool], quality: int
+) -> tuple[Latents, int]:
+    """`read` of streams that are not all there, into z."""
+    expected, known = np.zeros(z.shape, np.int32), np.zeros(z.shape, np.bool_)
     decoders = [
         Decoder(stream) if complete else PrefixDecoder(Stream(stream))
         for stream, complete in zip(streams, whole, strict=True)
     ]
-    known = np.zeros(z.shape, np.bool_)
 
     def answers(step: Step) -> Answers | None:
         if step.group >= len(decoders) or not whole[step.group]:

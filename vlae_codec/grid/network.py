@@ -197,7 +197,10 @@ class Encoder:
 
     def scaled(self, transformed: npt.NDArray[np.float32], quality: int) -> npt.NDArray[np.float64]:
         """Means of q(z|x) in steps of the lattice of a quality."""
-        return np.floor(transformed * self.gains(quality) * 0.5**BITS + 0.5)
+        means = transformed * self.gains(quality)
+        means *= 0.5**BITS
+        means += 0.5
+        return np.floor(means, out=means)
 
     def transformed(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Means of q(z|x) before they are scaled for a quality, at BITS: (h, w, C)."""

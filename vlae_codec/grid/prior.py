@@ -6,7 +6,7 @@ A step's lanes are its sites in raster order, and of each site the group's chann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -93,18 +93,21 @@ class Group:
                 if row * stride < height and column * stride < width:
                     yield stride, phase
 
-    def context(self, seen: Numbers | None, quality: int) -> Numbers:
-        """What the groups before say of every site: (h, w, before) -> (h, w, hidden); of none, (1, 1, hidden)."""
+    def context(self, z: Latents, before: Sequence[Group], quality: int) -> Numbers:
+        """What the groups before say of every site of z (h, w, C): (h, w, hidden); of none, (1, 1, hidden)."""
         level = between(self.level, quality).astype(np.float64)
         coarser, around = self.coarser, self.around
-        if coarser is None or around is None or seen is None:
+        if coarser is None or around is None:
             return level[None, None]
+        edges = [0, *accumulate(group.channels for group in before)]
 
-        def of(known: Numbers) -> Numbers:
-            h = clipped(convolve(known, coarser) + level)
-            return clipped(h + convolve(leaky(h), around))
+        def of(known: Latents) -> Numbers:
+            parts = zip(before, pairwise(edges), strict=True)
+            seen = np.concatenate([group.seen(known[:, :, start:end]) for group, (start, end) in parts], 2)
+            h = convolve(seen, coarser, lambda made, rows: clipped(np.add(made, level, out=made)))
+            return convolve(leaky(h), around, lambda made, rows: clipped(np.add(made, h[rows], out=made)))
 
-        return in_bands(of, seen, 2, len(level), np.float32)  # what is clipped has at most 21 bits
+        return in_bands(of, z, 3, len(level), np.float32)  # what is clipped has at most 21 bits
 
     def lanes(self, z: Latents, context: Numbers, stride: int, phase: int) -> Lanes:
         """What the network says of a step's lanes; z (h, w, n) holds what is known before it."""
@@ -137,13 +140,11 @@ class Group:
             h = clipped(np.broadcast_to(h, (count, columns, hidden)).copy())
             h = clipped(h + self.first.linear(leaky(h)))
             h = clipped(h + self.second.linear(leaky(h)))
-            return self.output.linear(leaky(h))
+            return self.output.linear(leaky(h)).astype(np.int32)
 
         rows_of_band = max(1, _BAND // (columns * max(hidden, 16 * self.channels * phase)))
         outputs = in_pieces(rows_of_band, band, base4, np.arange(rows))
-        mean, log_scale, wider = (
-            outputs.reshape(-1, 3, self.channels).astype(np.int32).transpose(1, 0, 2).reshape(3, -1)
-        )
+        mean, log_scale, wider = outputs.reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
         return Lanes(mean, log_scale, wider, base4.reshape(-1))
 
     def seen(self, z: Latents) -> Integers:
@@ -248,10 +249,9 @@ class Prior:
         answers: what answers for the runs of a step, or its values themselves, lane by lane; None leaves all of them at
         their centres, as a run is left that raises `UnknownError`.
         """
-        seen: list[Numbers] = []
         for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
             own = z[:, :, start:end]
-            context = group.context(np.concatenate(seen, 2) if seen else None, quality)
+            context = group.context(z, self.groups[:index], quality)
             for stride, phase in group.steps(*z.shape[:2]):
                 lanes = group.lanes(own, context, stride, phase)
                 target = plane(own, stride, phase)
@@ -264,7 +264,6 @@ class Prior:
                         answer_of = _answered(answer_of, values[part], mixture, centres, brackets)
                     values[part] = answer_of
                 target[...] = values.reshape(target.shape)
-            seen.append(group.seen(own).astype(np.float32))  # below 10 at BITS: whole numbers of 16 bits
 
 
 def _answered(answers: Answers | None, values: Whole, mixture: Logistics, centres: Whole, brackets: Whole) -> Whole:

@@ -1,6 +1,6 @@
 """One self-contained HTML page of a `Measurement`: tables, plots, contact sheets, and the words explained.
 
-It needs no other file, no network and no script. Strings of a measurement may be file names, so they are hostile: `_safe`
+It needs no other file, no network and no script. Strings of a measurement may be file names, so they are hostile: `safe`
 is the only way for any of them into the page.
 """
 
@@ -27,34 +27,42 @@ def html(measurement: Measurement, sheets: Sequence[tuple[str, bytes]] = ()) -> 
 
     Without matplotlib the page says so in place of the plots.
     """
-    title = _safe(f"What {measurement.model} makes of {measurement.source}")
-    single, *together = map(_html_table, tables(measurement))
+    title = safe(f"What {measurement.model} makes of {measurement.source}")
+    single, *together = map(table, tables(measurement))
     body = [
         f"<header><h1>{title}</h1>",
         f"<p>{measurement.images:,} images, {measurement.pixels:,} pixels in all.</p></header>",
         _tiles(measurement),
         _warning(measurement),
-        _section("Pictures", [_sheet(caption, data) for caption, data in sheets]),
-        _section("The words used here", [_glossary()]),
-        _section("Bits an image", [single, _plots(measurement)]),
-        _section("Many images together", together),
-        _section("Also to know", [_list([*missing(measurement), *measurement.notes, provenance(measurement)])]),
+        section("Pictures", [_sheet(caption, data) for caption, data in sheets]),
+        section("The words used here", [_glossary()]),
+        section("Bits an image", [single, _plots(measurement)]),
+        section("Many images together", together),
+        section("Also to know", [points([*missing(measurement), *measurement.notes, provenance(measurement)])]),
     ]
+    return whole(title, body)
+
+
+def whole(title: str, body: Iterable[str]) -> str:
+    """A page of a title and its parts, which are HTML already."""
     top, bottom = _PAGE.replace("{title}", title).split("{body}")
     return top + "\n".join(part for part in body if part) + bottom
 
 
-def _safe(words: str) -> str:
+def safe(words: str) -> str:
+    """Words of anybody as HTML."""
     return escape(plain(words))
 
 
-def _section(title: str, parts: Iterable[str]) -> str:
+def section(title: str, parts: Iterable[str]) -> str:
+    """A heading and what stands below; nothing if that is nothing."""
     inside = "\n".join(part for part in parts if part)
     return f"<section><h2>{title}</h2>\n{inside}\n</section>" if inside else ""
 
 
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{_safe(line)}</li>" for line in lines) + "</ul>"
+def points(lines: Sequence[str]) -> str:
+    """A list."""
+    return "<ul>" + "".join(f"<li>{safe(line)}</li>" for line in lines) + "</ul>"
 
 
 def _tiles(measurement: Measurement) -> str:
@@ -64,7 +72,7 @@ def _tiles(measurement: Measurement) -> str:
     best = min(baselines, key=lambda key: float(measurement.per_image[key].mean()), default="")
     labels = {best: f"{title_of(best)}, the smallest baseline file"}
     tiles = [
-        f"<li><b>{number(mean / 8, 1)}</b><span>bytes an image</span><br>{_safe(labels.get(key, title_of(key)))}</li>"
+        f"<li><b>{number(mean / 8, 1)}</b><span>bytes an image</span><br>{safe(labels.get(key, title_of(key)))}</li>"
         for key in [*keys, best]
         if (mean := measurement.mean(key)) is not None
     ]
@@ -74,46 +82,53 @@ def _tiles(measurement: Measurement) -> str:
 def _warning(measurement: Measurement) -> str:
     head, _, rest = _RESAMPLED.partition(":")
     known = " ".join(facts(measurement))
-    return f'<p class="warning"><strong>{_safe(head)}:</strong>{_safe(rest)} {_safe(known)}</p>'
+    return f'<p class="warning"><strong>{safe(head)}:</strong>{safe(rest)} {safe(known)}</p>'
 
 
 def _sheet(caption: str, data: bytes) -> str:
-    image = f'<img class="pixels" src="{_data_uri(data)}" alt="{_safe(caption)}">'
-    return f"<figure>{image}<figcaption>{_safe(caption)}</figcaption></figure>"
+    image = f'<img class="pixels" src="{data_uri(data)}" alt="{safe(caption)}">'
+    return f"<figure>{image}<figcaption>{safe(caption)}</figcaption></figure>"
 
 
 def _plots(measurement: Measurement) -> str:
     try:
         return '<div class="plots">' + "".join(_plot_figure(measurement, panel) for panel in plots.PANELS) + "</div>"
     except VlaeError as error:  # the numbers are worth a page without them
-        return f"<p>There are no plots here: {_safe(str(error))}</p>"
+        return f"<p>There are no plots here: {safe(str(error))}</p>"
 
 
 def _plot_figure(measurement: Measurement, panel: Panel) -> str:
-    light, dark = (_data_uri(plots.drawn(measurement, [panel], theme, "png")) for theme in (plots.LIGHT, plots.DARK))
-    source = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
-    image = f'<img src="{light}" alt="{_safe(panel.caption)}">'
-    return f"<figure><picture>{source}{image}</picture><figcaption>{_safe(panel.caption)}</figcaption></figure>"
+    light, dark = (plots.drawn(measurement, [panel], theme, "png") for theme in (plots.LIGHT, plots.DARK))
+    return figure(light, dark, panel.caption)
 
 
-def _data_uri(png: bytes) -> str:
+def figure(light: bytes, dark: bytes, caption: str) -> str:
+    """A plot, as PNG for light and for dark screens."""
+    source = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{data_uri(dark)}">'
+    image = f'<img src="{data_uri(light)}" alt="{safe(caption)}">'
+    return f"<figure><picture>{source}{image}</picture><figcaption>{safe(caption)}</figcaption></figure>"
+
+
+def data_uri(png: bytes) -> str:
+    """A picture within the page."""
     return "data:image/png;base64," + b64encode(png).decode("ascii")
 
 
-def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col"{_kind(table, i)}>{_safe(cell)}</th>' for i, cell in enumerate(table.head))
-    parts = [f"<caption>{_safe(table.caption)}</caption><thead><tr>{head}</tr></thead>"]
-    for group, rows in table.groups:
-        span = f'<tr><th class="group" scope="rowgroup" colspan="{len(table.head)}">{_safe(group)}</th></tr>'
-        parts.append(f"<tbody>{span if group else ''}{''.join(_html_row(table, row) for row in rows)}</tbody>")
-    if table.total:
-        parts.append(f"<tfoot>{_html_row(table, table.total)}</tfoot>")
+def table(one: Table) -> str:
+    """A table as HTML."""
+    head = "".join(f'<th scope="col"{_kind(one, i)}>{safe(cell)}</th>' for i, cell in enumerate(one.head))
+    parts = [f"<caption>{safe(one.caption)}</caption><thead><tr>{head}</tr></thead>"]
+    for group, rows in one.groups:
+        span = f'<tr><th class="group" scope="rowgroup" colspan="{len(one.head)}">{safe(group)}</th></tr>'
+        parts.append(f"<tbody>{span if group else ''}{''.join(_html_row(one, row) for row in rows)}</tbody>")
+    if one.total:
+        parts.append(f"<tfoot>{_html_row(one, one.total)}</tfoot>")
     return f'<div class="scroll"><table>{"".join(parts)}</table></div>'
 
 
 def _html_row(table: Table, row: Row) -> str:
-    first = f'<th scope="row">{_safe(row[0])}</th>'
-    return f"<tr>{first}{''.join(f'<td{_kind(table, i)}>{_safe(row[i])}</td>' for i in range(1, len(row)))}</tr>"
+    first = f'<th scope="row">{safe(row[0])}</th>'
+    return f"<tr>{first}{''.join(f'<td{_kind(table, i)}>{safe(row[i])}</td>' for i in range(1, len(row)))}</tr>"
 
 
 def _kind(table: Table, column: int) -> str:
@@ -121,7 +136,7 @@ def _kind(table: Table, column: int) -> str:
 
 
 def _glossary() -> str:
-    return "<dl>" + "".join(f"<dt>{_safe(word)}</dt><dd>{_safe(said)}</dd>" for word, said in _WORDS.items()) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{safe(word)}</dt><dd>{safe(said)}</dd>" for word, said in _WORDS.items()) + "</dl>"
 
 
 _WORDS = {
@@ -174,6 +189,10 @@ figure { margin: 1rem 0; }
 figcaption { font-size: .9rem; margin-top: .4rem; }
 img { max-width: 100%; height: auto; display: block; }
 .pixels { image-rendering: pixelated; min-width: min(100%, 24rem); }
+h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
+.crops { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); }
+.crops figure { margin: 0; }
+.crops img { width: 100%; }
 .plots { display: grid; gap: 1.5rem; max-width: 50rem; }
 .plots img { width: 100%; border: 1px solid var(--line); border-radius: .5rem; }
 dl { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .6rem 1.25rem; margin: 0; }

@@ -90,12 +90,56 @@ def drawn(measurement: Measurement, panels: Sequence[Panel], theme: Theme, kind:
     Raises:
         VlaeError: matplotlib is missing.
     """
+    return _saved(lambda: _figure(measurement, panels, theme), theme, kind)
+
+
+def _saved(make: Callable[[], Figure], theme: Theme, kind: str) -> bytes:
+    """A figure that is drawn as a theme looks, and nobody's settings."""
     mpl, out = _matplotlib(), io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_look(theme))
-        _figure(measurement, panels, theme).savefig(out, format=kind, metadata=_METADATA[kind])
+        make().savefig(out, format=kind, metadata=_METADATA[kind])
     return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Series:
+    """A curve: rates, bits a pixel, and what is measured at each."""
+
+    name: str
+    rates: Sequence[float]
+    values: Sequence[float]
+    ours: bool
+
+
+def curves(series: Sequence[Series], what: str, theme: Theme) -> bytes:
+    """Curves of quality over rate, ours thicker than others, as PNG.
+
+    Raises:
+        VlaeError: matplotlib is missing.
+    """
+    return _saved(lambda: _curves(series, what, theme), theme, "png")
+
+
+def _curves(series: Sequence[Series], what: str, theme: Theme) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+    axes = figure.subplots()
+    hues, marks = iter([theme.groups["lossy"], theme.groups["lossless"]]), iter("sD^vPX*")
+    for one in series:
+        if one.ours:
+            axes.plot(one.rates, one.values, "o-", color=next(hues), lw=2.2, ms=4, label=one.name, zorder=3)
+        else:
+            axes.plot(
+                one.rates, one.values, f"{next(marks)}-", color=theme.groups["baselines"], lw=1, ms=4, label=one.name
+            )
+    _log_axis(axes, "x", "{:g}")
+    axes.set(xlabel="bits a pixel (logarithmic)", ylabel=what, title=what)
+    axes.grid(lw=0.8)
+    axes.legend(loc="lower right", fontsize=9)
+    return figure
 
 
 def _matplotlib() -> Any:
@@ -230,7 +274,7 @@ _MARKS: tuple[tuple[float, tuple[int, ...]], ...] = ((1.8, (1, 2, 5)), (3.0, (1,
 """Up to so many powers of ten along an axis, which of its numbers are written out: more would be printed over each other."""
 
 
-def _log_axis(axes: Axes, direction: str) -> None:
+def _log_axis(axes: Axes, direction: str, form: str = "{:,.0f}") -> None:
     """Logarithmic, with numbers as people write them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -240,7 +284,7 @@ def _log_axis(axes: Axes, direction: str) -> None:
     decades = math.log10(max(high, 1e-9) / max(low, 1e-9))
     axis.set_major_locator(LogLocator(10, next((marks for most, marks in _MARKS if decades <= most), (1,))))
     axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value / 1e6:,.0f} M" if value >= 1e6 else f"{value:,.0f}")
+        FuncFormatter(lambda value, _: f"{value / 1e6:,.0f} M" if value >= 1e6 else form.format(value))
     )
     axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="minor", length=0)

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.raster import Raster
 from vlae_codec.sets import labels
 from vlae_codec.sets.labels import Labels
-from vlae_codec.sets.sources import gather, pick
+from vlae_codec.sets.sources import gather, pick, pick_readables
+
+from .photo_measure import Photographs
+from .quality import Samples
 
 SEED = 0
 
@@ -53,13 +59,55 @@ def sample(
         classes = labels.read(labelled, total) if labelled else labels.beside(gathered.sources, notes)
         if count is not None and count < total:
             chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:count])
-            notes.append(
-                f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
-            )
+            notes.append(_drawn_of(count, total))
         names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
         read = [*gathered.files(), *([labels.file_of(labelled)] if labelled else [])]
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names, read)
+
+
+def photographs(paths: Sequence[str], count: int | None = None) -> Photographs:
+    """`count` photographs of the sources at `paths`, as of `sample`, in RGB.
+
+    Raises:
+        ImageError: a source cannot be read.
+    """
+    with gather(paths, None, False) as gathered:
+        total = sum(source.count for source in gathered.sources)
+        chosen, notes = np.arange(total), list(gathered.notes)
+        if count is not None and count < total:
+            chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:count])
+            notes.append(_drawn_of(count, total))
+        names, samples = list[str](), list[Samples]()
+        for name, readable in pick_readables(gathered.sources, chosen):
+            names.append(name)
+            samples.append(_in_colour(readable.picture().raster))
+    return Photographs(_shown(paths), names, samples, notes)
+
+
+def are_photographs(paths: Sequence[str]) -> bool:
+    """Whether the first image of the sources has more than two levels.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    with gather(paths, None, False) as gathered:
+        _, readable = next(pick_readables(gathered.sources, np.arange(1)))
+        raster = readable.picture().raster
+    return raster.format.pair is None and raster.in_two() is None
+
+
+def _in_colour(raster: Raster) -> Samples:
+    """Samples in RGB of 8 bits; opacity is left out."""
+    samples: npt.NDArray[Any] = raster.colours()
+    if samples.dtype == np.uint16:
+        samples = (samples.astype(np.uint32) * 255 + 32767) // 65535
+    opaque = samples[..., :-1] if samples.shape[2] in (2, 4) else samples
+    return np.repeat(opaque, 3 // opaque.shape[2], axis=2).astype(np.uint8)
+
+
+def _drawn_of(count: int, total: int) -> str:
+    return f"A random sample: {count:,} of {total:,} images, drawn with a fixed seed, the same each time."
 
 
 def _shown(paths: Sequence[str]) -> str:

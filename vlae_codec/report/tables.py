@@ -133,7 +133,7 @@ def text(measurement: Measurement) -> str:
     """Aligned tables for a terminal: theory, files, baselines, sets, archives, and the ledger of each archive."""
     head = f"{measurement.source}: {measurement.images:,} images, {measurement.pixels:,} pixels"
     parts = [f"{plain(head)}\n{plain(provenance(measurement))}"]
-    parts += [_aligned(table) for table in tables(measurement)]
+    parts += [aligned(table) for table in tables(measurement)]
     remarks = [*facts(measurement), *missing(measurement), *measurement.notes]
     parts.append("\n".join(plain(remark) for remark in remarks))
     return "\n\n".join(parts) + "\n"
@@ -242,7 +242,8 @@ def _count(bits: float) -> str:
     return number(bits, 0 if float(bits).is_integer() else 1)
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """The same with its sign."""
     return number(value) if value is None or value < 0 else "+" + number(value)
 
 
@@ -269,7 +270,7 @@ def _columns_table(measurement: Measurement) -> Table:
 def _column_row(measurement: Measurement, key: str) -> Row:
     found = _statistics(measurement, key)
     numbers = [number(found[name]) for name in ("mean", "median", "p05", "p95")]
-    return [title_of(key), *numbers, number(found.get("bits_per_pixel"), 4), _signed(_above(measurement, key))]
+    return [title_of(key), *numbers, number(found.get("bits_per_pixel"), 4), signed(_above(measurement, key))]
 
 
 def _sets_table(measurement: Measurement) -> Table:
@@ -306,7 +307,7 @@ def _archive_row(measurement: Measurement, archive: Archive) -> Row:
     cost_bits, theory_bits = float(archive["bits_per_image"]), sum(archive["theory"].values()) / measurement.images
     sizes = [f"{archive[key]:,}" for key in ("chunk", "samples", "bytes")]
     spread = [number(archive.get(key)) for key in ("median", "p05", "p95")]
-    above = _signed(cost_bits - theory_bits)
+    above = signed(cost_bits - theory_bits)
     return [str(archive["kind"]), str(archive["order"]), *sizes, number(cost_bits), *spread, number(theory_bits), above]
 
 
@@ -357,7 +358,8 @@ def plain(words: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in words)
 
 
-def _aligned(table: Table) -> str:
+def aligned(table: Table) -> str:
+    """A table for a terminal."""
     indented = [[f"  {row[0]}" if group else row[0], *row[1:]] for group, rows in table.groups for row in rows]
     total = [table.total] if table.total else []
     cells = [[plain(cell) for cell in row] for row in [table.head, *indented, *total]]

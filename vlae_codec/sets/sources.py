@@ -295,12 +295,24 @@ def gather(
 
 def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
     """The images of those numbers, which ascend over all sources, with their names."""
+    for source, row in _picked(sources, chosen):
+        (drawing,) = source.drawings(row, row + 1)
+        yield source.name(row), drawing
+
+
+def pick_readables(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Readable]]:
+    """The same as pictures that are to be read."""
+    for source, row in _picked(sources, chosen):
+        (readable,) = source.readables(row, row + 1)
+        yield source.name(row), readable
+
+
+def _picked(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[Source, int]]:
     forms = Forms(source.form for source in sources)
     for number, group in itertools.groupby(map(forms.at, chosen.tolist()), lambda at: at[0]):
         source = sources[number]
         for _, row in group:
-            (drawing,) = source.drawings(row, row + 1)
-            yield source.name(row), drawing
+            yield source, row
         source.close()  # a thousand sources are a thousand files
     for source in sources:  # some share one
         source.close()

@@ -9,18 +9,17 @@ choice of pictures, by resampling them.
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from scipy.interpolate import PchipInterpolator
 
-Samples = npt.NDArray[np.uint8]
-"""A picture in RGB: (H, W, 3) uint8."""
+from vlae_codec.errors import VlaeError
+
+from .quality import METRICS, Samples
+
 Point = dict[str, Any]
 Curve = Sequence[Point]
 Ends = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -28,37 +27,7 @@ Ends = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 LEAST_BPP, MOST_BPP = 0.1, 0.8
 _RESAMPLED = 200
-_EQUAL_DB = 99.0  # said of equal pictures
-
-
-def psnr_db(original: Samples, decoded: Samples) -> float:
-    """Peak signal-to-noise ratio over all samples in RGB."""
-    error = np.square(original.astype(np.float64) - decoded).mean()
-    return float(10 * np.log10(255**2 / error)) if error else _EQUAL_DB
-
-
-def ms_ssim_db(original: Samples, decoded: Samples) -> float:
-    """-10 log10(1 - MS-SSIM), as of pytorch-msssim."""
-    import torch
-    from pytorch_msssim import ms_ssim
-
-    tensors = [torch.from_numpy(one.transpose(2, 0, 1)[None].astype(np.float32)) for one in (original, decoded)]
-    return float(-10 * np.log10(max(1e-9, 1 - ms_ssim(*tensors, data_range=255).item())))
-
-
-def ssimulacra2(original: Samples, decoded: Samples) -> float:
-    """SSIMULACRA 2, at most 100, as of the package of that name, which reads files."""
-    from ssimulacra2 import compute_ssimulacra2
-
-    files = io.BytesIO(), io.BytesIO()
-    for file, samples in zip(files, (original, decoded), strict=True):
-        Image.fromarray(samples).save(file, format="BMP")
-    return float(compute_ssimulacra2(*files))
-
-
-Metric = Callable[[Samples, Samples], float]
-METRICS: dict[str, Metric] = {"psnr_db": psnr_db, "ms_ssim_db": ms_ssim_db, "ssimulacra2": ssimulacra2}
-"""What can be measured; the first always is."""
+_MISSING = "curves are compared with a package: pip install 'vlae-codec[baselines]'"
 
 
 def point(
@@ -91,7 +60,15 @@ def means(curve: Curve, metric: str, pixels: Sequence[int], which: npt.NDArray[n
 
 
 def at_rate(curve: Ends, bpp: float) -> float | None:
-    """The metric at a rate, interpolated over the logarithm of the rate; None beyond the ends of the curve."""
+    """The metric at a rate, interpolated over the logarithm of the rate; None beyond the ends of the curve.
+
+    Raises:
+        VlaeError: what interpolates is not installed.
+    """
+    try:
+        from scipy.interpolate import PchipInterpolator
+    except ImportError as error:
+        raise VlaeError(_MISSING) from error
     rates, values = curve
     return float(PchipInterpolator(np.log(rates), values)(np.log(bpp))) if rates[0] <= bpp <= rates[-1] else None
 
@@ -106,9 +83,15 @@ def cut(curve: Ends) -> Ends:
 
 
 def bd_rate(anchor: Ends, test: Ends) -> float:
-    """By how many per cent more `test` takes than `anchor` at equal quality; negative if less."""
-    import bjontegaard
+    """By how many per cent more `test` takes than `anchor` at equal quality; negative if less.
 
+    Raises:
+        VlaeError: what computes it is not installed.
+    """
+    try:
+        import bjontegaard
+    except ImportError as error:
+        raise VlaeError(_MISSING) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of overlap: `compared` says what it is
         found = bjontegaard.bd_rate(*cut(anchor), *cut(test), method="pchip", require_matching_points=False)
