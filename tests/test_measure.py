@@ -383,7 +383,7 @@ def test_why_no_classifier_read_the_images(arrays, tiny, digits):
 
     labelled = samples.sample([f"{arrays}:some_x"], 5)
     assert "none at nowhere.pt" in note(labelled)
-    assert "--labels" in note(replace(labelled, labels=None))
+    assert "no labels" in note(replace(labelled, labels=None))
     assert "0 to 9" in note(replace(labelled, labels=labelled.labels + 20))
     assert "28x28" in note(Sample("", mixed(digits), np.zeros(5, np.int64), []))
 

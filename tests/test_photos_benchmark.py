@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import click
@@ -154,3 +155,36 @@ def test_what_is_not_measured_yet_is_left_and_told_of(monkeypatch, tmp_path):
     (tmp_path / "results" / "photos.json").write_text(json.dumps({"ours": {"lossless": {"preview": seen}}}))
     assert tables.rendered(page) == page
     assert tables.photos_preview().splitlines()[-1] == "| until a picture of 20 dB decodes | 1234 ± 6 |"
+
+
+def test_the_temperature_of_least_distance_that_loses_little_is_chosen(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import temperatures
+
+    def rows(*kids, lost=(0, 1, 2, 4)):
+        return [
+            {"temperature": at / 4, "kid": kid, "kid_se": 0.01, "ssimulacra2": 60 - less}
+            for at, (kid, less) in enumerate(zip(kids, lost, strict=True))
+        ]
+
+    assert temperatures.chosen(rows(0.5, 0.4, 0.3, 0.1), 3) == 0.5, "the last one loses too much"
+    assert temperatures.chosen(rows(0.5, 0.4, 0.3, 0.1), 5) == 0.75
+    assert temperatures.chosen(rows(0.5, 0.3005, 0.3, 0.4), 5) == 0.25, "as good, and lower"
+    assert temperatures.chosen(rows(0.1, 0.2, 0.3, 0.4), 5) == 0
+
+
+def test_chosen_temperatures_are_put_into_a_model(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import temperatures
+
+    given = {"grain.temperatures": np.full((3, 1), 128), "other": np.arange(5, dtype=np.int16)}
+    np.savez_compressed(tmp_path / "weights.npz", **given)
+    before = hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
+    for name in ("model.json", "card.md"):
+        (tmp_path / name).write_text(f"about {before}.")
+    temperatures.put(tmp_path, [0, 64, 256])
+    after = hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
+    assert (tmp_path / "card.md").read_text() == (tmp_path / "model.json").read_text() == f"about {after}."
+    with np.load(tmp_path / "weights.npz") as found:
+        assert found["grain.temperatures"].tolist() == [[0], [64], [256]]
+        assert np.array_equal(found["other"], given["other"])

@@ -163,7 +163,7 @@ class _Ours:
     def exact(self) -> Baseline:
         """Exact files."""
         ask = Ask(lossless=True, effort=self.effort)
-        return Baseline("ours", "vlae-codec, --lossless", lambda x, _: self._file(x, ask), self.decode)
+        return Baseline("ours", "vlae-codec, exact", lambda x, _: self._file(x, ask), self.decode)
 
     def lossy(self, samples: Samples, quality: float) -> bytes:
         """A lossy file."""
@@ -228,7 +228,7 @@ class _Work:
             ]
             for key in OURS:
                 curves[key].append(_point(quality, [row[key] for row in rows], photographs.samples))
-        names = "vlae-codec", "vlae-codec, --temperature 0"
+        names = "vlae-codec", "vlae-codec, without texture"
         return {key: {"name": name, "points": curves[key]} for key, name in zip(OURS, names, strict=True)}
 
     def _both(self, one: _Ours, samples: Samples, quality: float) -> Row:
@@ -301,7 +301,7 @@ def _crop(name: str, samples: Samples, ours: _Ours, codecs: Sequence[Baseline]) 
     """The middle of a picture: the original, ours, and what others make of as many bytes, or a little fewer."""
     data = ours.lossy(samples, _CROP_QUALITY)
     shown: list[tuple[str, int | None, Samples]] = [("original", None, _middle(samples))]
-    for title, sampling in ("vlae-codec", AT_DEFAULT), ("--temperature 0", AT_ZERO):
+    for title, sampling in ("vlae-codec", AT_DEFAULT), ("without texture", AT_ZERO):
         shown.append((title, len(data), _middle(ours.decode(data, sampling))))
     for one in codecs:
         if not one.key.endswith("_psnr") and (made := one.within(samples, len(data))) is not None:
