@@ -38,7 +38,7 @@ Samples = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
 Table = dict[str, Any]
 SIDE = 192
-WIDTHS, SCALES = (0.5, 1.0, 1.5, 2.0), (0.5, 1.0, 2.0)
+WIDTHS, SCALES = (0.5, 1.0, 1.5), (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def main(folder: Path, name: str, count: int, out: Path | None) -> None:
     table["posteriors"] = []
     for one in posteriors:
         made = np.array([bits(coder, x, one, seed) for seed, x in enumerate(pictures)])
-        found = {**vars(one), **row(made, samples), "saved_percent": 100 * (1 - made.sum() / rounded.sum())}
+        found = {**vars(one), **row(made, samples), "saved_percent": float(100 * (1 - made.sum() / rounded.sum()))}
         table["posteriors"].append(found)
         click.echo(f"{found}", err=True)
     table["most_saved_percent"] = max(found["saved_percent"] for found in table["posteriors"])
