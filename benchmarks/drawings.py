@@ -3,7 +3,8 @@
     python benchmarks/drawings.py --data DIR      # a quarter of an hour
 
 1,000 test images of each kind that a model knows, apart from those that thresholds were found on (`knowing.py`); and the
-foreign drawings of `drawings_corpus`, one half of them for tuning. A foreign drawing is *wrong* if it is sampled and more than 2 % of its pixels change.
+foreign drawings of `drawings_corpus`, one half of them for tuning. A foreign drawing is *wrong* if it is sampled and more
+than 2 % of its pixels change.
 """
 
 from __future__ import annotations
