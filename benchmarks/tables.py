@@ -337,13 +337,13 @@ _WAYS = {
 def photos_rates() -> str:
     """PSNR at some rates, from `benchmarks/photos.py`."""
     p = photos("lossy")
-    curves = [
+    ways = [
         ("**vlae-codec, `--temperature 0`**", p["ours"]["lossy"]["at_zero"]["points"]),
         ("**vlae-codec**, as it decodes by default", p["ours"]["lossy"]["at_default"]["points"]),
         *((row["name"], row["points"]) for row in p["baselines"]["lossy"].values()),
     ]
     rows = []
-    for name, points in curves:
+    for name, points in ways:
         curve = curves.means(points, "psnr_db", p["data"]["pixels"])
         values = [curves.at_rate(curve, bpp) for bpp in _RATES_BPP]
         rows.append([name, *("" if value is None else f"{value:.2f}" for value in values)])
