@@ -14,8 +14,6 @@ import io
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -167,6 +165,8 @@ def whole(place: str, force: bool) -> Iterator[IO[bytes]]:
         with files.whole(Path(tidy(place)), force) as out:
             yield out
         return
+    import tempfile
+
     check_free(place, force)
     with tempfile.TemporaryDirectory(prefix="vlae-") as folder:
         waiting = os.path.join(folder, "whole")
@@ -249,6 +249,8 @@ def remove(place: str) -> None:
     Raises:
         OutputError: it cannot be removed.
     """
+    import shutil  # what a single file needs starts without it
+
     with _blamed(place), contextlib.suppress(FileNotFoundError):
         if is_url(place):
             system, path = _system(place)
@@ -275,6 +277,8 @@ def make_folder(place: str) -> None:
 
 def put(source: Path, place: str, force: bool) -> None:
     """Writes a file of this machine to a place, whole or not at all; errors as `whole`."""
+    import shutil
+
     with whole(place, force) as out, source.open("rb") as file:
         shutil.copyfileobj(file, out, _BLOCK_BYTES)
 
