@@ -53,7 +53,7 @@ EXAMPLES = {
     "measure": (
         "drawings/ --n 100 --no-baselines",
         "array.npy --report report.html --csv report.csv",
-        "photos/ --n 3 --report report.html",
+        "photos/ --n 3 --report photos.html",
     ),
 }
 """What follows a command's name; behind -> what it writes."""

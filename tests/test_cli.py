@@ -589,6 +589,8 @@ def test_examples_of_help_do_what_they_say(run, tmp_path, digits):
     photo = Image.fromarray(np.stack([ramp, 255 - ramp, ramp * 3], axis=2))
     photo.save("photo.jpg")
     photo.save("photo.png")
+    Path("photos").mkdir()
+    photo.save("photos/a.png")
     Path("drawings").mkdir()
     for index in range(3):
         Path("drawings", f"a{index}.png").write_bytes(picture_bytes(digits[index], ".png"))
