@@ -15,14 +15,16 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+numba: Any
 try:
-    import numba
+    numba = import_module("numba")
 except ImportError:  # of a Python that it does not know yet
     numba = None
 
