@@ -15,7 +15,6 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,9 @@ import numpy.typing as npt
 
 numba: Any
 try:
-    numba = import_module("numba")
+    import numba as found
+
+    numba = found
 except ImportError:  # of a Python that it does not know yet
     numba = None
 
