@@ -50,7 +50,7 @@ def test_the_integer_transforms_are_the_float_ones() -> None:
 def test_the_integer_prior_costs_what_the_float_one_says() -> None:
     transforms, _ = networks()
     z = np.random.default_rng(0).integers(-4, 5, (11, 14, 16)).astype(np.int32)
-    bits = transforms.prior.bits(planes_of(z), planes_of(z), torch.tensor([QUALITY / LEVEL_STEPS])).item()
+    bits = transforms.prior.bits(planes_of(z), torch.tensor([QUALITY / LEVEL_STEPS])).item()
     assert latents.write(coder().model.prior, z, QUALITY).ideal_bits == pytest.approx(bits, rel=0.01)
     assert latents.cost_bits(coder().model.prior, z, QUALITY) == pytest.approx(bits, rel=0.01)
 
@@ -62,12 +62,12 @@ def test_the_rate_of_training_is_that_of_a_file_and_its_gradient_weighs_both_nei
     rounded = Rounded.of(y)
     z = torch.round(y.detach())
     bits = transforms.prior.rounded_bits(Rounded(z, rounded.below, rounded.share), levels)
-    assert bits.item() == pytest.approx(transforms.prior.bits(z, z, levels).item(), rel=1e-6)
+    assert bits.item() == pytest.approx(transforms.prior.bits(z, levels).item(), rel=1e-6)
     bits.sum().backward()
     last = (0, 15, 1, 0)  # of the finest group, and of its last phase: no latent is seen with it as context
     other = torch.stack([z[0], z[0]])
     other[:, last[1], last[2], last[3]] = torch.stack([rounded.below[last], rounded.below[last] + 1])
-    below, above = transforms.prior.bits(other, other, levels.repeat(2))
+    below, above = transforms.prior.bits(other, levels.repeat(2))
     share = y[last].item() - rounded.below[last].item()
     slope = 1.5 * (1 - np.tanh(3 * (share - 0.5)) ** 2) / np.tanh(1.5)
     assert y.grad is not None

@@ -171,9 +171,9 @@ class Prior(nn.Module):
             self.groups.append(Group(channels, before, hidden, levels, index < hierarchical))
             before += channels * (2 if index < hierarchical else 1)
 
-    def bits(self, coded: Tensor, z: Tensor, levels: Tensor) -> Tensor:
-        """-log2 p of unit cells around `coded` (B, C, h, w), given rounded latents z as context: (B,)."""
-        return self._sum(z, levels, lambda step, of: cell_bits(step(coded), *of))
+    def bits(self, z: Tensor, levels: Tensor) -> Tensor:
+        """-log2 p of rounded latents z (B, C, h, w): (B,)."""
+        return self._sum(z, levels, lambda step, of: cell_bits(step(z), *of))
 
     def rounded_bits(self, rounded: Rounded, levels: Tensor) -> Tensor:
         """-log2 p of latents that know how they were rounded: (B,). The gradient to them is that of `Rounded`."""

@@ -91,4 +91,4 @@ class Transforms(nn.Module):
         """Of the code that a file holds: bits (B,) of the rounded latents, these, the decoded picture, hidden features."""
         z = torch.round(self.encoder(x, levels))
         hidden, picture = self.decoder(z, levels)
-        return self.prior.bits(z, z, levels), z, picture, hidden
+        return self.prior.bits(z, levels), z, picture, hidden

@@ -18,7 +18,7 @@ import operator
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, SupportsIndex, overload
@@ -122,7 +122,7 @@ class Archive:
     @property
     def names(self) -> Sequence[str | None]:
         """The name of each image; None for one that is lost with its chunk's head."""
-        return _Names(self)
+        return Names(self, self._name)
 
     def find(self, name: str) -> int:
         """The number of the image of that name.
@@ -210,8 +210,8 @@ class Archive:
             raise IndexError(f"the archive has {len(self)} images, and no image {number}")
         return number % len(self)
 
-    def _name(self, number: int) -> str | None:
-        own = self._mine()
+    def _name(self, index: SupportsIndex) -> str | None:
+        number, own = self._number(index), self._mine()
         with own.lock:
             return own.opened.name(number)
 
@@ -313,14 +313,14 @@ class _Own:
                 yield from ((name, number) for number, name in found if name is not None)
 
 
-class _Names(Sequence[str | None]):
-    """The names of an archive's images, read with the heads of its chunks as they are asked for."""
+class Names(Sequence[str | None]):
+    """The names of the images of an archive or a set, read as they are asked for."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, images: Sized, name_of: Callable[[SupportsIndex], str | None]) -> None:
+        self._images, self._name_of = images, name_of
 
     def __len__(self) -> int:
-        return len(self._archive)
+        return len(self._images)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> str | None: ...
@@ -328,8 +328,8 @@ class _Names(Sequence[str | None]):
     def __getitem__(self, index: slice) -> list[str | None]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> str | list[str | None] | None:
         if isinstance(index, slice):
-            return [self._archive._name(number) for number in range(*index.indices(len(self)))]
-        return self._archive._name(self._archive._number(index))
+            return [self._name_of(number) for number in range(*index.indices(len(self)))]
+        return self._name_of(index)
 
     def __repr__(self) -> str:
-        return f"<the {len(self)} names of {self._archive!r}>"
+        return f"<the {len(self)} names of {self._images!r}>"

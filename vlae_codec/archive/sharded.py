@@ -26,7 +26,7 @@ from vlae_codec.sets import shards as sets
 from vlae_codec.sets.shards import Shard
 
 from .opened import Opened
-from .reader import Archive, Image
+from .reader import Archive, Image, Names
 
 _MOST_OPEN = 16
 
@@ -58,7 +58,7 @@ class ArchiveSet:
     @property
     def names(self) -> Sequence[str | None]:
         """The name of each image; None for one that is lost with its chunk's head."""
-        return _Names(self)
+        return Names(self, self._name)
 
     def find(self, name: str) -> int:
         """The number of the image of that name, which is looked for in one shard after the other.
@@ -193,32 +193,10 @@ class ArchiveSet:
         shard = bisect_right(self._ends, number)
         return shard, number - self._first(shard)
 
-    def _name(self, index: int) -> str | None:
+    def _name(self, index: SupportsIndex) -> str | None:
         shard, own = self._at(index)
         with self._reading(shard) as archive:
             return archive.names[own]
-
-
-class _Names(Sequence[str | None]):
-    """The names of a set's images, read as they are asked for."""
-
-    def __init__(self, archives: ArchiveSet) -> None:
-        self._archives = archives
-
-    def __len__(self) -> int:
-        return len(self._archives)
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> str | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str | None]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> str | list[str | None] | None:
-        if isinstance(index, slice):
-            return [self._archives._name(number) for number in range(*index.indices(len(self)))]
-        return self._archives._name(operator.index(index))
-
-    def __repr__(self) -> str:
-        return f"<the {len(self)} names of {self._archives!r}>"
 
 
 def _images(shard: Shard) -> int:
