@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,18 @@ HERE = Path(__file__).parent
 TINY = HERE / "tiny"
 
 
+def pytest_configure(config):
+    """Where several processes test, each computes with one thread: they have the cores between them."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory):
-    """Nothing is read from the user's cache or data sets by chance, nor written there."""
+    """Nothing is read from the user's cache or data sets by chance, nor written there; the tests' processes share one."""
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("VLAE_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
         patch.delenv("VLAE_DATA", raising=False)
         yield
 

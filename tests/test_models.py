@@ -319,6 +319,7 @@ def test_released_models_turn_back_into_float_models_and_into_themselves(name):
 
 def test_an_export_replaces_another_only_if_it_agrees_with_its_run(data_folder, tmp_path, run, monkeypatch):
     monkeypatch.setenv("VLAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(export, "DEFAULT_EFFORT", 0)  # a smaller codebook: this is not about its choice
     train.train(schedule(epochs=3), tmp_path / "run", data_folder, report=lambda _: None)
     arguments = ("export", tmp_path / "run", "-o", tmp_path / "small", "--data", data_folder)
     run(*arguments)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,35 +27,29 @@ CONFIG = Config(
     DataConfig("mnist_static", ("train",)),
 )
 PARTS = "train", "valid", "test"
-SCRIPT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import test_ranks
-getattr(test_ranks, sys.argv[2])(*sys.argv[3:])
-"""
 
 
 def step(folder):
     """One step of training in float32, and one as it is; rank 0 writes the gradients and what the steps told of."""
     torch.set_num_threads(1)
-    images, autocast, found = np.load(Path(folder, "images.npy")), torch.autocast, {"count": 0}
+    images, autocast, found = np.load(folder / "images.npy"), torch.autocast, {"count": 0}
     with ranks.joined("cpu"):
         for kind, context in (("float32", lambda *_, **__: contextlib.nullcontext()), ("bfloat16", autocast)):
             torch.autocast = context
-            run = train.start(CONFIG, images, "cpu", Path(folder))
+            run = train.start(CONFIG, images, "cpu", folder)
             order = np.random.default_rng(0).permutation(len(images))
-            trainer = train.Trainer(CONFIG, Path(folder), images, None, "cpu", print)
+            trainer = train.Trainer(CONFIG, folder, images, None, "cpu", print)
             told = trainer.step(run, ranks.wrapped(run.model), order, 0, 1)
             found[kind] = {"gradients": {name: one.grad for name, one in run.model.named_parameters()}, "told": told}
         if ranks.rank() == 0:
-            torch.save({**found, "count": ranks.count()}, Path(folder, "step.pt"))
+            torch.save({**found, "count": ranks.count()}, folder / "step.pt")
 
 
 def training(folder, data_folder, epochs):
     """Trains so many of the epochs of a run, and tells of them."""
     torch.set_num_threads(1)
     torch.compile = lambda function, **_: function
-    epoch, left = train.Trainer.epoch, iter(range(int(epochs)))
+    epoch, left = train.Trainer.epoch, iter(range(epochs))
 
     def stopping(trainer, run, number):
         if next(left, None) is None:
@@ -63,31 +57,40 @@ def training(folder, data_folder, epochs):
         return epoch(trainer, run, number)
 
     train.Trainer.epoch = stopping
-    train.train(CONFIG, Path(folder), Path(data_folder))
+    train.train(CONFIG, folder, data_folder)
 
 
-def together(count, function, *arguments):
-    """Calls a function of this module in so many processes, as torchrun would begin them; what each printed."""
+def as_rank(environment, function, out, *arguments):
+    """Calls a function in a process that torchrun would have begun with that environment; `out` gets what it prints."""
+    os.environ.update(environment)
+    with Path(out).open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        function(*arguments)
+
+
+def together(count, function, folder, *arguments):
+    """Calls function(folder, ...) in so many processes, as torchrun would begin them; what each printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    here = os.path.dirname(__file__)
-    processes = []
-    for rank in range(count):
+    context = multiprocessing.get_context("forkserver")  # which imports torch once for all of them
+    context.set_forkserver_preload(["vlae_codec.models.train"])
+    outs, processes = [folder.parent / f"{folder.name}-{rank}.txt" for rank in range(count)], []
+    for rank, out in enumerate(outs):
         said = {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
-        environment = {**os.environ, **said, "MASTER_ADDR": "127.0.0.1"}
-        command = [sys.executable, "-c", SCRIPT, here, function, *map(str, arguments)]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs
-    return [out.decode() for out, _ in outputs]
+        environment = {**said, "MASTER_ADDR": "127.0.0.1"}
+        processes.append(context.Process(target=as_rank, args=(environment, function, out, folder, *arguments)))
+        processes[-1].start()
+    for process in processes:
+        process.join(timeout=300)
+    assert [process.exitcode for process in processes] == [0] * count
+    return [out.read_text(encoding="utf-8") for out in outs]
 
 
 def test_gradients_of_two_processes_are_those_of_one(tmp_path, fields):
     np.save(tmp_path / "images.npy", fields * np.uint8(255))
     found = []
     for count in (1, 2):
-        together(count, "step", tmp_path)
+        together(count, step, tmp_path)
         found.append(torch.load(tmp_path / "step.pt", weights_only=True))
         assert found[-1]["count"] == count
     for kind, most in (("float32", 1e-5), ("bfloat16", 0.02)):
@@ -108,12 +111,12 @@ def data_sets(tmp_path, fields):
 
 def test_a_run_of_two_processes_goes_on_and_the_first_alone_writes(tmp_path, data_sets):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    first, second = together(2, "training", whole, data_sets, 2)
+    first, second = together(2, training, whole, data_sets, 2)
     assert "epoch 2/2" in first
     assert second == ""
-    together(2, "training", parts, data_sets, 1)
+    together(2, training, parts, data_sets, 1)
     assert len((parts / "log.jsonl").read_text().splitlines()) == 1
-    together(2, "training", parts, data_sets, 9)
+    together(2, training, parts, data_sets, 9)
     assert len((parts / "log.jsonl").read_text().splitlines()) == 2
     one, other = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (whole, parts))
     assert one["step"] == other["step"] == 10
