@@ -165,6 +165,22 @@ class Parsed(Protocol):
 
 
 @dataclass(frozen=True)
+class ExactParsed:
+    """Of families whose files are exact pictures and nothing else: one that is cut is refused, so what there is is whole."""
+
+    geometry: Geometry
+
+    @property
+    def whole(self) -> bool:
+        """See `Parsed`."""
+        return True
+
+    def about(self) -> dict[str, Any]:
+        """See `Parsed`."""
+        return {"kind": "lossless"}
+
+
+@dataclass(frozen=True)
 class Decoded:
     """A picture. Of its samples `exact_samples` were stored, `sampled_samples` were drawn by the model.
 

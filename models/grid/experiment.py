@@ -1,39 +1,12 @@
 """Training and export of the photo family, as `families` calls them."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from vlae_codec.errors import Progress
-from vlae_codec.models import config
+from vlae_codec.models.experiment import Experiment
 
 from .export import FILES, export_run
 from .train import PhotoConfig
-from .train import train as train_photo
+from .train import train as train_run
 
 __all__ = ["FILES", "export", "read", "train"]
 
-
-def read(table: dict[str, Any]) -> PhotoConfig:
-    """The configuration in an experiment's table."""
-    found: PhotoConfig = config.build(PhotoConfig, table)
-    return found
-
-
-def train(
-    table: dict[str, Any],
-    folder: Path,
-    data_folder: Path,
-    device: str,
-    threads: int | None,
-    report: Callable[[str], None],
-) -> None:
-    """See `train.train`."""
-    train_photo(read(table), folder, data_folder, device, threads, report)
-
-
-def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:
-    """See `export_run`; the lattice has gains of its own, and `step` says nothing."""
-    return export_run(Path(run), folder, name, data_folder)
+_EXPERIMENT = Experiment(PhotoConfig, train_run, export_run)
+read, train, export = _EXPERIMENT.read, _EXPERIMENT.train, _EXPERIMENT.export

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, ImageError, Progress
-from vlae_codec.family import Arrays, Ask, Decoded, Identity, Parsed, Sampling, Sections, Terms, View
+from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parsed, Sampling, Sections, Terms, View
 from vlae_codec.picture.raster import Geometry, Raster
 
 from . import sections
@@ -44,21 +44,11 @@ class InkView:
 
 
 @dataclass(frozen=True)
-class InkParsed:
+class InkParsed(ExactParsed):
     """A file's stream or pixels, verified, not decoded yet."""
 
-    geometry: Geometry
     way: Way
     content: bytes
-
-    @property
-    def whole(self) -> bool:
-        """A payload that is cut is refused at once."""
-        return True
-
-    def about(self) -> dict[str, Any]:
-        """See `family.Parsed`."""
-        return {"kind": "lossless"}
 
 
 @dataclass(frozen=True)

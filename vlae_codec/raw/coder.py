@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vlae_codec.errors import ImageError, Progress
-from vlae_codec.family import Arrays, Ask, Decoded, Identity, Parsed, Sampling, Sections, Terms, View
+from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parsed, Sampling, Sections, Terms, View
 from vlae_codec.picture.raster import Geometry, Raster
 
 from .codec import decode, encode
@@ -28,20 +27,10 @@ class RawView:
 
 
 @dataclass(frozen=True)
-class RawParsed:
+class RawParsed(ExactParsed):
     """A file's payload, not decoded yet."""
 
-    geometry: Geometry
     payload: bytes
-
-    @property
-    def whole(self) -> bool:
-        """A payload that is cut is refused when it is decoded."""
-        return True
-
-    def about(self) -> dict[str, Any]:
-        """See `family.Parsed`."""
-        return {"kind": "lossless"}
 
 
 @dataclass(frozen=True)
