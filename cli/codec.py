@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from vlae_codec import codec, container, many, registry, zoo
-from vlae_codec.choose import AUTO, NO_LARGER
+from vlae_codec.choose import AUTO
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Coder, Decoded, Sampling
@@ -21,6 +21,7 @@ from vlae_codec.picture.drawing import Drawing, demo_digits
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.picture.writing import write_picture
+from vlae_codec.reason import Reason
 
 from .files import (
     RESAMPLED,
@@ -166,7 +167,7 @@ def _say_ledgers(report: list[dict[str, Any]], to_stdout: bool, verified: int) -
 
 def _note_losses(report: list[dict[str, Any]]) -> None:
     for row in report:
-        if row["kept_exactly"] and row["why"] != NO_LARGER:
+        if row["kept_exactly"] and row["why"] != Reason.NO_LARGER.told():
             say(f"{row['input']}: kept exactly, since {row['why']} (--lossy samples it anyway)", err=True)
         if row["known"] is False:
             what = f"{_differing(row) or 'no pixel differs'}: it is unlike what the model {row['model']} was trained on"

@@ -46,8 +46,12 @@ def entries(data, at, size):
 def read(data):
     """Geometry (a dictionary), metadata (bytes by tag) and pixels."""
     assert data[0] == 0xD7
-    assert data[1] & 0xFD == 0x20, "version 2, no model"
-    about, at = geometry(data, 2)
+    assert data[1] & 0xFC == 0x20, "version 2, no model"
+    about, at = geometry(data, 3 if data[1] & 1 else 2)
+    if data[1] & 1:
+        about["reason"] = data[2] & 15
+        assert about["reason"] in (1, 2, 3)
+        assert data[2] >> 4 == 15 - about["reason"]
     lengths = None
     if data[1] & 2:
         payload, at = varint(data, at)
@@ -61,6 +65,13 @@ def read(data):
     said = data[end : end + lengths[1]]
     assert data[end + lengths[1] :] == zlib.crc32(said).to_bytes(4, "big")
     return about, metadata(said), pixels(about, data[at:end])
+
+
+def unexplained(data):
+    """The reason of a file of version 1 that says why it is exact, and the file."""
+    assert data[:2] == b"\xd7\x2d"
+    assert data[2] >> 4 == 15 - (data[2] & 15)
+    return data[2] & 15, data[:1] + data[3:]
 
 
 def geometry(data, at):

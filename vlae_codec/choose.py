@@ -25,6 +25,7 @@ from .picture.fields import SIDE, field_count
 from .picture.metadata import Metadata, write_metadata
 from .picture.raster import Kind
 from .picture.reading import Readable, Reading
+from .reason import Reason
 
 AUTO = "auto"
 """The name of the model that stands for all of them."""
@@ -32,8 +33,6 @@ _METADATA_BYTES = 4
 """What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
-NO_LARGER = "that is no larger"
-"""Why something is kept exactly, whatever model knows it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Candidate:
     """One way to code a picture: `which` of the coders, what it is asked for, and the picture as it sees it.
 
     hoped_bits: what its file will hardly be below, as far as that was asked. known: whether the model knows the picture.
-    why: why it is kept exactly, if that was not asked for.
+    why: why it is kept exactly, if that was not asked for. given: the name of the model that was asked for.
     """
 
     which: int
@@ -51,7 +50,8 @@ class Candidate:
     note: str | None = None
     hoped_bits: float | None = None
     known: bool | None = None
-    why: str | None = None
+    why: Reason | None = None
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,18 +232,16 @@ class Chooser:
         """The ways to code a drawing that is unlike what lossy models were trained on."""
         if seen.gray and seen.reading is not None:
             return self._as_photo(seen.reading)
-        whom = f"the model {self.coder(best).name} was" if self.given else "the lossy models were"
-        return [
-            replace(way, why=f"it is unlike what {whom} trained on")
-            for way in self._kept(seen, best, judged, self._exactly)
-        ]
+        why, given = (Reason.UNLIKE_GIVEN, self.coder(best).name) if self.given else (Reason.UNLIKE, "")
+        kept = self._kept(seen, best, judged, self._exactly)
+        return [replace(way, why=why, given=given) for way in kept]
 
     def _kept(self, seen: Seen, best: int, judged: dict[int, Judged], ask: Ask) -> list[Candidate]:
         """The ways to keep a drawing exactly; if a model is given and knows all, only that."""
         assert seen.drawing is not None
         assert seen.reading is not None
         height, width = seen.drawing.raster.samples.shape[:2]
-        own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else NO_LARGER)
+        own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else Reason.NO_LARGER)
         if self.given and self.ask.lossless:
             return [own]
         exact = [self._whole(seen.reading, _RAW, ask)]
@@ -286,7 +284,7 @@ class Chooser:
             ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
         view = self.coder(which).view(reading.raster, ask)
         unasked = ask.lossless and not self.ask.lossless
-        why = NO_LARGER if unasked and not reading.notes else None  # what was converted is not called exact
+        why = Reason.NO_LARGER if unasked and not reading.notes else None  # what was converted is not called exact
         return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes), why=why)
 
 

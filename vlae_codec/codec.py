@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import container, container2, registry, zoo
-from .choose import AUTO, NO_LARGER, Candidate, Chooser, Seen, chooser
+from .choose import AUTO, Candidate, Chooser, Seen, chooser
 from .errors import ImageError, ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
@@ -22,6 +22,7 @@ from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
 from .picture.reading import Readable
+from .reason import Reason
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -213,7 +214,7 @@ def _coded(
         return
     for member, sections in zip(members, coded, strict=True):
         way = member[1]
-        yield member, Kept(encoded_of(way.view, sections, model, way.metadata), way, sections)
+        yield member, Kept(encoded_of(way.view, sections, model, way.metadata, way.why), way, sections)
 
 
 def kept(found: Kept | ImageError) -> Kept:
@@ -238,8 +239,9 @@ def _smaller(made: Kept, best: Kept | None) -> Kept:
 def _told(made: Kept) -> Encoded:
     """The file, its ledger with what is known of the way it was coded."""
     way = made.way
-    note = "; ".join(filter(None, (way.note, f"kept exactly, since {NO_LARGER}" if way.why == NO_LARGER else None)))
-    told = replace(made.encoded.ledger, note=note or None, kept_exactly=bool(way.why), why=way.why, known=way.known)
+    why = way.why.told(way.given) if way.why else None
+    note = "; ".join(filter(None, (way.note, f"kept exactly, since {why}" if way.why == Reason.NO_LARGER else None)))
+    told = replace(made.encoded.ledger, note=note or None, kept_exactly=bool(why), why=why, known=way.known)
     return replace(made.encoded, ledger=told)
 
 
@@ -303,14 +305,15 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
     except ModelError:
         return _of_unknown(data)
     about, geometry = file.parsed.about(), file.parsed.geometry
-    version = container.VERSION if file.metadata is None else container2.VERSION
     kind = about.pop("kind")
+    asked = "an exact file was asked for" if kind != "lossy" else None
     return {
         "bytes": len(data),
         "sample_bytes": claimed_bytes(data),
-        "format_version": version,
+        "format_version": data[1] >> 4,
         "kind": kind,
         "kept_exactly": kind != "lossy",
+        "why": file.reason.told() if file.reason else asked,
         "model": file.coder.name or None,
         "width": geometry.width,
         "height": geometry.height,
@@ -326,7 +329,7 @@ def heading(data: bytes) -> tuple[Geometry, Metadata | None]:
         FormatError: there is no such header.
     """
     if not container2.is_version2(data):
-        return container.read_header(data)[0].geometry, None
+        return container.read_header(container2.unexplained(data)[1])[0].geometry, None
     contents = container2.read_file2(data)
     return contents.header.geometry, contents.metadata or Metadata()
 
@@ -345,8 +348,9 @@ def _of_unknown(data: bytes) -> dict[str, Any]:
         raw = container2.read_file2(data).header
         version, identity, geometry, kind = container2.VERSION, raw.model, raw.geometry, "file"
     else:
-        header, at = container.read_header(data)
-        if len(data) - at < container.CHECK_BYTES + -(-header.fields // 8):
+        rest = container2.unexplained(data)[1]
+        header, at = container.read_header(rest)
+        if len(rest) - at < container.CHECK_BYTES + -(-header.fields // 8):
             raise TruncatedError("the file ends within its latent section; nothing of it can be decoded")
         version, identity, geometry = container.VERSION, header.model, header.geometry
         kind = header.kind.name.lower()
@@ -363,11 +367,12 @@ def _of_unknown(data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file taken apart, and the model that it needs; of version 1 there are no metadata."""
+    """A file taken apart, and the model that it needs; of version 1 there are no metadata. reason: why it is exact."""
 
     coder: Coder
     parsed: Parsed
     metadata: Metadata | None
+    reason: Reason | None
 
 
 def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
@@ -378,18 +383,23 @@ def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
             raise TruncatedError("the file ends early; decode it as partial to see what is there")
         coder = zoo.find(contents.header.model, model, version=container2.VERSION)
         parsed = coder.parse(contents.header.geometry, data[: contents.end], contents.start, partial)
-        return _Opened(coder, parsed, contents.metadata or Metadata())
+        return _Opened(coder, parsed, contents.metadata or Metadata(), contents.header.reason)
+    reason, data = container2.unexplained(data)
     header, at = container.read_header(data)
     coder = zoo.find(header.model, model, version=container.VERSION)
-    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None)
+    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None, reason)
 
 
-def encoded_of(view: View, sections: Sections, model: Coder, metadata: Metadata) -> Encoded:
-    """The file of a picture's sections, and its ledger."""
+def encoded_of(
+    view: View, sections: Sections, model: Coder, metadata: Metadata, reason: Reason | None = None
+) -> Encoded:
+    """The file of a picture's sections, with the reason why it is exact, if there is one; and its ledger."""
     data, (height, width) = sections.data, view.raster.samples.shape[:2]
     if model.version == container2.VERSION:
-        header = container2.Header2(registry.identity_of(model.digest), view.raster.geometry)
+        header = container2.Header2(registry.identity_of(model.digest), view.raster.geometry, reason)
         data = container2.write_file2(header, metadata, data)
+    elif reason:
+        data = container2.explained(data, reason)
     ledger = Ledger(
         width=width,
         height=height,

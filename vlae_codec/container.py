@@ -127,7 +127,9 @@ def read_start(data: bytes) -> tuple[Kind, int | bytes, int]:
 
 def is_archive(start: bytes) -> bool:
     """Whether a file that begins with these bytes, at least two, says that it is an archive."""
-    return start[:1] == bytes([MAGIC]) and len(start) > 1 and start[1] >> 2 & 3 == Kind.ARCHIVE
+    if start[:1] != bytes([MAGIC]) or len(start) < 2 or start[1] >> 2 & 3 != Kind.ARCHIVE:
+        return False
+    return start[1] >> 4 == VERSION or not start[1] & 1  # else it is a single file, see `container2.explained`
 
 
 def _check_size(header: Header, left: int) -> None:

@@ -2,8 +2,9 @@
 
     offset  size  what
     0       1     magic 0xD7
-    1       1     version (high 4 bits, 2), model (2 bits: `_Named`), metadata follow the payload (1 bit), 0 (1 bit)
-    2       .     the model: nothing, its number (1 byte), or the first 8 bytes of its digest
+    1       1     version (high 4 bits, 2), model (2 bits: `_Named`), metadata follow the payload (1 bit), reason (1 bit)
+    2       .     a byte, if the file says why it is exact (see `reason`)
+    .       .     the model: nothing, its number (1 byte), or the first 8 bytes of its digest
     .       .     geometry (see `picture.raster`)
     .       .     varint length of the payload, varint length of the metadata, if metadata follow
     .       2     CRC-16 of everything before it
@@ -11,7 +12,9 @@
     .       .     metadata (see `picture.metadata`)  } if they are given
     .       4     CRC-32 of the metadata             }
 
-Metadata stand last so that the first bytes of a file show a picture, not a colour profile. `FORMAT.md` is normative.
+Metadata stand last so that the first bytes of a file show a picture, not a colour profile. Files of version 1 have no place
+for a reason: one that has a reason stands, without its first byte, behind three bytes of version 2 (see `explained`).
+`FORMAT.md` is normative.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from .container import CHECK_BYTES, DIGEST_BYTES, MAGIC, check
 from .errors import FormatError, TruncatedError
 from .picture.metadata import Metadata, read_metadata, write_metadata
 from .picture.raster import Geometry, read_geometry, write_geometry
+from .reason import Reason, read_reason
 
 VERSION = 2
 NO_MODEL = 0
@@ -32,22 +36,28 @@ _CHECK_BYTES = 4  # of metadata; the header's check is that of version 1
 
 
 class _Named(enum.IntEnum):
-    """How a file names its model; the fourth value is an archive's."""
+    """How a file names its model; the fourth value is an archive's or, with a reason, that of a file of version 1."""
 
     NOT = 0
     BY_NUMBER = 1
     BY_DIGEST = 2
 
 
+_EXPLAINED = bytes([MAGIC, VERSION << 4 | (max(_Named) + 1) << 2 | 1])
+"""What a file of version 1 begins with that has a reason, which follows."""
+
+
 @dataclass(frozen=True)
 class Header2:
     """What every file of version 2 says first.
 
-    model: a registered number, 1 to 255; the first 8 bytes of a digest; or `NO_MODEL`, which is the family `raw`.
+    model: a registered number, 1 to 255; the first 8 bytes of a digest; or `NO_MODEL`, which is the family `raw`. reason:
+    why it is exact, if that was not asked for.
     """
 
     model: int | bytes
     geometry: Geometry
+    reason: Reason | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if no model can be named so."""
@@ -76,14 +86,32 @@ def write_file2(header: Header2, metadata: Metadata, payload: bytes) -> bytes:
     """
     said = write_metadata(metadata)
     named, name = _name(header.model)
-    head = bytes([MAGIC, VERSION << 4 | named << 2 | bool(said) << 1]) + name + write_geometry(header.geometry)
+    flags = VERSION << 4 | named << 2 | bool(said) << 1 | (header.reason is not None)
+    why = header.reason.write() if header.reason else b""
+    head = bytes([MAGIC, flags]) + why + name + write_geometry(header.geometry)
     head += varint(len(payload)) + varint(len(said)) if said else b""
     return head + check(head) + payload + (said + _metadata_check(said) if said else b"")
 
 
 def is_version2(data: bytes) -> bool:
-    """Whether a file that begins with these bytes says that it is of version 2."""
-    return len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION
+    """Whether a file that begins with these bytes says that it is of version 2, and not one of version 1 with a reason."""
+    return len(data) > 1 and data[0] == MAGIC and data[1] >> 4 == VERSION and data[:2] != _EXPLAINED
+
+
+def explained(data: bytes, reason: Reason) -> bytes:
+    """A file of version 1 that says why it is exact."""
+    return _EXPLAINED + reason.write() + data[1:]
+
+
+def unexplained(data: bytes) -> tuple[Reason | None, bytes]:
+    """The inverse: of a file of version 1 the reason, if there is one, and the file without it; of others the file itself.
+
+    Raises:
+        TruncatedError, FormatError: the reason is cut off, or damaged.
+    """
+    if data[:2] != _EXPLAINED:
+        return None, data
+    return read_reason(data, 2), data[:1] + data[3:]
 
 
 def read_file2(data: bytes) -> Contents2:
@@ -93,14 +121,14 @@ def read_file2(data: bytes) -> Contents2:
         TruncatedError: the data end within the header.
         FormatError: not such a file, or header or metadata are damaged.
     """
-    flags, model, at = _read_start(data)
+    flags, reason, model, at = _read_start(data)
     geometry, at = read_geometry(data, at)
     length, said_length = 0, 0
     if flags & 2:
         length, at = read_varint(data, at)
         said_length, at = read_varint(data, at)
     start = _read_header_check(data, at)
-    header = Header2(model, geometry)
+    header = Header2(model, geometry, reason)
     if not flags & 2:
         return Contents2(header, Metadata(), start, len(data))
     end = start + length
@@ -115,8 +143,8 @@ def read_file2(data: bytes) -> Contents2:
     return Contents2(header, read_metadata(said), start, end)
 
 
-def _read_start(data: bytes) -> tuple[int, int | bytes, int]:
-    """Flags, model, and the index after them."""
+def _read_start(data: bytes) -> tuple[int, Reason | None, int | bytes, int]:
+    """Flags, reason, model, and the index after them."""
     if not data:
         raise FormatError("the file is empty")
     if data[0] != MAGIC:
@@ -127,14 +155,14 @@ def _read_start(data: bytes) -> tuple[int, int | bytes, int]:
     named = flags >> 2 & 3
     if named > max(_Named):
         raise FormatError("this is an archive of many images: use unpack or list")
-    if flags & 1:
-        raise FormatError("the file's flags have a bit that nothing is known of: it is damaged, or newer")
+    reason = read_reason(data, at) if flags & 1 else None
+    at += reason is not None
     if named == _Named.NOT:
-        return flags, NO_MODEL, at
+        return flags, reason, NO_MODEL, at
     name, at = _take(data, at, 1 if named == _Named.BY_NUMBER else DIGEST_BYTES)
     if name == bytes([NO_MODEL]):
         raise FormatError("the file names model 0, and there is none: it is damaged")
-    return flags, name[0] if named == _Named.BY_NUMBER else name, at
+    return flags, reason, name[0] if named == _Named.BY_NUMBER else name, at
 
 
 def _read_header_check(data: bytes, start: int) -> int:

@@ -183,7 +183,7 @@ def decompress_files(
             if container2.is_version2(data):
                 geometry = container2.read_file2(data).header.geometry
                 return field_count(geometry.height, geometry.width) * len(samplings)
-            return container.read_header(data)[0].fields * len(samplings)
+            return container.read_header(container2.unexplained(data)[1])[0].fields * len(samplings)
         except FormatError:
             return 0  # to be told of when it is decoded
 

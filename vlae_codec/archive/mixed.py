@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vlae_codec.choose import NO_LARGER, Candidate, Chooser, Seen
+from vlae_codec.choose import Candidate, Chooser, Seen
 from vlae_codec.codec import Kept, kept, smallest_of
 from vlae_codec.errors import ImageError
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chain, Chained, Coder, Done
 from vlae_codec.picture.fields import field_count
+from vlae_codec.reason import Reason
 from vlae_codec.registry import identity_of
 from vlae_codec.sets.manifest import FilesForm
 from vlae_codec.sets.sources import Source
@@ -192,8 +193,8 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
     for picture, made in own:
-        note, why = made.encoded.ledger.note, made.way.why
-        unlike = why is not None and why != NO_LARGER
+        note, why = made.encoded.ledger.note, made.encoded.ledger.why
+        unlike = made.way.why not in (None, Reason.NO_LARGER)
         ledger.unlike += [picture.called] * unlike
         ledger.notes.update(filter(None, [note, f"kept exactly, since {why}" if unlike else None]))
     return Chunk(data, head.numbers, ledger)
