@@ -79,6 +79,45 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def first() -> str:
+    """What the first screen shows, in bytes, from `benchmarks/first_screen.py`."""
+    made = result("demo")
+    digit = made["digit"]
+    (signature,) = (one for one in made["drawings"] if one["name"] == "signature")
+    (photo,) = (one for one in made["photos"] if one["name"] == made["first_photo"])
+    header = ["bytes", "a digit, 28×28"]
+    for what, one in (("a signature", signature), ("a photograph", photo)):
+        header.append(f"{what}, {one['width']}×{one['height']}")
+    kept = signature["bytes"] - 1  # without the byte that says why it is exact
+    rows = [
+        ["`compress`", f"**{digit['lossy_bytes']:,}**", f"**{signature['bytes']:,}**", f"**{photo['lossy_bytes']:,}**"],
+        ["`compress --lossless`", f"{digit['exact_bytes']:,}", f"{kept:,}", f"{photo['exact_bytes']:,}"],
+        ["first bytes that show it", "", "", f"{photo['preview_bytes']:,}"],
+        ["PNG", *(f"{one['png_bytes']:,}" for one in (digit, signature, photo))],
+    ]
+    return markdown(header, rows)
+
+
+def demo_photos() -> str:
+    """The photographs that ship, in bytes."""
+    columns = {"first bytes": "preview_bytes", "lossy": "lossy_bytes", "exact": "exact_bytes", "PNG": "png_bytes"}
+    rows = [
+        [f"{one['name']}, {one['width']}×{one['height']}", *(f"{one[key]:,}" for key in columns.values())]
+        for one in result("demo")["photos"]
+    ]
+    return markdown(["bytes", *columns], rows)
+
+
+def demo_drawings() -> str:
+    """The drawings in two colours that ship, in bytes."""
+    columns = {"vlae-codec, exact": "bytes", "CCITT G4": "g4_bytes", "lossless WebP": "webp_bytes", "PNG": "png_bytes"}
+    rows = [
+        [f"{one['name']}, {one['width']}×{one['height']}", *(f"{one[key]:,}" for key in columns.values())]
+        for one in result("demo")["drawings"]
+    ]
+    return markdown(["bytes", *columns], rows)
+
+
 def models() -> str:
     """The released models on each set that they were measured on, from `benchmarks/reproduce.py`."""
     rows = []
@@ -570,6 +609,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "drawings_own": drawings_own,
     "drawings_foreign": drawings_foreign,
     "pages": pages,
+    "first": first,
+    "demo_photos": demo_photos,
+    "demo_drawings": demo_drawings,
     "models": models,
     "model": model,
     "quality": quality,

@@ -1,14 +1,13 @@
-"""compress, decompress, test, info, models, demo."""
+"""compress, decompress, test, info, models."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -17,7 +16,7 @@ from vlae_codec.choose import AUTO
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Coder, Decoded, Sampling
-from vlae_codec.picture.drawing import Drawing, demo_digits
+from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.picture.writing import write_picture
@@ -45,7 +44,6 @@ from .files import (
 from .help import examples
 from .options import (
     CHOSEN_MODEL,
-    FOLDER,
     FORCE,
     JSON,
     KEPT,
@@ -61,9 +59,6 @@ from .options import (
     Region,
 )
 from .words import as_options
-
-if TYPE_CHECKING:
-    from vlae_codec.report.photos import Shown
 
 _INPUT = PathName(path_type=Path, allow_dash=True, readable=False)  # what is not is told of, and the others are read
 
@@ -509,61 +504,6 @@ _MODEL_FIGURES = {"nll_bits": "exact", "kl_bits": "lossy"}
 """What a model's figures are called in theory: an exact file is a little larger than the one, a lossy one than the other."""
 
 
-@click.command()
-@click.option(
-    "-o", "--output", "out", type=FOLDER, default=Path("vlae-demo"), show_default=True, help="Folder to write."
-)
-@FORCE
-@QUIET
-def demo(out: Path, force: bool, quiet: bool) -> None:
-    """Compress 100 MNIST test digits and three photographs: prints tables, writes files and sheets of pictures."""
-    digits = demo_digits()
-    targets = [out / f"digit-{i:02}.vlz" for i in range(len(digits))]
-    sheet, photos = out / "sheet.png", out / "photos.png"
-    claims = Targets(force)
-    for target in (sheet, photos, *targets):
-        claims.claim(target)
-    model = zoo.named(zoo.DEFAULT)
-    encoded = codec.encode(digits, model, progress=ProgressLine(quiet))
-    data = [result.data for result in encoded]
-    resampled = codec.decode_samples(data, [Sampling(seed) for seed in range(3)])
-    for target, content in zip(targets, data, strict=True):
-        write(target, content, force)
-    rows = [[digit, *(one.drawing for one in own)] for digit, own in zip(digits, resampled, strict=True)]
-    picture = contact_sheet([[*itertools.chain(*rows[i : i + 5])] for i in range(0, len(rows), 5)], scale=2, group=4)
-    write(sheet, png_bytes(picture), force)
-    shown = _demo_photos(photos, force, quiet)
-    if quiet:
-        return
-    ledgers = [result.ledger for result in encoded]
-    say("image   KL bits  coded bits  container bytes  file bytes  bits/pixel  pixels differ")
-    for name, rows_of in [(f"{i:5}", ledgers[i : i + 1]) for i in range(0, 100, 10)] + [(" mean", ledgers)]:
-        values = [sum(getattr(ledger, key) for ledger in rows_of) / len(rows_of) for key in _DEMO_COLUMNS]
-        say("{}  {:8.1f}  {:10.1f}  {:15.1f}  {:10.1f}  {:10.3f}  {:13.1f}".format(name, *values))
-    say(f"wrote {len(targets)} files of {sum(map(len, data))} bytes in all into {out}, and {sheet}:")
-    say(f"in each group of four the original, then three decompressions with other seeds. Lossy: {RESAMPLED}.")
-    say("\nphoto      pixels   preview bytes  lossy bytes  PSNR dB  exact bytes  bits/dim")
-    for row in shown:
-        ledger = row.exact.ledger
-        say(
-            f"{row.name:10} {ledger.width}x{ledger.height}  {row.preview_bytes:13}  {len(row.lossy.data):11}  "
-            f"{row.lossy.ledger.psnr_db:7.2f}  {len(row.exact.data):11}  {ledger.bits_per_pixel / 3:8.3f}"
-        )
-    say(f"{photos}: the original, what the first bytes of its exact file show, its lossy file, and its exact file.")
-
-
-def _demo_photos(target: Path, force: bool, quiet: bool) -> list[Shown]:
-    """Codes the photographs that ship, and writes a sheet of them."""
-    from vlae_codec.report.photos import sheet, shown
-
-    rows = shown(ProgressLine(quiet))
-    write(target, write_picture(sheet(rows), ".png").data, force)
-    return rows
-
-
-_DEMO_COLUMNS = ("kl_bits", "coded_bits", "container_bytes", "total_bytes", "bits_per_pixel", "differing_pixels")
-
-
 class _Failures:
     """Collects the errors of single inputs, so that one bad file does not stop the others."""
 
@@ -597,4 +537,4 @@ class _Failures:
             raise SystemExit(1)
 
 
-COMMANDS = (compress, decompress, test, info, list_models, demo)
+COMMANDS = (compress, decompress, test, info, list_models)

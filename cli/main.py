@@ -24,9 +24,10 @@ from .help import Sectioned
 from .words import as_options
 
 _MODULES = {
-    "codec": ("compress", "decompress", "demo", "info", "models", "test"),
+    "codec": ("compress", "decompress", "info", "models", "test"),
     "archive": ("list", "pack", "unpack"),
     "data": ("data",),
+    "demo": ("demo",),
     "measure": ("measure",),
     "training": ("card", "evaluate", "export", "train"),
 }
