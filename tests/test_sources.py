@@ -545,16 +545,18 @@ def test_packed_bits_are_rows_of_28_most_significant_first():
 GRAY = RANDOM.integers(0, 256, (5, 6, 7), np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "idx", "gz"])
-def test_gray_arrays_need_a_threshold(tmp_path, kind):
-    path = tmp_path / f"x.{kind}"
+def saved_gray(folder, kind):
+    path = folder / f"x.{kind}"
     if kind in ("npy", "npz"):
         np.save(path, GRAY) if kind == "npy" else np.savez(path, x=GRAY)
     else:
         idx(path, GRAY, kind)
-    if kind != "npy":  # whose pictures are taken one by one
-        with pytest.raises(ImageError, match="threshold=N"):
-            gather([str(path)])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "idx", "gz"])
+def test_gray_arrays_are_binarised_by_a_threshold(tmp_path, kind):
+    path = saved_gray(tmp_path, kind)
     (out,) = there_and_back(tmp_path / "out", path, threshold=100)
     if kind == "npz":
         back = np.load(out)["x"]
@@ -617,7 +619,41 @@ def test_pictures_of_an_npy_file_of_many_values_are_taken_one_by_one(dtype, chan
     assert np.array_equal(np.stack(read), pictures.reshape(12, 5, 7, -1))
 
 
+@pytest.mark.parametrize(
+    ("kind", "folder", "copies"), [("npz", "x/x", True), ("npz", "x/x", False), ("idx", "x", False), ("gz", "x", True)]
+)
+def test_gray_pictures_of_other_arrays_are_taken_one_by_one_too(tmp_path, kind, folder, copies):
+    path = saved_gray(tmp_path, kind)
+    copied = (lambda _path, _title: str(tmp_path / "copy")) if copies else None
+    with gather([str(path)], copied=copied) as gathered:
+        (source,) = pickle.loads(pickle.dumps(gathered.sources))
+        assert [source.name(row) for row in range(5)] == [f"{folder}/{row}.png" for row in range(5)]
+        for rows in (range(5), (4, 0)):  # back and forth
+            for row in rows:
+                (one,) = source.readables(row, row + 1)
+                assert np.array_equal(one.picture().raster.samples[..., 0], GRAY[row])
+        source.close()
+    assert (tmp_path / "copy").exists() == copies
+
+
+def test_an_npz_file_may_hold_arrays_of_two_values_and_of_more_and_of_colours():
+    colours = RANDOM.integers(0, 256, (2, 6, 7, 3), np.uint8)
+    np.savez("x.npz", drawn=BITS, gray=GRAY, colours=colours)
+    with gather(["x.npz"]) as gathered:
+        drawn_one, gray, coloured = gathered.sources
+        assert np.array_equal(drawn(drawn_one), BITS)
+        assert [gray.name(0), coloured.name(1)] == ["x/gray/0.png", "x/colours/1.png"]
+        assert np.array_equal([one.picture().raster.samples for one in coloured.readables(0, 2)], colours)
+        assert len(gathered.notes) == 2
+    np.savez("y.npz", gray=GRAY, labels=np.arange(5))
+    with pytest.raises(ImageError, match="holds labels, which is not an array of images"):
+        gather(["y.npz"])
+
+
 def test_floats_have_no_gray_levels():
+    np.save("x.npy", GRAY.astype(np.float32))
+    with pytest.raises(ImageError, match="more than two values, and is of float32: save it as uint8 or uint16"):
+        gather(["x.npy"])
     np.save("x.npy", BITS.astype(np.float32))
     with pytest.raises(ImageError, match=r"a threshold is for .* float32"):
         gather(["x.npy"], threshold=100)

@@ -80,9 +80,9 @@ def pack(
     drawings that no model knows are kept exactly, unless a model is named.
 
     Args:
-        sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array of
-            images (N, H, W) of two values, which is packed as images.npy. Pictures of an npy file, or an array, of more
-            values, (N, H, W) or (N, H, W, C) of 8 or 16 bits, are packed one by one, and come back as PNG files.
+        sources: pictures, folders, zip and tar files, npy, npz (FILE.npz:KEY is one array) and IDX files; or an array, which
+            is packed as images.npy. An array of two values, (N, H, W), comes back as it is; pictures of one of more, (N, H,
+            W) or (N, H, W, C) of 8 or 16 bits, are packed one by one, and come back as PNG files.
         out: the archive's path, or a binary file to write to.
         lossless: every pixel; else photos as `quality` says, and of drawings the structure only, with a texture that is
             drawn anew on reading.

@@ -1,7 +1,8 @@
 """Arrays of images in npy, npz and IDX files, read block by block: (N, H, W), (N, H, W, 1) or packed bits (N, 98).
 
 One in Fortran order is read as a whole. An array is looked through once to find its two values; paper is the commoner
-and ink the rarer, on a tie the larger. What a file claims of its size is checked before memory is taken for it, and nothing
+and ink the rarer, on a tie the larger. One of more values, or of colours (N, H, W, C), in 8 or 16 bits, is not coded as an
+array: its pictures are (see `levels`). What a file claims of its size is checked before memory is taken for it, and nothing
 is unpickled.
 """
 
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial as bind
+from pathlib import PurePath
 from typing import IO, Any, cast
 
 import numpy as np
@@ -38,6 +40,8 @@ IDX_MAGIC = bytes([0, 0, 8, 3])
 """How an IDX file of unsigned bytes in three dimensions begins."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _NPY_HEADER = 1 << 16
+_CHANNELS = range(1, 5)
+"""Gray, gray and alpha, colours, colours and alpha."""
 _BRIGHT = {"b1": 1 / 255, "u1": 1.0, "u2": 257.0}
 """The dtypes that have gray levels, and what one of 256 gray levels is in them."""
 
@@ -47,7 +51,7 @@ Copied = Callable[[str, str], str]
 """Where a copy goes of what can be read only front to back, by its file and what it is called."""
 
 
-class ManyValuesError(ImageError):
+class _ManyValuesError(ImageError):
     """An array has more than two values, and there is no threshold."""
 
 
@@ -70,6 +74,17 @@ class Layout:
     def has_levels(self) -> bool:
         """Whether its values are levels of gray, which a threshold can binarise."""
         return self.dtype.str[1:] in _BRIGHT
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it is of pictures whose samples have 8 or 16 bits, gray or in colours."""
+        is_stack = len(self.shape) == 3 or (len(self.shape) == 4 and self.shape[3] in _CHANNELS)
+        return self.dtype.str[1:] in ("u1", "u2") and is_stack and min(self.shape) > 0
+
+    @property
+    def coloured(self) -> bool:
+        """Whether its pictures have several samples a pixel."""
+        return self.of_pictures and len(self.shape) == 4 and self.shape[3] > 1
 
     @property
     def image_bytes(self) -> int:
@@ -184,16 +199,34 @@ class StoredArray:
             self._npz.close()
 
 
-def open_npy(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray:
+@dataclass(frozen=True)
+class Pictures:
+    """An array of gray or coloured pictures in the file `path`; their names begin with `folder`."""
+
+    path: str
+    folder: str
+    layout: Layout
+    _npz: _Npz | None = field(default=None, repr=False, compare=False)
+
+    def close(self) -> None:
+        """Closes the file until it is needed again."""
+        if self._npz is not None:
+            self._npz.close()
+
+
+def open_npy(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray | Pictures:
     """The array of an npy file. One in Fortran order goes to a copy if `copied` says where; so do others below.
 
     Raises:
-        ImageError: it is damaged, no array of images, or has more than two values and there is no threshold.
+        ImageError: it is damaged, or no array of images; it has more than two values, which are not of 8 or 16 bits; or a
+            threshold is for none of its kind.
     """
-    return _stored(_images(npy_layout(path)), threshold, "npy", path, copied=copied)
+    return _stored(npy_layout(path), threshold, "npy", path, copied=copied)
 
 
-def open_npz(path: str, key: str | None, threshold: int | None, copied: Copied | None = None) -> list[StoredArray]:
+def open_npz(
+    path: str, key: str | None, threshold: int | None, copied: Copied | None = None
+) -> list[StoredArray | Pictures]:
     """Array `key` of an npz file, or all its arrays, in the order of the file; errors as `open_npy`."""
     with contextlib.closing(_Npz(path)) as npz:
         return _open_arrays(npz, path, key, threshold, copied)
@@ -210,7 +243,7 @@ def npy_layout(path: str) -> Layout:
 
 def _open_arrays(
     npz: _Npz, path: str, key: str | None, threshold: int | None, copied: Copied | None
-) -> list[StoredArray]:
+) -> list[StoredArray | Pictures]:
     with reading(path):
         infos = npz.infos()
         sizes = {info.filename: info.file_size for info in infos}
@@ -224,11 +257,11 @@ def _open_arrays(
     layouts = _members(npz, path, sizes if key is None else {f"{key}.npy": sizes[f"{key}.npy"]})
     if key is None:
         _check_all_images(path, layouts)
-    stored = [_stored(_images(layout), threshold, "npz", path, one, copied=copied) for one, layout in layouts.items()]
+    stored = [_stored(layout, threshold, "npz", path, one, copied=copied) for one, layout in layouts.items()]
     return [*stored[:-1], replace(stored[-1], _npz=npz)]
 
 
-def open_idx(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray:
+def open_idx(path: str, threshold: int | None, copied: Copied | None = None) -> StoredArray | Pictures:
     """The array of an IDX file, which may be gzipped; errors as `open_npy`."""
     with reading(path), places.open_read(path) as file:
         gz = file.read(2) == _GZIP_MAGIC
@@ -241,7 +274,7 @@ def open_idx(path: str, threshold: int | None, copied: Copied | None = None) -> 
     layout = Layout(path, opener, 16, shape, np.dtype(np.uint8))
     if not gz:
         _check_length(layout, _size(path))
-    return _stored(_images(layout), threshold, "idx", path, gz=gz, copied=copied)
+    return _stored(layout, threshold, "idx", path, gz=gz, copied=copied)
 
 
 def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, Layout]:
@@ -256,7 +289,7 @@ def _members(npz: _Npz, path: str, sizes: dict[str, int]) -> dict[str, Layout]:
 
 
 def _check_all_images(path: str, layouts: dict[str, Layout]) -> None:
-    bad = [key for key, layout in layouts.items() if problem(layout.shape, layout.dtype)]
+    bad = [key for key, one in layouts.items() if problem(one.shape, one.dtype) and not one.coloured]
     good = [key for key in layouts if key not in bad]
     if bad and good:
         raise ImageError(
@@ -376,17 +409,26 @@ def _stored(
     key: str | None = None,
     gz: bool = False,
     copied: Copied | None = None,
-) -> StoredArray:
+) -> StoredArray | Pictures:
+    coloured = layout.coloured and threshold is None
+    layout = layout if coloured else _images(layout)
     if copied is not None and layout.open.func is not _open_file:
         layout = _copied(layout, path, copied(path, layout.title))
+    file = places.name(path).removesuffix(".gz" if gz else "")
+    pictures = Pictures(path, "/".join([PurePath(file).stem, *([key] if key else [])]), layout)
+    if coloured:
+        return pictures
     if threshold is not None and not layout.packed:
         layout = _with_threshold(layout, threshold)
     cursor = _Cursor(layout)
     try:
         paper, ink = _paper_and_ink(cursor)
+    except _ManyValuesError:
+        if layout.of_pictures:
+            return pictures
+        raise
     finally:
         cursor.close()
-    file = places.name(path).removesuffix(".gz" if gz else "")
     form = ArrayForm(kind, file, layout.level_dtype.str, layout.shape, paper, ink, key, gz)
     safe_name(form.name(form.count - 1))
     note = None if layout.threshold is None else f"binarised at gray level {threshold}"
@@ -433,9 +475,9 @@ def _count(cursor: _Cursor) -> dict[int, int]:
             rest = rest[rest != word]
             counts[word] = counts.get(word, 0) + before - rest.size
             if len(counts) > 2:
-                first = "" if cursor.layout.has_levels else f", and is of {cursor.layout.dtype}: save it as uint8, then"
-                raise ManyValuesError(
-                    f"{cursor.layout.title} has more than two values{first or ':'} binarise it with threshold=N"
+                raise _ManyValuesError(
+                    f"{cursor.layout.title} has more than two values, and is of {cursor.layout.dtype}: save it as uint8 or "
+                    "uint16"
                 )
     cursor.check_end()
     return counts

@@ -29,8 +29,8 @@ from vlae_codec.picture.images import read_drawing
 from vlae_codec.picture.reading import Readable
 
 from . import arrays
-from .arrays import Copied, StoredArray
-from .levels import Levels, has_levels, is_coloured
+from .arrays import Copied, Pictures, StoredArray
+from .levels import Levels
 from .manifest import ArrayForm, FilesForm, Form, Forms
 from .parquet import Parquet
 from .shelves import Item, Loose, Shelf, Tar, Zip
@@ -275,8 +275,9 @@ def gather(
 
     A path is a picture; a folder, zip or tar of pictures, hidden files left out; an npy, npz or IDX file, or one array
     as FILE.npz:KEY; a Parquet file with a column of pictures, FILE.parquet:COLUMN if there are several; a URL of these; or
-    a pattern, as of `places.expanded`. `threshold` and `exact` are those of `images.to_drawing`; an array must be of two
-    values unless there is a threshold. `copied` says where a copy of a compressed source goes, which is read in its place.
+    a pattern, as of `places.expanded`. `threshold` and `exact` are those of `images.to_drawing`; the pictures of an array
+    of more than two values are loose ones, unless there is a threshold. `copied` says where a copy of a compressed source
+    goes, which is read in its place.
 
     Raises:
         ImageError: a source is missing, damaged, empty or cannot be coded, or two images would have the same name.
@@ -354,14 +355,11 @@ def _open(
 ) -> list[Source]:
     """The sources at paths of one kind: several only if they are loose."""
     path = paths[0]
-    if kind == "npy":
-        return [_opened_npy(path, threshold, exact, notes, copied)]
-    if kind == "idx":
-        return [Array(arrays.open_idx(path, threshold, copied))]
-    if kind == "npz":
-        named = None if places.exists(path) else NPZ_KEY.fullmatch(path)
-        path, key = (named[1], named[2]) if named else (path, None)
-        return [Array(stored) for stored in arrays.open_npz(path, key, threshold, copied)]
+    if kind in ("npy", "npz", "idx"):
+        opened = _arrays(kind, path, threshold, copied)
+        return [
+            Files(Levels(one, notes), threshold, exact) if isinstance(one, Pictures) else Array(one) for one in opened
+        ]
     if kind == "parquet":
         named = None if places.exists(path) else _PARQUET_COLUMN.fullmatch(path)
         return [Files(Parquet(*((named[1], named[2]) if named else (path, None))), threshold, exact)]
@@ -370,16 +368,13 @@ def _open(
     return [Files(Zip(path, notes) if kind == "zip" else Tar(path, notes, copied), threshold, exact)]
 
 
-def _opened_npy(path: str, threshold: int | None, exact: bool, notes: list[str], copied: Copied | None) -> Source:
-    """An array of two values, or pictures of more."""
-    if threshold is None and is_coloured(arrays.npy_layout(path)):
-        return Files(Levels(path, notes), threshold, exact)
-    try:
-        return Array(arrays.open_npy(path, threshold, copied))
-    except arrays.ManyValuesError:
-        if not has_levels(arrays.npy_layout(path)):
-            raise
-        return Files(Levels(path, notes), threshold, exact)
+def _arrays(kind: str, path: str, threshold: int | None, copied: Copied | None) -> Sequence[StoredArray | Pictures]:
+    """The arrays of a file."""
+    if kind != "npz":
+        return [(arrays.open_npy if kind == "npy" else arrays.open_idx)(path, threshold, copied)]
+    named = None if places.exists(path) else NPZ_KEY.fullmatch(path)
+    path, key = (named[1], named[2]) if named else (path, None)
+    return arrays.open_npz(path, key, threshold, copied)
 
 
 def check_names(sources: Sequence[Source]) -> None:
