@@ -28,9 +28,10 @@ import click
 import numpy as np
 
 from vlae_codec import cluster, zoo
+from vlae_codec.archive.options import Options
 from vlae_codec.cluster import survey
 from vlae_codec.cluster.engine import Local
-from vlae_codec.cluster.tasks import Options, Packing
+from vlae_codec.cluster.tasks import Packing
 from vlae_codec.models import data
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import png_bytes, to_picture
@@ -175,7 +176,7 @@ def sent(place: Path, digits: np.ndarray) -> Table:
         images = min(1000, sum(one.count for one in sources))
         rest = sum(one.count for one in sources) - images
         part = next(survey.parts(sources, [images, rest] if rest else [images]))
-        packing = Packing(cluster.api.Pattern.of(str(place / "x-{shard}.vlz")), "0" * 32, "0" * 64, Options())
+        packing = Packing(cluster.api.Pattern.of(str(place / "x-{shard}.vlz")), "0" * 32, "0" * 64, Options(), None)
         shared = len(pickle.dumps(packing))
         whole = len(pickle.dumps(part))
         found[kind] = {

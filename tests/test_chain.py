@@ -22,7 +22,7 @@ from vlae_codec.field import bitsback, chain, latents, network
 from vlae_codec.field.bitsback import Counted, Kind
 from vlae_codec.field.latents import Lattice, Number
 from vlae_codec.field.posterior import Posterior
-from vlae_codec.picture.fields import WAVEFRONT
+from vlae_codec.picture.fields import CODING_ORDER
 from vlae_codec.picture.fields import pixels_inside as inside_of
 
 TOTAL = 1 << 24
@@ -496,7 +496,7 @@ class Book:
     def pop_pixels(self, k, inside):
         def decide(step, logits):
             ink, bits = ink_counts(logits), np.zeros(logits.shape, np.uint8)
-            for at, place in enumerate(WAVEFRONT[step]):
+            for at, place in enumerate(CODING_ORDER[step]):
                 for b in range(len(k)):
                     if inside[b].flat[place]:
                         bits[at, b] = self.stack.pop([TOTAL - int(ink[at, b]), int(ink[at, b])])

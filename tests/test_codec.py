@@ -19,7 +19,7 @@ from vlae_codec.errors import FormatError, ModelError, TruncatedError
 from vlae_codec.family import Sampling
 from vlae_codec.field import search
 from vlae_codec.picture.drawing import Drawing, Look
-from vlae_codec.picture.fields import WAVEFRONT
+from vlae_codec.picture.fields import CODING_ORDER
 from vlae_codec.picture.images import to_drawing
 
 GOLDEN = sorted((HERE / "golden").glob("*.json"))
@@ -154,7 +154,7 @@ def test_every_prefix_with_the_latents_decodes_and_exact_pixels_are_exact(tiny, 
             continue
         known = result.exact_samples
         assert not result.whole
-        order = WAVEFRONT[:known]
+        order = CODING_ORDER[:known]
         assert np.array_equal(result.drawing.bits.flat[order], bits.flat[order])
         reached.append(known)
     assert reached == sorted(reached)

@@ -23,8 +23,8 @@ from vlae_codec.exact import fixed
 from vlae_codec.exact.fixed import Affine
 from vlae_codec.exact.random_words import branch_words, codeword_words, root_words
 from vlae_codec.exact.threads import batches, in_pieces
-from vlae_codec.field import network
-from vlae_codec.picture.fields import WAVEFRONT
+from vlae_codec.exact.wavefront import Wavefront
+from vlae_codec.picture.fields import CODING_ORDER, WAVEFRONT
 
 DECODE = """
 import hashlib, sys
@@ -149,12 +149,12 @@ def test_wavefront_sees_what_the_full_pass_sees(tiny, fields):
 
     def decide(step, logits):
         seen.append(logits)
-        return flat[:, WAVEFRONT[step]].T
+        return flat[:, CODING_ORDER[step]].T
 
     drawn = tiny.pixels.draw(context, decide)
     assert np.array_equal(drawn, fields[:5])
-    assert len(seen) == network.STEPS == 82
-    assert np.array_equal(np.concatenate(seen).T, full[:, WAVEFRONT])
+    assert len(seen) == WAVEFRONT.steps == 82
+    assert np.array_equal(np.concatenate(seen).T, full[:, CODING_ORDER])
 
 
 def test_pixels_depend_only_on_their_causal_window(tiny, fields):
@@ -221,3 +221,18 @@ def test_batches_hold_all_items_in_order_and_as_many_as_may_be(items, most, heav
 def test_batches_take_items_as_needed():
     endless = batches(itertools.count(), lambda _: 1, 3, 9)
     assert [next(endless), next(endless)] == [[0, 1, 2], [3, 4, 5]]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+def test_a_wavefront_visits_each_place_once_and_after_all_that_its_kernel_sees(height, width, slope):
+    wave, seen = Wavefront(height, width, slope), {}
+    for t, rows in wave:
+        places = [(row, t - slope * row) for row in rows]
+        assert all(place not in seen for place in places)
+        for row, column in places:
+            kernel = [(row, column - 1), *((row - 1, column + ahead) for ahead in range(-1, slope))]
+            assert all(one in seen for one in kernel if 0 <= one[0] < height and 0 <= one[1] < width)
+        seen.update(dict.fromkeys(places, t))
+    assert [row * width + column for row, column in seen] == wave.order().tolist()
+    assert len(seen) == height * width
+    assert max(seen.values()) < wave.steps

@@ -18,16 +18,17 @@ from vlae_codec.choose import Chooser
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
-from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder, Sampling
+from vlae_codec.family import Coder, Sampling
 from vlae_codec.files import check_free, whole
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Gathered, gather
 
 from . import unpack as unpacking
-from .choosing import Look, choose_for, chooser_of
+from .choosing import Look, choose_for
 from .chunks import ArchiveLedger, Settings
 from .opened import Opened
+from .options import Options
 from .pack import pack as pack_sources
 from .pack import pack_mixed
 
@@ -107,9 +108,8 @@ def pack(
         OutputError: the archive exists and `force` is not set, or it cannot be written, or would replace a source.
         ValueError: an option is out of its range, or a set without order is to be lossy.
     """
-    settings = Settings(lossless, ordered, effort, chunk)
-    ask = Ask(lossless, DEFAULT_EFFORT if effort is None else effort, quality, threshold=threshold)
-    choice = chooser_of(ask, model, keep)
+    options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, skip_unsuitable)
+    choice = options.chooser(model)
     path = Path(out) if isinstance(out, str | os.PathLike) else None
     if path:
         check_free(path, force)
@@ -118,7 +118,7 @@ def pack(
             _check_not_source(path, gathered)
         kept = suited(gathered, choice, skip_unsuitable, progress)
         with _writing(out, force) as file:
-            return pack_suited(kept, file, choice, settings, jobs=jobs or 1, progress=progress)
+            return pack_suited(kept, file, choice, options.settings, jobs=jobs or 1, progress=progress)
 
 
 @dataclass(frozen=True)

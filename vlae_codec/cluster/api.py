@@ -11,6 +11,7 @@ from typing import Any
 
 from vlae_codec import places
 from vlae_codec.archive.chunks import ArchiveLedger
+from vlae_codec.archive.options import Options
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import OutputError
 from vlae_codec.family import Sampling
@@ -23,7 +24,7 @@ from .pattern import Pattern
 from .progress import Tally, Tell
 from .record import Plan, Receipt, Record, locked, planned
 from .survey import Part
-from .tasks import Named, OneShard, Options, Packing, Reading
+from .tasks import Named, OneShard, Packing, Reading
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,11 @@ def pack(
     run, engine = uuid.uuid4().hex, engine_of(client, jobs)
     seen = _seen(client)
     pattern, given = Pattern.of(seen(out)), [*map(seen, [sources] if isinstance(sources, str) else sources)]
-    options = Options(
-        lossless, ordered, effort, chunk, quality, threshold, keep, Named.of(model, seen), skip_unsuitable
-    )
-    options.settings, options.ask  # noqa: B018  # out of range, before anything is begun
+    options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, skip_unsuitable)
+    named = Named.of(model, seen)
     if shards < 1:
         raise ValueError(f"a set has 1 shard or more, not {shards}")
-    said = options.said()
+    said = tasks.said(options, named)
     engine.check()
     with locked(pattern, run):
         record = Record(pattern, run)
@@ -125,7 +124,7 @@ def pack(
         looking = survey.Looking(threshold, lossless, places.beside(pattern.folder, "copies"))
         found = survey.listed(engine, given, looking)
         plan = _plan(engine, found, shards, said, before, pattern)
-        packing = Packing(pattern, run, _plan_id(plan), options)
+        packing = Packing(pattern, run, _plan_id(plan), options, named)
         record.write(plan, {}, packing.plan)
         receipts, kept, failures = _work(engine, packing, found, plan, before is not None, progress)
         record.write(plan, receipts, packing.plan)

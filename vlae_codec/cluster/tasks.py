@@ -19,13 +19,12 @@ from typing import IO, Any, NamedTuple, cast
 from vlae_codec import places, zoo
 from vlae_codec.archive import api
 from vlae_codec.archive import unpack as unpacking
-from vlae_codec.archive.choosing import chooser_of
-from vlae_codec.archive.chunks import ArchiveLedger, Settings
+from vlae_codec.archive.chunks import ArchiveLedger
 from vlae_codec.archive.opened import Opened
+from vlae_codec.archive.options import Options
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import ModelError
-from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder
-from vlae_codec.picture.metadata import Metadata
+from vlae_codec.family import Coder
 from vlae_codec.sets.shards import Shard
 from vlae_codec.sets.sources import Gathered
 
@@ -73,40 +72,6 @@ def _loaded(model: Named) -> Coder:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How images are coded, as of `archive.api.pack`."""
-
-    lossless: bool = True
-    ordered: bool = True
-    effort: int | None = None
-    chunk: int | None = None
-    quality: float | None = None
-    threshold: int | None = None
-    keep: Callable[[Metadata], Metadata] = Metadata.plain
-    model: Named | None = None
-    skip_unsuitable: bool = False
-
-    @property
-    def settings(self) -> Settings:
-        """Of chunks.
-
-        Raises:
-            ValueError: an option is out of its range, or options contradict each other.
-        """
-        return Settings(self.lossless, self.ordered, self.effort, self.chunk)
-
-    @property
-    def ask(self) -> Ask:
-        """What is asked of models."""
-        effort = DEFAULT_EFFORT if self.effort is None else self.effort
-        return Ask(self.lossless, effort, self.quality, threshold=self.threshold)
-
-    def said(self) -> dict[str, Any]:
-        """As a manifest has them; the model by what its weights are."""
-        return {**asdict(self), "keep": self.keep.__name__, "model": self.model and self.model.digest}
-
-
-@dataclass(frozen=True)
 class Packing:
     """What all tasks of packing share: what they write where, and for which run."""
 
@@ -114,6 +79,12 @@ class Packing:
     run: str
     plan: str
     options: Options
+    model: Named | None
+
+
+def said(options: Options, model: Named | None) -> dict[str, Any]:
+    """Options as a manifest has them; the model by what its weights are."""
+    return {**asdict(options), "keep": options.keep.__name__, "model": model and model.digest}
 
 
 @dataclass(frozen=True)
@@ -160,7 +131,7 @@ def pack(shared: Packing, part: Part) -> Receipt:
         OutputError: it cannot be written, or the run no longer holds the set.
     """
     options = shared.options
-    choice = chooser_of(options.ask, coder_of(options.model), options.keep)
+    choice = options.chooser(coder_of(shared.model))
     with Gathered(part.packed.opened(), ()) as gathered:
         suited = api.suited(gathered, choice, options.skip_unsuitable)
         with places.whole(shared.pattern.place(part.number), force=True) as file:

@@ -5,7 +5,7 @@ cache-sized pieces.
 
 The PixelCNN runs two ways with equal results. `logits` sees the whole image and is for encoding. `draw` is the
 wavefront: with 3x3 causal kernels pixel (row, col) depends on pixels whose t = col + 2 row is smaller, so all pixels of
-equal t, in all images of the batch, advance together: 82 steps for 28x28. Both visit pixels in `WAVEFRONT` order.
+equal t, in all images of the batch, advance together: 82 steps for 28x28. Both visit pixels in `CODING_ORDER`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ import numpy.typing as npt
 
 from vlae_codec.exact.fixed import LATENT_BITS, Affine, Integers, elu
 from vlae_codec.exact.layers import ResidualBlock, causal_patches, depth_to_space, patches, space_to_depth
-from vlae_codec.picture.fields import SIDE, WAVEFRONT, Bits
+from vlae_codec.picture.fields import CODING_ORDER, SIDE, WAVEFRONT, Bits
 
-STEPS = 3 * SIDE - 2
-"""Wavefront steps of a field."""
 _PIECE = 8  # fields whose activations fit a core's cache
 
 LOG_SIGMAS = -7, 2
@@ -81,7 +79,7 @@ class Decoder:
 
 
 Decide = Callable[[slice, Integers], Bits]
-"""What the wavefront asks at each step: (the step's slice of WAVEFRONT, logits (n, B)) -> pixels (n, B)."""
+"""What the wavefront asks at each step: (the step's slice of CODING_ORDER, logits (n, B)) -> pixels (n, B)."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +107,14 @@ class PixelCNN:
     def draw(self, context: Integers, decide: Decide) -> Bits:
         """Pixels in wavefront order, each step decided by `decide` from its logits: (B, 28, 28)."""
         batch, channels = len(context), context.shape[-1]
-        ordered = np.ascontiguousarray(context.reshape(batch, -1, channels)[:, WAVEFRONT].transpose(1, 0, 2))
+        ordered = np.ascontiguousarray(context.reshape(batch, -1, channels)[:, CODING_ORDER].transpose(1, 0, 2))
         image = _Ring(batch, 1)
         rings = [_Ring(batch, channels) for _ in self.blocks]
         drawn = np.zeros((SIDE * SIDE, batch), np.uint8)
         done = 0
-        for t in range(STEPS):
-            first, last = max(0, (t - SIDE + 2) // 2), min(SIDE - 1, t // 2)
-            step = slice(done, done + last - first + 1)
+        for t, rows in WAVEFRONT:
+            first, last = rows[0], rows[-1]
+            step = slice(done, done + len(rows))
             h = ordered[step] + self.input.linear(image.taps(t, first, last))
             for ring, (causal, pointwise) in zip(rings, self.blocks, strict=True):
                 ring.put(t, first, last, elu(h))
@@ -125,7 +123,7 @@ class PixelCNN:
             image.put(t, first, last, drawn[step, :, None])
             done = step.stop
         fields = np.zeros((batch, SIDE * SIDE), np.uint8)
-        fields[:, WAVEFRONT] = drawn.T
+        fields[:, CODING_ORDER] = drawn.T
         return fields.reshape(batch, SIDE, SIDE)
 
 

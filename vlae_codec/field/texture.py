@@ -1,6 +1,6 @@
 """The pixels of fields given their latents: stored ones read, others drawn, and stored ones written.
 
-All visit pixels in `WAVEFRONT` order, fields in groups of 64. A pixel that a file does not hold is ink if its shared
+All visit pixels in `CODING_ORDER`, fields in groups of 64. A pixel that a file does not hold is ink if its shared
 pseudo-random word is below its count of ink: the same file gives the same picture everywhere.
 """
 

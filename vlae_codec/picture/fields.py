@@ -8,6 +8,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec.exact.wavefront import Wavefront
+
 SIDE = 28
 """Height and width of a field, pixels."""
 _Value = TypeVar("_Value", bound=np.generic)
@@ -15,18 +17,15 @@ Bits = npt.NDArray[np.uint8]
 """Fields of pixels, 1 = ink: (B, 28, 28) uint8."""
 
 
-def _wavefront() -> npt.NDArray[np.intp]:
-    row, col = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    return np.lexsort((row, col + 2 * row))
-
-
-WAVEFRONT = _wavefront()
-"""The coding order: raster indices (784,), sorted by t = col + 2 row, then by row."""
+WAVEFRONT = Wavefront(SIDE, SIDE)
+"""The pixels that advance together."""
+CODING_ORDER = WAVEFRONT.order()
+"""Raster indices (784,), sorted by t = col + 2 row, then by row."""
 
 
 def in_coding_order(fields: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
     """Pixels in the order of the wavefront: (B, 28, 28) or (B, 784) -> (784, B)."""
-    return fields.reshape(len(fields), SIDE * SIDE)[:, WAVEFRONT].T
+    return fields.reshape(len(fields), SIDE * SIDE)[:, CODING_ORDER].T
 
 
 def to_fields(bits: Bits) -> tuple[Bits, npt.NDArray[np.bool_]]:
