@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -21,7 +22,7 @@ from vlae_codec import zoo
 from vlae_codec.codec import decode
 from vlae_codec.container2 import read_file2
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
-from vlae_codec.exact.compiled import AVAILABLE
+from vlae_codec.exact import compiled
 from vlae_codec.family import Ask, Identity, Sampling
 from vlae_codec.ink import sections, stream
 from vlae_codec.ink.coder import InkFamily
@@ -129,8 +130,8 @@ def test_compiled_or_not_makes_the_same_file():
     script = (
         "import sys; sys.modules['numba'] = None\n"
         "sys.path.insert(0, 'tests')\n"
-        "from test_ink import AVAILABLE, coded, drawing, restored\n"
-        "assert not AVAILABLE\n"
+        "from test_ink import compiled, coded, drawing, restored\n"
+        "assert not compiled.available()\n"
         "data = coded(drawing(24, 45)); assert (restored(data) == drawing(24, 45)).all()\n"
         "print(data.hex())"
     )
@@ -141,7 +142,45 @@ def test_compiled_or_not_makes_the_same_file():
 
 
 def test_what_numba_knows_is_compiled():
-    assert (find_spec("numba") is not None) == AVAILABLE
+    assert (find_spec("numba") is not None) == compiled.available()
+
+
+def in_python(script, **environment):
+    """What a script says, run in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.path.insert(0, 'tests')\n" + script],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent, env={**os.environ, **environment},
+    )  # fmt: skip
+    return run.stdout.splitlines()
+
+
+SMALL = "from test_ink import coded, drawing; print(coded(drawing(24, 45)).hex()); print('numba' in sys.modules)"
+
+
+def test_few_pixels_need_no_compiling_and_make_the_same_file(tmp_path):
+    """Unless machine code was kept by an earlier process: then it is used."""
+    hexadecimal, imported = in_python(SMALL, VLAE_CACHE=str(tmp_path))
+    assert (hexadecimal, imported) == (coded(drawing(24, 45)).hex(), "False")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="numba is not there")
+def test_what_was_compiled_is_kept_read_again_and_may_be_damaged(tmp_path):
+    script = (
+        "import numpy as np\nfrom test_ink import ink, drawing, raster\nfrom vlae_codec.family import Ask\n"
+        "told = []\nviews = [ink().view(raster(np.tile(drawing(24, 45), (2, 2))), Ask(lossless=True))]\n"
+        "print(ink().encode(views, Ask(lossless=True), lambda *one: told.append(one))[0].data.hex())\n"
+        "print([one for one in told if one[0] != 'rows'])"
+    )
+    first = in_python(script, VLAE_CACHE=str(tmp_path))
+    assert first[1] == "[('compiling, once', 0, 1), ('compiling, once', 1, 1)]"
+    kept = [*tmp_path.rglob("*.nbc")]
+    assert kept
+    assert in_python(script, VLAE_CACHE=str(tmp_path)) == [first[0], "[]"]
+    for path in kept:
+        path.write_bytes(b"nonsense")
+    assert in_python(script, VLAE_CACHE=str(tmp_path)) == [first[0], "[]"]
+    assert not [*tmp_path.rglob("*.nbc")]
 
 
 def test_every_flipped_bit_is_found():

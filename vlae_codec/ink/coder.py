@@ -23,6 +23,7 @@ from . import sections
 from .sections import Way
 
 if TYPE_CHECKING:
+    from .hands import Hand
     from .state import Start
 
 _LEAST_BYTES = 5
@@ -91,13 +92,16 @@ class InkCoder:
 
     def encode(self, views: Sequence[View], ask: Ask, progress: Progress | None = None) -> list[Sections]:
         """See `family.Coder`."""
-        return [self._encoded(view, progress) for view in views]
+        from .hands import hand_for
 
-    def _encoded(self, view: View, progress: Progress | None) -> Sections:
+        hand = hand_for(self.start, sum(view.raster.samples.size for view in views), progress)
+        return [self._encoded(view, hand, progress) for view in views]
+
+    def _encoded(self, view: View, hand: Hand, progress: Progress | None) -> Sections:
         from . import stream
 
         assert isinstance(view, InkView)  # of this coder's making
-        coded = stream.encode(self.start, view.bits, _told(progress, len(view.bits)))
+        coded = stream.encode(self.start, view.bits, _told(progress, len(view.bits)), hand)
         if coded is None:
             data = sections.write(Way.PLAIN, np.packbits(view.bits).tobytes())
         else:
@@ -115,28 +119,35 @@ class InkCoder:
         self, files: Sequence[Parsed], samplings: Sequence[Sampling], progress: Progress | None = None
     ) -> list[list[Decoded]]:
         """See `family.Coder`: the same picture for every sampling, but for its region."""
-        return [self._decoded(file, samplings, progress) for file in files]
+        from .hands import hand_for
 
-    def _decoded(self, file: Parsed, samplings: Sequence[Sampling], progress: Progress | None) -> list[Decoded]:
+        coded = [file.geometry for file in files if isinstance(file, InkParsed) and file.way == Way.MODEL]
+        pixels = sum(form.width * form.height for form in coded)
+        hand = hand_for(self.start, pixels, progress)
+        return [self._decoded(file, samplings, hand, progress) for file in files]
+
+    def _decoded(
+        self, file: Parsed, samplings: Sequence[Sampling], hand: Hand, progress: Progress | None
+    ) -> list[Decoded]:
         assert isinstance(file, InkParsed)  # of this coder's making
         regions = [sampling.region(file.geometry.width, file.geometry.height) for sampling in samplings]
-        bits = self._bits(file, progress)[..., None]
+        bits = self._bits(file, hand, progress)[..., None]
         parts = [bits[top:bottom, left:right] for left, top, right, bottom in regions]
         return [Decoded(Raster(part, file.geometry.format), part.size, 0) for part in parts]
 
-    def _bits(self, file: InkParsed, progress: Progress | None) -> npt.NDArray[np.uint8]:
+    def _bits(self, file: InkParsed, hand: Hand, progress: Progress | None) -> npt.NDArray[np.uint8]:
         height, width = file.geometry.height, file.geometry.width
         if file.way == Way.PLAIN:
             return np.unpackbits(np.frombuffer(file.content, np.uint8), count=height * width).reshape(height, width)
         from . import stream
 
-        return stream.decode(self.start, file.content, height, width, _told(progress, height))
+        return stream.decode(self.start, file.content, height, width, _told(progress, height), hand)
 
     def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
         """See `family.Estimating`: nothing is known, but where nothing is compiled large pictures are for others."""
-        from vlae_codec.exact.compiled import AVAILABLE
+        from vlae_codec.exact.compiled import available
 
-        return 1.0 if AVAILABLE or view.raster.samples.size <= _SLOW_PIXELS else math.inf
+        return 1.0 if view.raster.samples.size <= _SLOW_PIXELS or available() else math.inf
 
     def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
         """No latents, and as many bits as there are."""

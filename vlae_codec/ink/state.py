@@ -144,8 +144,8 @@ def squashed() -> Numbers:
     return np.asarray((sigmoid_table()[middle + (steps << EXP_STEP_BITS - 8)] >> 8).clip(1, (1 << 16) - 1))
 
 
-def fresh(start: Start, height: int, width: int) -> State:
-    """As it is before the first pixel of a picture."""
+def fresh(start: Start, height: int, width: int, fast: bool) -> State:
+    """As it is before the first pixel of a picture; `fast` as of `exact.compiled.flat`."""
     columns = np.full(3 * width + BEYOND, FAR, np.int64)
     columns[: width + BEYOND] = -1
     stride = (width >> 5) + PADDED_WORDS
@@ -167,7 +167,7 @@ def fresh(start: Start, height: int, width: int) -> State:
             [one.ravel() for one in (start.first, start.first_bias, start.second, start.second_bias, start.output)]
         ),
     )
-    return State(*(flat(value) for value in values))
+    return State(*(flat(value, fast) for value in values))
 
 
 def _now(start: Start, height: int, width: int) -> Numbers:

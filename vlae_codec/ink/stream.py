@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.exact.compiled import AVAILABLE, flat
-
-from . import binary
+from .hands import Hand, hand_for
 from .state import AT, Start, State, fresh
-from .walk import walk
 
 Bits = npt.NDArray[np.uint8]
 Told = Callable[[int], None]
@@ -21,59 +18,58 @@ _BAND = 1 << 18
 _ROOM = 64
 
 
-def encode(start: Start, bits: Bits, told: Told | None = None) -> bytes | None:
-    """The stream of a picture (H, W) of 0 and 1; None once it is longer than the pixels so far, eight a byte."""
-    height, width = bits.shape
-    state = fresh(start, height, width)
-    pixels, stream = _own(bits.ravel()), _empty(_ROOM)
-    binary.begin(state.now, stream, 0)
+def encode(start: Start, bits: Bits, told: Told | None = None, hand: Hand | None = None) -> bytes | None:
+    """The stream of a picture (H, W) of 0 and 1; None once it is longer than the pixels so far, eight a byte.
+
+    hand: who does it; of itself who does so many pixels soonest.
+    """
+    (height, width), hand = bits.shape, hand or hand_for(start, bits.size)
+    state = fresh(start, height, width, hand.fast)
+    pixels, stream = hand.own(bits.ravel().copy()), hand.own(np.zeros(_ROOM, np.uint8))
+    hand.begin(state.now, stream, 0)
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        stream = _grown(stream, int(state.now[AT]) + 2 * (bottom - top) * (width + 1) + _ROOM)
-        walk(state, stream, 0, pixels, top, bottom, True)
+        stream = _grown(stream, int(state.now[AT]) + 2 * (bottom - top) * (width + 1) + _ROOM, hand)
+        hand.walk(state, stream, 0, pixels, top, bottom, True)
         if state.now[AT] > (bottom * width + 7) // 8 + _ROOM:
             return None
         if told:
             told(bottom)
-    size = binary.finish(state.now, stream)
+    size = hand.finish(state.now, stream)
     return bytes(stream[:size]) if size <= (height * width + 7) // 8 else None
 
 
 def learned(start: Start, bits: Bits) -> State:
     """All that adapts, as it is after a picture: for training."""
-    state = fresh(start, *bits.shape)
-    stream = _empty(2 * bits.size + bits.shape[0] + _ROOM)
-    binary.begin(state.now, stream, 0)
-    walk(state, stream, 0, _own(bits.ravel()), 0, len(bits), True)
+    (height, width), hand = bits.shape, hand_for(start, bits.size)
+    state = fresh(start, height, width, hand.fast)
+    stream = hand.own(np.zeros(2 * bits.size + height + _ROOM, np.uint8))
+    hand.begin(state.now, stream, 0)
+    hand.walk(state, stream, 0, hand.own(bits.ravel().copy()), 0, height, True)
     return state
 
 
-def decode(start: Start, stream: bytes, height: int, width: int, told: Told | None = None) -> Bits:
+def decode(
+    start: Start, stream: bytes, height: int, width: int, told: Told | None = None, hand: Hand | None = None
+) -> Bits:
     """The inverse of `encode`; whatever the bytes are, some picture comes out."""
-    state = fresh(start, height, width)
-    pixels = _empty(height * width)
-    data = _own(np.frombuffer(stream or b"\0", np.uint8))
-    binary.begin(state.now, data, max(1, len(stream)))
+    hand = hand or hand_for(start, height * width)
+    state = fresh(start, height, width, hand.fast)
+    pixels = hand.own(np.zeros(height * width, np.uint8))
+    data = hand.own(np.frombuffer(stream or b"\0", np.uint8).copy())
+    hand.begin(state.now, data, max(1, len(stream)))
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        walk(state, data, max(1, len(stream)), pixels, top, bottom, False)
+        hand.walk(state, data, max(1, len(stream)), pixels, top, bottom, False)
         if told:
             told(bottom)
     found: Bits = np.frombuffer(pixels, np.uint8).reshape(height, width)
     return found
 
 
-def _own(values: Bits) -> Any:
-    return flat(values.copy())
-
-
-def _empty(size: int) -> Any:
-    return flat(np.zeros(size, np.uint8))
-
-
-def _grown(stream: Any, size: int) -> Any:
-    if AVAILABLE:
+def _grown(stream: Any, size: int, hand: Hand) -> Any:
+    if hand.fast:
         return np.concatenate([stream, np.zeros(max(0, size - len(stream)), np.uint8)])
     return stream + bytearray(max(0, size - len(stream)))

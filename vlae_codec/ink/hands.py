@@ -1,0 +1,77 @@
+"""Who walks over a picture: machine code, which takes seconds to compile once, or Python, which is there at once and slow.
+
+Both make the same bytes. Of few pixels Python is done before anything is compiled; once that is done, or was kept by an
+earlier process, it is used for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vlae_codec.errors import Progress
+from vlae_codec.exact.compiled import available, flat, forget, is_kept, machine, uncached
+
+from . import binary
+from .state import Start, fresh
+from .walk import walk
+
+FEW = 1 << 12
+"""Pixels that Python walks over before numba has compiled: some 3 seconds of lively ones."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The functions that a stream needs, and whether they are machine code, which takes other arrays."""
+
+    begin: Callable[..., Any]
+    walk: Callable[..., Any]
+    finish: Callable[..., Any]
+    fast: bool
+
+    def own(self, values: npt.NDArray[Any]) -> Any:
+        """A flat array as these functions take it."""
+        return flat(values, self.fast)
+
+
+SLOW = Hand(binary.begin, walk, binary.finish, False)
+_READY = list[Hand]()
+
+
+def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Hand:
+    """Who does so many pixels soonest; `progress` is told if something has to be compiled first."""
+    if _READY:
+        return _READY[0]
+    kept = is_kept(walk)
+    if (pixels <= FEW and not kept) or not available():
+        return SLOW
+    if progress and not kept:
+        progress("compiling, once", 0, 1)
+    _READY.append(_made(start))
+    if progress and not kept:
+        progress("compiling, once", 1, 1)
+    return _READY[0]
+
+
+def _made(start: Start) -> Hand:
+    """Machine code that was tried; whatever is wrong with what was kept, or with keeping it, it is compiled anew."""
+    hand = Hand(machine(binary.begin), machine(walk), machine(binary.finish), True)
+    try:
+        _try(hand, start)
+    except Exception:  # a folder may be full, or hold anything
+        forget(walk)
+        hand = Hand(uncached(binary.begin), uncached(walk), uncached(binary.finish), True)
+        _try(hand, start)
+    return hand
+
+
+def _try(hand: Hand, start: Start) -> None:
+    """Codes a pixel."""
+    state, stream, pixels = fresh(start, 1, 1, hand.fast), np.zeros(64, np.uint8), np.ones(1, np.uint8)
+    hand.begin(state.now, stream, 0)
+    hand.walk(state, stream, 0, pixels, 0, 1, True)
+    hand.finish(state.now, stream)
