@@ -32,6 +32,7 @@ from vlae_codec.models.config import build
 
 from .calibration import strengths
 from .prior import Group
+from .run import average_of
 from .texture import Causal, Texture
 from .train import PhotoConfig, middles
 from .transforms import ResidualBlock
@@ -197,10 +198,10 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
     try:
         config = config_of(run)
         transforms, texture = Transforms(config.model), Texture(config.pixels)
-        transforms.load_state_dict(_average(run / "transforms"))
+        transforms.load_state_dict(average_of(run / "transforms"))
         grain = Texture(config.pixels)
-        texture.load_state_dict(_average(run / "texture"))
-        grain.load_state_dict(_average(run / "grain"))
+        texture.load_state_dict(average_of(run / "texture"))
+        grain.load_state_dict(average_of(run / "grain"))
         trained = {stage: last_line(run / stage) for stage in STAGES}
     except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"no photo model in {run}: {error}") from error
@@ -224,11 +225,6 @@ def config_of(run: Path) -> PhotoConfig:
     """The configuration of a run, as its last stage has it."""
     config: PhotoConfig = build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text()))
     return config
-
-
-def _average(stage: Path) -> dict[str, Tensor]:
-    average: dict[str, Tensor] = torch.load(stage / "checkpoint.pt", weights_only=True)["average"]
-    return average
 
 
 def last_line(run: Path) -> dict[str, Any]:

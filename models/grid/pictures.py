@@ -35,7 +35,7 @@ class Source:
 
 
 class Pictures:
-    """An endless stream of batches of crops, made by one thread from a seed."""
+    """An endless stream of batches of crops, made from a seed by a thread, which ends with what is iterated over."""
 
     def __init__(
         self, sources: Sequence[Source], size: int, batch: int, seed: int, memory_bytes: int = 3 << 30
@@ -46,15 +46,14 @@ class Pictures:
         self._bytes = 0
         self._ready: queue.Queue[Crops] = queue.Queue(4)
         self._stop = threading.Event()
-        threading.Thread(target=self._work, daemon=True).start()
 
     def __iter__(self) -> Iterator[Crops]:
-        while True:
-            yield self._ready.get()
-
-    def close(self) -> None:
-        """Ends the thread."""
-        self._stop.set()
+        threading.Thread(target=self._work, daemon=True).start()
+        try:
+            while True:
+                yield self._ready.get()
+        finally:
+            self._stop.set()
 
     def _work(self) -> None:
         while not self._stop.is_set():

@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from vlae_codec.errors import ConfigError
 
 from .muon import Muon
-from .pictures import Pictures, Source
+from .pictures import Crops
 
 CHECKPOINT_SECONDS = 180.0
-_REPORTED, _EVALUATED = 100, 2500  # steps
+_REPORTED = 100  # steps
 _DAMAGED = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError)
 
 
@@ -115,22 +115,30 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
 
+def average_of(stage: Path) -> dict[str, Tensor]:
+    """The averaged weights in the checkpoint of a stage; its errors are those of `torch.load`."""
+    average: dict[str, Tensor] = torch.load(stage / "checkpoint.pt", weights_only=True)["average"]
+    return average
+
+
 Loss = Callable[[Tensor, np.random.Generator], tuple[Tensor, dict[str, float]]]
 """RGB crops (B, 3, S, S) of 0 .. 255, and chance -> what is to fall, and figures for the log."""
 
 
 def advance(
     run: Run,
-    sources: Sequence[Source],
+    pictures: Iterable[Crops],
     about: dict[str, Any],
     loss: Loss,
     evaluate: Callable[[dict[str, Tensor]], str],
     device: str,
     report: Callable[[str], None],
+    every: int = 2500,
 ) -> None:
     """Trains to the end of the schedule.
 
-    about: the configuration, for the folder's config.json. evaluate: says in a line how good averaged weights are.
+    pictures: an endless stream of batches of crops, which goes on where the run is. about: the configuration, for the
+    config.json of the folder. evaluate: says in a line how good averaged weights are; asked every so many steps.
 
     Raises:
         ConfigError: training diverged; the last checkpoint stays.
@@ -142,7 +150,6 @@ def advance(
         return
     torch.manual_seed(schedule.seed + run.step)
     rng = np.random.default_rng([schedule.seed, run.step])
-    pictures = Pictures(sources, schedule.crop, schedule.batch, schedule.seed * 1000003 + run.step)
     started = saved = time.monotonic()
     sums, count = dict[str, float](), 0
     for crops in pictures:
@@ -164,11 +171,10 @@ def advance(
         if now - saved > CHECKPOINT_SECONDS or ended:
             run.save()
             saved = now
-        if run.step % _EVALUATED == 0 or ended:
+        if run.step % every == 0 or ended:
             report(f"{name}, {evaluate(run.average)}")
         if ended:
             break
-    pictures.close()
 
 
 def optimizers(model: nn.Module, schedule: Schedule, tables: Sequence[str]) -> list[torch.optim.Optimizer]:

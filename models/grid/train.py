@@ -21,7 +21,7 @@ from vlae_codec.picture.scaling import read_rgb, scaled
 
 from .colour import to_ycocg
 from .grain import own_context
-from .pictures import Source
+from .pictures import Pictures, Source
 from .run import Run, Schedule, advance
 from .texture import Texture, TextureConfig, pixel_bits
 from .transforms import PATCH
@@ -82,21 +82,30 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    scaled_ones, plain = _files(data_folder / config.data.scaled), _files(data_folder / config.data.plain)
-    held_out = [one for one in plain if not _number(one) % config.data.leave_out]
-    plain = [one for one in plain if _number(one) % config.data.leave_out]
     valid = _validated(data_folder / config.data.valid)
-
-    def sources(share: float) -> list[Source]:
-        return [Source(tuple(scaled_ones), share, scaled=True), Source(tuple(plain), 1 - share, scaled=False)]
-
-    share = config.data.scaled_share
+    lossy, _ = _sources(config.data, data_folder, config.data.scaled_share)
+    exact, held_out = exact_sources(config.data, data_folder)
     torch.manual_seed(config.transforms.seed)
     transforms = Transforms(config.model).to(device)
-    _train_transforms(transforms, config, folder / "transforms", sources(share), valid, device, report)
-    share = config.data.texture_share
-    texture = _train_texture(transforms, config, folder / "texture", sources(share), held_out, device, report)
-    _train_grain(transforms, texture, config, folder / "grain", sources(share), held_out, device, report)
+    _train_transforms(transforms, config, folder / "transforms", lossy, valid, device, report)
+    texture = _train_texture(transforms, config, folder / "texture", exact, held_out, device, report)
+    _train_grain(transforms, texture, config, folder / "grain", exact, held_out, device, report)
+
+
+def exact_sources(data: PhotoData, folder: Path) -> tuple[list[Source], list[Path]]:
+    """What a PixelCNN learns from, below the folder of the data sets, and the lossless pictures that are for validation.
+
+    Raises:
+        ConfigError: a folder of pictures is missing or empty.
+    """
+    return _sources(data, folder, data.texture_share)
+
+
+def _sources(data: PhotoData, folder: Path, share: float) -> tuple[list[Source], list[Path]]:
+    scaled_ones, plain = _files(folder / data.scaled), _files(folder / data.plain)
+    held_out = [one for one in plain if not _number(one) % data.leave_out]
+    learned = [one for one in plain if _number(one) % data.leave_out]
+    return [Source(tuple(scaled_ones), share, True), Source(tuple(learned), 1 - share, False)], held_out
 
 
 def _train_transforms(
@@ -124,7 +133,7 @@ def _train_transforms(
         averaged.load_state_dict(average)
         return rates(averaged, valid)
 
-    advance(run, sources, asdict(config), loss, evaluated, device, report)
+    advance(run, _crops(run, sources), asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
     model.eval().requires_grad_(False)
 
@@ -156,7 +165,7 @@ def _train_texture(
     def evaluated(average: dict[str, Tensor]) -> str:
         return _exact_rates_of(average, transforms, config, held_out)
 
-    advance(run, sources, asdict(config), loss, evaluated, device, report)
+    advance(run, _crops(run, sources), asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
     return model
 
@@ -191,7 +200,7 @@ def _train_grain(
     def evaluated(average: dict[str, Tensor]) -> str:
         return "of true contexts: " + _exact_rates_of(average, transforms, config, held_out)
 
-    advance(run, sources, asdict(config), loss, evaluated, device, report)
+    advance(run, _crops(run, sources), asdict(config), loss, evaluated, device, report)
 
 
 def _exact_rates_of(
@@ -275,6 +284,12 @@ def middles(folder: Path, size: int) -> list[np.ndarray]:
 def _validated(folder: Path) -> list[Path]:
     files = _files(folder)
     return files[:: -(-len(files) // _VALIDATED)]
+
+
+def _crops(run: Run, sources: Sequence[Source]) -> Pictures:
+    """What a run sees next."""
+    schedule = run.schedule
+    return Pictures(sources, schedule.crop, schedule.batch, schedule.seed * 1000003 + run.step)
 
 
 def _levels(rng: np.random.Generator, count: int, levels: int, device: str) -> Tensor:
