@@ -21,6 +21,7 @@ import numpy.typing as npt
 from vlae_codec import raw
 from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
 from vlae_codec.exact.logistics import MEAN_BITS
+from vlae_codec.exact.memory import give_back
 from vlae_codec.exact.threads import in_threads
 from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
@@ -264,6 +265,7 @@ class GridCoder:
                 bits += coded.ideal_bits
                 if progress:
                     progress("compressing", len(tiles), count)
+            give_back()
         error = squares / view.colours.size
         return (None, bits, error, differing) if texture is None else ([tiles[i] for i in range(count)], bits, error, 0)
 

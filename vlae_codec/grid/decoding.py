@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, Progress
+from vlae_codec.exact.memory import give_back
 from vlae_codec.exact.threads import in_threads
 
 from . import pixels
@@ -62,22 +63,26 @@ class Painter:
         out = np.empty((crop.height, crop.width, 3), np.uint8)
         exact, drawn, done, count = 0, 0, 0, tile_count(self.height, self.width)
         for block in blocks(self.height, self.width, crop):
-            wanted = [box for box in tiles_of(block) if box.meets(crop)]
-            stored = [box for box in wanted if self._stored(box)]
-            others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
-            region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray)
-            place(out, crop, block, region.picture())
-            for what, parts in (
-                ("decompressing", self._read(region, stored)),
-                ("drawing texture", self._draw(region, others)),
-            ):
-                for box, part in parts:
-                    own = place(out, crop, box, part)
-                    exact, drawn = (exact + own, drawn) if what == "decompressing" else (exact, drawn + own)
-                    done += 1
-                    if progress:
-                        progress(what, done, count)
+            for what, own in self._parts(out, crop, block):
+                exact, drawn = (exact + own, drawn) if what == "decompressing" else (exact, drawn + own)
+                done += 1
+                if progress:
+                    progress(what, done, count)
+            give_back()
         return Painted(out, exact, drawn)
+
+    def _parts(self, out: Samples, crop: Box, block: Box) -> Iterator[tuple[str, int]]:
+        """Puts a block into the picture of a crop; of each tile with pixels of its own: what was done, of how many."""
+        wanted = [box for box in tiles_of(block) if box.meets(crop)]
+        stored = [box for box in wanted if self._stored(box)]
+        others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
+        region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray)
+        give_back()
+        place(out, crop, block, region.picture())
+        for box, part in self._read(region, stored):
+            yield "decompressing", place(out, crop, box, part)
+        for box, part in self._draw(region, others):
+            yield "drawing texture", place(out, crop, box, part)
 
     def _stored(self, box: Box) -> tuple[bytes, bytes] | None:
         return self.tiles[tile_number(box, self.width)] if self.tiles else None
