@@ -1,4 +1,4 @@
-"""What pack, unpack, list and test do with sets of archives, and with URLs."""
+"""What pack, unpack, list, test and measure do with sets of archives, and with URLs."""
 
 from __future__ import annotations
 
@@ -125,6 +125,17 @@ def problems(pattern: str, scheduler: str | None, quiet: bool, model: str | None
     with client_of(scheduler) as client:
         jobs = 1 if client else workers(None, quiet)
         return cluster.test(pattern, client=client, jobs=jobs, model=model, progress=SetProgress(quiet)).problems
+
+
+def measured(
+    sources: Sequence[str], scheduler: str | None, jobs: int | None, quiet: bool, photographs: bool, how: dict[str, Any]
+) -> Any:
+    """What images cost, measured by workers; `how`, as of `cluster.measure` or `cluster.measure_photographs`."""
+    work = cluster.measure_photographs if photographs else cluster.measure
+    with client_of(scheduler) as client:
+        return work(
+            sources, client=client, jobs=1 if client else workers(jobs, quiet), progress=SetProgress(quiet), **how
+        )
 
 
 def show(pattern: str, names: bool, as_json: bool, most_names: int) -> None:

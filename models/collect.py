@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import ConfigError
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import Drawing, drawn
 from vlae_codec.picture.fields import to_fields
 from vlae_codec.sets.sources import Source
 
@@ -100,7 +100,7 @@ def collect(sources: Sequence[Source], progress: Progress) -> Collected:
 def _read(sources: Sequence[Source], progress: Progress) -> Iterator[Drawing]:
     count, done = sum(source.count for source in sources), 0
     for source in sources:
-        for drawing in source.drawings(0, source.count):
-            yield drawing
+        for raster, lost in source.two_levels(0, source.count):
+            yield drawn(raster, lost)
             done += 1
             progress(done, count)

@@ -13,7 +13,7 @@ from PIL import Image
 from vlae_codec import zoo
 from vlae_codec.cli.main import main
 from vlae_codec.field.coder import FieldCoder
-from vlae_codec.picture.drawing import Drawing, demo_digits
+from vlae_codec.picture.drawing import Drawing, demo_digits, drawn
 
 HERE = Path(__file__).parent
 TINY = HERE / "tiny"
@@ -63,6 +63,11 @@ def levels_of(path) -> np.ndarray:
         found = np.asarray(picture)
     gray = found.ndim == 3 and found.shape[2] == 3 and bool((found == found[..., :1]).all())
     return found[..., 0] if gray else found
+
+
+def drawings_of(source, start=0, stop=None) -> list[Drawing]:
+    """Images of a source, in two levels."""
+    return [drawn(*one) for one in source.two_levels(start, source.count if stop is None else stop)]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HERE, TINY
+from conftest import HERE, TINY, drawings_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_golden import content_of
@@ -251,7 +251,7 @@ def test_lossy_archives_hold_the_codes_of_single_files(tiny, album):
     """So that an image decodes to the same picture, for every seed."""
     data = packed(tiny, *album, lossless=False, chunk=9)
     with gather(album, exact=False) as gathered:
-        drawings = [one for source in gathered.sources for one in source.drawings(0, source.count)]
+        drawings = [one for source in gathered.sources for one in drawings_of(source)]
     single = [one.data for one in codec.encode(drawings, tiny, effort=0)]
     for seed in (0, 5):
         file = io.BytesIO(data)

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from conftest import TINY, levels_of
 
-from vlae_codec import cluster, places
+from vlae_codec import cluster, places, zoo
 from vlae_codec.cluster import survey, tasks
 from vlae_codec.cluster.engine import Local
 from vlae_codec.cluster.pattern import Pattern
 from vlae_codec.cluster.record import locked
 from vlae_codec.errors import FormatError, ImageError, ModelError, OutputError, PlaceError, VlaeError
-from vlae_codec.picture.images import png_bytes, to_picture
+from vlae_codec.picture.images import picture_of, png_bytes, to_picture
 from vlae_codec.sets import shards as sets
 
 OUT, ALL = "set-{shard:05d}.vlz", "set-*.vlz"
@@ -318,6 +318,33 @@ def test_a_measurement_in_parts_is_that_of_the_whole(sources, monkeypatch):
     assert np.array_equal(some.per_image["kl_bits"], whole.per_image["kl_bits"][chosen])
 
 
+def test_photographs_are_measured_in_parts_as_one_by_one(tmp_path, monkeypatch):
+    from photographs import picture
+
+    from vlae_codec.report import photo_measure, samples
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(photo_measure, "QUALITIES", (30, 60))
+    monkeypatch.setattr("vlae_codec.cluster.measuring.EACH_PHOTOGRAPHS", 1)
+    Path("in").mkdir()
+    for seed, size in enumerate(((40, 48), (56, 40), (48, 48))):
+        Path(f"in/{seed}.png").write_bytes(png_bytes(picture_of(picture(*size, seed=seed))))
+    how = {"effort": 0, "baselines": False}
+    parts = cluster.measure_photographs("in", jobs=1, **how)
+    model = zoo.named(zoo.PHOTO)
+    whole = photo_measure.measure(samples.photographs(["in"]), model, 0, with_baselines=False)
+    assert (parts.names, parts.pixels, parts.source) == (["in/0.png", "in/1.png", "in/2.png"], whole.pixels, "in")
+    assert parts.exact["ours"]["bytes"] == whole.exact["ours"]["bytes"]
+    for key, row in whole.lossy.items():
+        assert len(parts.lossy[key]["points"]) == len(row["points"]) == 2
+        for one, other in zip(parts.lossy[key]["points"], row["points"], strict=True):
+            assert one.keys() == other.keys()
+            assert one["bpp"] == pytest.approx(other["bpp"])
+            assert all(one[name] == other[name] for name in ("setting", "bytes", *parts.metrics))
+    assert len(parts.crops) == 3
+    assert cluster.measure_photographs("in", jobs=1, count=1, **how).pixels[0] in whole.pixels
+
+
 @pytest.fixture(scope="module")
 def dask():
     """A client of two worker processes."""
@@ -338,6 +365,18 @@ def test_workers_write_what_this_process_would(dask, sources, digits, fields):
     assert cluster.test(ALL, client=dask, **OPTIONS).problems == ()
     assert cluster.unpack(ALL, "out", client=dask, **OPTIONS).problems == ()
     check_unpacked("out", digits, fields)
+
+
+def test_the_command_line_measures_by_workers(dask, sources, run):
+    arguments = ("more.npy", "--no-baselines", "--effort", 0, "--model", TINY, "--n", 4)
+    where = dask.scheduler.address
+    found = json.loads(run("measure", *arguments, "--scheduler", where, "--json", "--csv", "a.csv").stdout)
+    here = json.loads(run("measure", *arguments, "--json").stdout)
+    assert found["images"] == here["images"] == 4
+    assert found["columns"]["lossless_file_bits"] == here["columns"]["lossless_file_bits"]
+    assert len(Path("a.csv").read_text().splitlines()) == 5
+    said = run("measure", *arguments, "--scheduler", where, "--labels", "more.npy", expect=2).output
+    assert "leave out --scheduler" in said
 
 
 def test_a_worker_that_is_killed_costs_time_only(dask, sources):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import drawings_of
 from PIL import Image
 
 from vlae_codec.errors import ConfigError
@@ -37,7 +38,7 @@ def test_every_picture_is_in_one_part_as_the_codec_sees_it(mixed, run, tmp_path)
     assert "5 without ink are left out" in text
     parts = {part: data.load("own", [part], tmp_path) for part in PARTS}
     with gather(mixed) as gathered:
-        drawings = [one for source in gathered.sources for one in source.drawings(0, source.count)]
+        drawings = [one for source in gathered.sources for one in drawings_of(source)]
     every = cut_fields([drawing.bits for drawing in drawings])[0] * np.uint8(255)
     every = every[every.any(axis=(1, 2))]
     assert len(every) == 60

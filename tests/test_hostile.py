@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import picture_files as made
 import pytest
+from conftest import drawings_of
 
 from vlae_codec import codec, zoo
 from vlae_codec.archive import pack, unpack
@@ -169,7 +170,7 @@ def test_a_large_member_is_looked_at_before_it_is_read(tmp_path, kind):
             tracemalloc.start()
             try:
                 with pytest.raises(ImageError, match=message):
-                    list(gathered.sources[0].drawings(0, 1))
+                    drawings_of(gathered.sources[0], 0, 1)
                 assert tracemalloc.get_traced_memory()[1] < 20 << 20
             finally:
                 tracemalloc.stop()
@@ -182,5 +183,5 @@ def test_a_large_picture_is_read_all_the_same(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.pgm", data)
     with gather([str(tmp_path / "a.zip")]) as gathered:
-        (drawing,) = gathered.sources[0].drawings(0, 1)
+        (drawing,) = drawings_of(gathered.sources[0], 0, 1)
     assert np.array_equal(drawing.bits, bits)

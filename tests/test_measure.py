@@ -21,7 +21,7 @@ from vlae_codec import codec
 from vlae_codec.archive import chunks
 from vlae_codec.archive import pack as packing
 from vlae_codec.archive import unpack as unpacking
-from vlae_codec.archive.chunks import Images, Settings
+from vlae_codec.archive.chunks import Images, OneImage, Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.cli.main import main
 from vlae_codec.errors import ImageError, VlaeError
@@ -142,7 +142,9 @@ def test_ledgers_of_archives_sum_to_their_bytes(measured, tiny, digits):
 def test_the_images_shares_sum_to_the_measured_tally(tiny, digits, lossless):
     drawings = [*digits[::7], *mixed(digits)]
     settings = Settings(lossless=lossless, effort=0)
-    (chunk,) = chunks.make((tiny, settings), Images(0, ("x",) * len(drawings), drawings), lambda _images: None)
+    (chunk,) = chunks.make(
+        (tiny, settings), Images(0, tuple(OneImage("x", raster_of(one)) for one in drawings)), lambda _images: None
+    )
     ledger = chunk.ledger
     payload_bits = sum(bits for name, bits in ledger.bits.items() if name not in OVERHEAD)
     assert len(ledger.image_bits) == len(drawings)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import drawings_of
 
 from vlae_codec import places
 from vlae_codec.errors import ImageError, OutputError
@@ -24,7 +25,7 @@ def drawn(paths):
         return [
             (source.name(at), drawing.bits.tobytes())
             for source in gathered.sources
-            for at, drawing in enumerate(source.drawings(0, source.count))
+            for at, drawing in enumerate(drawings_of(source))
         ]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import levels_of
+from conftest import drawings_of, levels_of
 from PIL import Image
 
 from vlae_codec.archive.numbers import Numbers
@@ -28,6 +28,7 @@ from vlae_codec.errors import FormatError, ImageError, OutputError
 from vlae_codec.family import Decoded
 from vlae_codec.files import safe_name
 from vlae_codec.picture.drawing import Drawing, Look, raster_of
+from vlae_codec.picture.drawing import drawn as drawn_as
 from vlae_codec.picture.images import png_bytes, to_drawing, to_picture
 from vlae_codec.sets import arrays, manifest
 from vlae_codec.sets.restore import Restorer
@@ -117,7 +118,7 @@ def there_and_back(folder, *paths, force=False, step=4, order=reversed, **option
             for start in range(0, source.count, step):
                 stop = min(start + step, source.count)
                 names = [source.name(i) for i in range(start, stop)] if isinstance(source, Files) else []
-                chunks.append((index + start, names, list(source.drawings(start, stop))))
+                chunks.append((index + start, names, drawings_of(source, start, stop)))
             index += source.count
         manifests = json.loads(json.dumps([source.manifest() for source in gathered.sources], allow_nan=False))
     with restorer_of(folder, manifests, force) as restorer:
@@ -136,7 +137,7 @@ def same_pictures(folder, other):
 
 
 def drawn(source):
-    return np.stack([drawing.bits for drawing in source.drawings(0, source.count)])
+    return np.stack([drawing.bits for drawing in drawings_of(source)])
 
 
 # Loose pictures
@@ -274,7 +275,7 @@ def test_members_of_numbers_that_make_no_sense_are_refused(tmp_path):
             member.pax_headers[key] = value
             archive.addfile(member)
         with contextlib.suppress(ImageError), gather(["x.tar"]) as gathered:
-            list(gathered.sources[0].drawings(0, 1))
+            drawings_of(gathered.sources[0], 0, 1)
 
 
 def test_members_whose_names_are_none_are_refused(tmp_path):
@@ -289,7 +290,7 @@ def test_members_whose_names_are_none_are_refused(tmp_path):
     for data in (no_text, empty):
         Path("x.zip").write_bytes(data)
         with pytest.raises(ImageError, match=r"x\.zip"), gather(["x.zip"]) as gathered:
-            list(gathered.sources[0].drawings(0, 1))
+            drawings_of(gathered.sources[0], 0, 1)
 
 
 PACKERS = {
@@ -418,12 +419,12 @@ def test_errors_name_the_picture(tmp_path):
     save(tmp_path / "set" / "good.png")
     (tmp_path / "set" / "bad.png").write_bytes(b"junk")
     with gather(["set"]) as gathered, pytest.raises(ImageError, match=r"set/bad\.png is not an image"):
-        list(gathered.sources[0].drawings(0, 2))
+        drawings_of(gathered.sources[0], 0, 2)
     Image.fromarray(np.arange(99, dtype=np.uint8).reshape(9, 11)).save("set/bad.png")
     with gather(["set"]) as gathered, pytest.raises(ImageError, match=r"set/bad\.png: .*threshold=N"):
-        list(gathered.sources[0].drawings(0, 2))
+        drawings_of(gathered.sources[0], 0, 2)
     with gather(["set"], threshold=50) as gathered:
-        assert "50" in next(gathered.sources[0].drawings(0, 1)).note
+        assert "50" in drawings_of(gathered.sources[0], 0, 1)[0].note
 
 
 def test_damaged_archives_give_image_errors(tmp_path):
@@ -444,7 +445,7 @@ def test_damaged_archives_give_image_errors(tmp_path):
                 try:
                     with gather([str(name)]) as gathered:
                         for source in gathered.sources:
-                            list(source.drawings(0, source.count))
+                            drawings_of(source)
                 except ImageError as error:
                     assert "\n" not in str(error)
 
@@ -530,7 +531,7 @@ def test_ink_is_the_rarer_value_of_the_whole_array():
         with gather(["x.npy"]) as gathered:
             (source,) = gathered.sources
             assert (source.manifest()["paper"], source.manifest()["ink"]) == (paper, ink)
-            drawings = list(source.drawings(0, source.count))
+            drawings = drawings_of(source)
             assert {drawing.look for drawing in drawings} == {Look()}
             assert np.array_equal(np.stack([drawing.bits for drawing in drawings]), array != paper)
 
@@ -574,7 +575,7 @@ def test_thresholds_mean_what_they_mean_for_pictures(array, threshold):
         (source,) = gathered.sources
         (paper, ink) = (source.manifest()[key] for key in ("paper", "ink"))
         assert source.manifest()["dtype"] == "|u1"
-        for image, drawing in zip(array, source.drawings(0, 5), strict=True):
+        for image, drawing in zip(array, drawings_of(source, 0, 5), strict=True):
             expected = to_drawing(image.astype(image.dtype.newbyteorder("=")), threshold)
             values = np.array([paper, ink], np.uint8)[drawing.bits]
             assert np.array_equal(values, np.asarray(to_picture(expected)))
@@ -759,11 +760,11 @@ def test_any_part_of_an_array_can_be_read_and_reading_on_does_not_start_anew(tmp
         (source,) = gathered.sources
         looked = len(opened)
         for start in range(0, 300, 13):
-            part = [drawing.bits for drawing in source.drawings(start, min(start + 13, 300))]
+            part = [drawing.bits for drawing in drawings_of(source, start, min(start + 13, 300))]
             assert np.array_equal(part, bits[start : start + 13])
         assert len(opened) == looked + 1
         for start in (200, 3, 100):
-            assert np.array_equal(next(source.drawings(start, start + 1)).bits, bits[start])
+            assert np.array_equal(drawings_of(source, start, start + 1)[0].bits, bits[start])
 
 
 def test_many_arrays_of_one_file_are_opened_and_read_with_one_look_at_its_list(monkeypatch):
@@ -774,7 +775,7 @@ def test_many_arrays_of_one_file_are_opened_and_read_with_one_look_at_its_list(m
     monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda self, *a, **k: opened.append(a) or init(self, *a, **k))
     with gather(["many.npz"]) as gathered:
         for source in gathered.sources:
-            list(source.drawings(0, source.count))
+            drawings_of(source)
     assert len(opened) == 2  # to look at, and to read
 
 
@@ -799,8 +800,8 @@ def test_memory_is_bounded_whatever_the_size(tmp_path):
     with gather(["x.npy"]) as gathered:
         (source,) = gathered.sources
         with restorer_of(tmp_path / "out", [source.manifest()], False) as restorer:
-            for index, drawing in enumerate(source.drawings(0, 100)):
-                put(restorer, index, [], [drawing])
+            for index, one in enumerate(source.two_levels(0, 100)):
+                put(restorer, index, [], [drawn_as(*one)])
             restorer.finish()
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
@@ -812,7 +813,7 @@ def test_an_array_that_changes_meanwhile_is_noticed():
     with gather(["x.npy"]) as gathered:
         np.save("x.npy", BITS + 5)
         with pytest.raises(ImageError, match="changed"):
-            list(gathered.sources[0].drawings(0, 3))
+            drawings_of(gathered.sources[0], 0, 3)
 
 
 # Names

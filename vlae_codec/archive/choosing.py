@@ -14,12 +14,11 @@ import numpy as np
 
 from vlae_codec.choose import AUTO, Chooser, Seen, chooser
 from vlae_codec.family import Ask, ChainedCoder, Coder
-from vlae_codec.picture.drawing import raster_of
 from vlae_codec.picture.fields import SIDE
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.reading import Readable
 from vlae_codec.sets.manifest import ArrayForm
-from vlae_codec.sets.sources import Source, pick
+from vlae_codec.sets.sources import Source, pick_two_levels
 
 from .chunks import Settings, chained
 
@@ -81,5 +80,5 @@ def _speakers(choice: Chooser, sources: Sequence[Source], looks: Sequence[Look])
     """Some drawings, spread over all."""
     drawn = np.array([number for number, one in enumerate(looks) if one.drawn], np.int64)
     chosen = drawn[np.unique(np.linspace(0, len(drawn) - 1, min(len(drawn), _SPEAKERS)).astype(np.int64))]
-    rasters = [raster_of(drawing) for _, drawing in pick(sources, chosen)] if len(drawn) else []
+    rasters = [raster for _, raster, _ in pick_two_levels(sources, chosen)] if len(drawn) else []
     return [choice.see_fixed(Readable.of_raster(raster)) for raster in rasters]

@@ -28,7 +28,7 @@ from vlae_codec.family import (
     Done,
     Sampling,
 )
-from vlae_codec.picture.drawing import Drawing, raster_of
+from vlae_codec.picture.raster import Raster
 from vlae_codec.sets.manifest import ArrayForm, FilesForm
 
 from . import apart, version1
@@ -145,17 +145,25 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class OneImage:
+    """An image in two colours, and what was lost on its way in; one of an array has no name."""
+
+    name: str | None
+    raster: Raster
+    lost: str | None = None
+
+
+@dataclass(frozen=True)
 class Images:
-    """What one chunk is made from; an image of an array has no name."""
+    """What one chunk is made from: images, the first of which has that number."""
 
     first: int
-    names: tuple[str | None, ...]
-    drawings: list[Drawing]
+    ones: tuple[OneImage, ...]
 
     @property
     def images(self) -> int:
         """How many."""
-        return len(self.drawings)
+        return len(self.ones)
 
     @property
     def numbers(self) -> Numbers:
@@ -218,14 +226,14 @@ def make(shared: tuple[ChainedCoder, Settings], images: Images, done: Done) -> l
     """
     model, settings = shared
     views = [
-        model.view(raster_of(drawing), Ask(settings.lossless, fixed=name is None or not settings.ordered))
-        for name, drawing in zip(images.names, images.drawings, strict=True)
+        model.view(one.raster, Ask(settings.lossless, fixed=one.name is None or not settings.ordered))
+        for one in images.ones
     ]
     made = model.push(views, settings.chaining, done)
-    names = tuple(name for name in images.names if name is not None)
+    names = tuple(one.name for one in images.ones if one.name is not None)
     head = head_of(made, images.numbers, names if settings.ordered else ())
-    notes = [drawing.note for drawing in images.drawings]
-    return [chunk_of(made, head, version1.write_head(head), notes, settings)]
+    lost = [one.lost for one in images.ones]
+    return [chunk_of(made, head, version1.write_head(head), lost, settings)]
 
 
 def head_of(made: Chain, numbers: Numbers, names: tuple[str, ...], model: Identity | None = None) -> Head:

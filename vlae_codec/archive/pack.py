@@ -14,14 +14,13 @@ from vlae_codec.choose import Chooser
 from vlae_codec.errors import Progress
 from vlae_codec.exact.threads import batches
 from vlae_codec.family import Chained, Coder
-from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.fields import field_count
 from vlae_codec.registry import identity_of
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Forms
 from vlae_codec.sets.sources import Source
 
 from . import chunks, frame, mixed
-from .chunks import ArchiveLedger, Images, Settings
+from .chunks import ArchiveLedger, Images, OneImage, Settings
 from .heads import Header
 from .jobs import Report, Work, spread
 from .numbers import Numbers
@@ -126,14 +125,15 @@ def _turned(sources: Sequence[Source], model: Chained, settings: Settings) -> li
 def _cut(sources: Sequence[Source], settings: Settings) -> Iterator[Images]:
     """All images, chunk by chunk."""
     first, size = 0, settings.chunk_images
-    for batch in batches(_named(sources), lambda one: field_count(*one[1].bits.shape), size, max(_CHUNK_FIELDS, size)):
-        yield Images(first, tuple(name for name, _ in batch), [drawing for _, drawing in batch])
+    heaviest = max(_CHUNK_FIELDS, size)
+    for batch in batches(_each(sources), lambda one: field_count(*one.raster.samples.shape[:2]), size, heaviest):
+        yield Images(first, tuple(batch))
         first += len(batch)
 
 
-def _named(sources: Sequence[Source]) -> Iterator[tuple[str | None, Drawing]]:
+def _each(sources: Sequence[Source]) -> Iterator[OneImage]:
     """All images, those of loose pictures with their names."""
     for source in sources:
         loose = isinstance(source.form, FilesForm)
-        for index, drawing in enumerate(source.drawings(0, source.count)):
-            yield source.name(index) if loose else None, drawing
+        for index, (raster, lost) in enumerate(source.two_levels(0, source.count)):
+            yield OneImage(source.name(index) if loose else None, raster, lost)

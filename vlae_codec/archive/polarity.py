@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from vlae_codec.family import Chained
-from vlae_codec.picture.drawing import Drawing, inverted, raster_of
 from vlae_codec.picture.fields import field_count
+from vlae_codec.picture.raster import Raster
+from vlae_codec.picture.reading import Readable
 from vlae_codec.sets.manifest import ArrayForm, Form
-from vlae_codec.sets.sources import Source, pick
+from vlae_codec.sets.sources import Source, pick_two_levels
 
 _SPEAKERS = 64  # images that speak for all that are turned together
 _LARGEST_FIELDS = 1 << 12  # of all speakers together
@@ -23,7 +24,7 @@ _LARGEST_FIELDS = 1 << 12  # of all speakers together
 
 def suited_together(sources: Sequence[Source], model: Chained) -> list[Source]:
     """The same images, all of them the way that costs the model less for some of them, which are spread over all."""
-    exchanged = model.exchanged(map(raster_of, _speakers(sources)))
+    exchanged = model.exchanged(_speakers(sources))
     return [_Turned(source) for source in sources] if exchanged else [*sources]
 
 
@@ -41,8 +42,8 @@ class _Turned(Source):
     def name(self, index: int) -> str:
         return self.source.name(index)
 
-    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
-        return map(inverted, self.source.drawings(start, stop))
+    def readables(self, start: int, stop: int) -> Iterator[Readable]:
+        return (Readable.of_raster(_inverted(raster), lost) for raster, lost in self.source.two_levels(start, stop))
 
     def files(self) -> Iterator[Path]:
         return self.source.files()
@@ -51,13 +52,19 @@ class _Turned(Source):
         self.source.close()
 
 
-def _speakers(sources: Sequence[Source]) -> Iterator[Drawing]:
+def _inverted(raster: Raster) -> Raster:
+    """The same picture in two colours, with its background as foreground."""
+    assert raster.format.pair is not None
+    return Raster(1 - raster.samples, replace(raster.format, pair=raster.format.pair[::-1]))
+
+
+def _speakers(sources: Sequence[Source]) -> Iterator[Raster]:
     """Some images of all sources, as many as their size allows."""
     total, left = sum(source.count for source in sources), _LARGEST_FIELDS
     chosen = np.unique(np.linspace(0, total - 1, min(total, _SPEAKERS)).astype(np.int64))
-    for _, drawing in pick(sources, chosen):
-        left -= field_count(*drawing.bits.shape)
-        yield drawing
+    for _, raster, _ in pick_two_levels(sources, chosen):
+        left -= field_count(*raster.samples.shape[:2])
+        yield raster
         if left < 0:
             break
     for source in sources:

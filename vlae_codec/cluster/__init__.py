@@ -12,7 +12,7 @@ client or a URL is given. docs/scale.md says what a set is, what happens when so
 """
 
 from .api import PackedSet, Tested, UnpackedSet, pack, test, unpack
-from .measuring import measure
+from .measuring import measure, measure_photographs
 from .progress import Tally
 
-__all__ = ["PackedSet", "Tally", "Tested", "UnpackedSet", "measure", "pack", "test", "unpack"]
+__all__ = ["PackedSet", "Tally", "Tested", "UnpackedSet", "measure", "measure_photographs", "pack", "test", "unpack"]

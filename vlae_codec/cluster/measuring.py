@@ -2,24 +2,27 @@
 
 What adds up is added up: columns of images, bytes and ledgers of archives. Archives are those of the parts, so that an image
 pays its share of a part's header and index. What does not add up, general compressors on all images at once, is left out.
+Photographs are measured one by one; their curves are put together, and compared as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vlae_codec import places, zoo
 from vlae_codec.errors import ImageError
-from vlae_codec.family import DEFAULT_EFFORT
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.family import DEFAULT_EFFORT, Coder
+from vlae_codec.picture.drawing import Drawing, drawn
 from vlae_codec.report import measure as measuring
-from vlae_codec.report.samples import SEED, Sample
+from vlae_codec.report import photo_measure
+from vlae_codec.report.photo_measure import PhotoMeasurement
+from vlae_codec.report.samples import SEED, Sample, in_colour
 from vlae_codec.report.tables import Archive, Measurement
-from vlae_codec.sets.sources import Array, Files, Source
+from vlae_codec.sets.sources import Files, Source
 
 from . import survey
 from .engine import engine_of
@@ -29,6 +32,9 @@ from .tasks import Named, coder_of
 
 EACH = 1000
 """Images of a part, at least, if there are as many."""
+EACH_PHOTOGRAPHS = 4
+"""Photographs of a part: each takes some seconds."""
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Rows:
     packed: Packed
     rows: tuple[Sequence[int], ...]
 
+    def each(self) -> Iterator[tuple[Source, int]]:
+        """Each image: its source, and its number there."""
+        for source, rows in zip(self.packed.opened(), self.rows, strict=True):
+            yield from ((source, row) for row in rows)
+            source.close()
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -48,6 +60,13 @@ class Measuring:
     model: Named
     effort: int
     baselines: bool
+
+    @property
+    def coder(self) -> Coder:
+        """The model, loaded once a process."""
+        found = coder_of(self.model)
+        assert found is not None
+        return found
 
 
 def measure(
@@ -75,27 +94,80 @@ def measure(
         ImageError: a source is missing or damaged, or holds pictures that are no drawings; or a part failed.
         VlaeError: as `cluster.pack`.
     """
-    engine = engine_of(client, jobs)
-    engine.check()
-    seen = places.tidy if client is None else places.absolute
-    given = [*map(seen, [sources] if isinstance(sources, str) else sources)]
-    found = survey.listed(engine, given, survey.Looking(threshold, True, None))
-    chosen = np.arange(found.images)
-    if count is not None and count < found.images:
-        chosen = np.sort(np.random.default_rng(SEED).permutation(found.images)[:count])
-    items = [*_parts(found.sources, np.array_split(chosen, max(1, len(chosen) // EACH)))]
-    parts, done = dict[int, Measurement](), 0
-    named = Named.of(model, seen)
-    assert named is not None
-    for outcome in engine.run("measure-part", _measure, items, Measuring(named, effort, baselines)):
-        if outcome.result is None:
-            raise ImageError(f"images of part {outcome.item.number} cannot be measured: {outcome.error}")
-        parts[outcome.item.number] = outcome.result
-        done += outcome.item.images
-        if progress:
-            progress(Tally("measuring", done, len(chosen), len(parts), len(items), 0))
-    whole = together([parts[number] for number in sorted(parts)])
-    return replace(whole, source=places.shown([places.name(one) for one in given]), notes=[*found.notes, *whole.notes])
+    asked = _Asked(sources, client, jobs, count, progress)
+    shared = Measuring(asked.model(model), effort, baselines)
+    parts, source, notes = asked.run(_measure, shared, survey.Looking(threshold, True, None), EACH)
+    whole = together(parts)
+    return replace(whole, source=source, notes=[*notes, *whole.notes])
+
+
+def measure_photographs(
+    sources: str | Sequence[str],
+    *,
+    client: Any = None,
+    jobs: int | None = None,
+    count: int | None = None,
+    effort: int = DEFAULT_EFFORT,
+    baselines: bool = True,
+    model: str = zoo.PHOTO,
+    progress: Tell | None = None,
+) -> PhotoMeasurement:
+    """What photographs cost, exact and at equal quality; `report.photo_tables` makes texts of it.
+
+    Seconds are those of a worker that does nothing else meanwhile. Arguments and errors as of `measure`.
+    """
+    asked = _Asked(sources, client, jobs, count, progress)
+    shared = Measuring(asked.model(model), effort, baselines)
+    parts, source, notes = asked.run(_measure_photographs, shared, survey.Looking(None, False, None), EACH_PHOTOGRAPHS)
+    whole = photo_measure.together(parts)
+    return replace(whole, source=source, notes=[*notes, *whole.notes])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is measured by whom: as of `measure`."""
+
+    sources: str | Sequence[str]
+    client: Any
+    jobs: int | None
+    count: int | None
+    progress: Tell | None
+
+    def seen(self, path: str) -> str:
+        """A path as workers know it."""
+        return places.tidy(path) if self.client is None else places.absolute(path)
+
+    def model(self, name: str) -> Named:
+        """The model of that name, or in that folder."""
+        named = Named.of(name, self.seen)
+        assert named is not None
+        return named
+
+    def run(
+        self, work: Callable[[Measuring, Rows], M], shared: Measuring, looking: survey.Looking, each: int
+    ) -> tuple[list[M], str, tuple[str, ...]]:
+        """What comes of `work` on parts of so many images, in order; what the whole is called, and notes on it.
+
+        Raises:
+            ImageError: a part failed.
+        """
+        engine = engine_of(self.client, self.jobs)
+        engine.check()
+        given = [*map(self.seen, [self.sources] if isinstance(self.sources, str) else self.sources)]
+        found = survey.listed(engine, given, looking)
+        chosen = np.arange(found.images)
+        if self.count is not None and self.count < found.images:
+            chosen = np.sort(np.random.default_rng(SEED).permutation(found.images)[: self.count])
+        items = [*_parts(found.sources, np.array_split(chosen, max(1, len(chosen) // each)))]
+        parts, done = dict[int, M](), 0
+        for outcome in engine.run("measure-part", work, items, shared):
+            if outcome.result is None:
+                raise ImageError(f"images of part {outcome.item.number} cannot be measured: {outcome.error}")
+            parts[outcome.item.number] = outcome.result
+            done += outcome.item.images
+            if self.progress:
+                self.progress(Tally("measuring", done, len(chosen), len(parts), len(items), 0))
+        return [parts[n] for n in sorted(parts)], places.shown([places.name(one) for one in given]), found.notes
 
 
 def together(parts: Sequence[Measurement]) -> Measurement:
@@ -157,15 +229,23 @@ def _measure(shared: Measuring, part: Rows) -> Measurement:
         ImageError: a picture is not a drawing, or cannot be read.
     """
     names, drawings = list[str](), list[Drawing]()
-    for source, rows in zip(part.packed.opened(), part.rows, strict=True):
-        assert isinstance(source, Array | Files)
-        for row in rows:
-            drawings += source.drawings(row, row + 1)
-            names.append(source.name(row))
-        source.close()
+    for source, row in part.each():
+        drawings += [drawn(*one) for one in source.two_levels(row, row + 1)]
+        names.append(source.name(row))
     notes = sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
-    coder = coder_of(shared.model)
-    assert coder is not None
     settled = measuring.Settled(shared.effort, 1, shared.baselines)
     sample = Sample(f"part {part.number}", drawings, None, notes, names)
-    return measuring.measure(sample, coder, settled).measurement
+    return measuring.measure(sample, shared.coder, settled).measurement
+
+
+def _measure_photographs(shared: Measuring, part: Rows) -> PhotoMeasurement:
+    """A part, on a worker.
+
+    Raises:
+        ImageError: a picture cannot be read.
+    """
+    given = photo_measure.Photographs(f"part {part.number}", [], [])
+    for source, row in part.each():
+        given.samples.extend(in_colour(one.picture().raster) for one in source.readables(row, row + 1))
+        given.names.append(source.name(row))
+    return photo_measure.measure(given, shared.coder, shared.effort, shared.baselines, crops=1)

@@ -89,6 +89,11 @@ def drawing_of(raster: Raster, threshold: int | None = None, exact: bool = False
     )
 
 
+def drawn(raster: Raster, note: str | None) -> Drawing:
+    """The drawing that `raster_of` made this picture of, with that note."""
+    return replace(drawing_of(raster, exact=True), note=note)
+
+
 def _gone(samples: npt.NDArray[np.generic]) -> str:
     """What black and white does not show of a picture beside its grays."""
     channels = samples.shape[2]

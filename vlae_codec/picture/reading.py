@@ -19,6 +19,7 @@ from PIL import Image
 from vlae_codec.errors import FormatError, ImageError
 
 from . import checks
+from .drawing import drawing_of, raster_of
 from .images import Picture, read_raster, to_raster
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
 from .npy import MAGIC, read_npy
@@ -63,6 +64,16 @@ class Readable:
 
     drawing: Callable[[], tuple[Raster, str | None]]
     picture: Callable[[], Reading]
+
+    def two_levels(self, threshold: int | None = None, exact: bool = False) -> tuple[Raster, str | None]:
+        """The picture in two colours, as of `drawing.drawing_of`, and what was lost on the way.
+
+        Raises:
+            ImageError: it cannot be read, or cannot be had in two colours.
+        """
+        raster, lost = self.drawing()
+        drawing = drawing_of(raster, threshold, exact)
+        return raster_of(drawing), "; ".join(filter(None, (drawing.note, lost))) or None
 
     @classmethod
     def of_file(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ AT_ZERO, AT_DEFAULT = Sampling(temperature=0.0), Sampling()
 OURS = "ours", "ours_mean"
 """Our curves: as files decode by default, and without drawn texture."""
 _CROP, _CROP_QUALITY = 160, 30
-_MOST_CROPS = 4
+MOST_CROPS = 4
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,12 @@ def measure(
     effort: int = DEFAULT_EFFORT,
     with_baselines: bool = True,
     *,
+    crops: int = MOST_CROPS,
     progress: Progress | None = None,
 ) -> PhotoMeasurement:
-    """All that there is to measure. What is done is kept on disk until all is, and a later call goes on from there.
+    """All that there is to measure, and so many crops at most.
+
+    What is done is kept on disk until all is, and a later call goes on from there.
 
     Raises:
         VlaeError: what is lossless does not decode to what it was.
@@ -117,12 +120,53 @@ def measure(
         exact=exact,
         lossy=lossy,
         bd_rate=_bd_rates(lossy, work.metrics, pixels, notes) if with_baselines else {},
-        crops=[_crop(name, x, ours, lossy_codecs) for name, x in _some(photographs)],
+        crops=[_crop(name, x, ours, lossy_codecs) for name, x in _some(photographs, crops)],
         unavailable=unavailable,
         notes=[*notes, "Everything was decoded again: exact files give every pixel back."],
     )
     work.kept.clear()
     return found
+
+
+def together(parts: Sequence[PhotoMeasurement]) -> PhotoMeasurement:
+    """One measurement of several of the same model, of different photographs."""
+    if len(parts) == 1:
+        return parts[0]
+    pixels, metrics = [n for part in parts for n in part.pixels], [*parts[0].metrics]
+    metrics = [name for name in metrics if all(name in part.metrics for part in parts)]
+    notes = [*dict.fromkeys(note for part in parts for note in part.notes)]
+    lossy = {key: _joined_curve([part.lossy[key] for part in parts], metrics, pixels) for key in parts[0].lossy}
+    crops = [crop for part in parts for crop in part.crops]
+    shown = {*np.linspace(0, len(crops) - 1, MOST_CROPS).astype(int).tolist()} if crops else set[int]()
+    return replace(
+        parts[0],
+        names=[name for part in parts for name in part.names],
+        pixels=pixels,
+        metrics=metrics,
+        exact={key: _joined([part.exact[key] for part in parts]) for key in parts[0].exact},
+        lossy=lossy,
+        bd_rate=_bd_rates(lossy, metrics, pixels, notes) if {*lossy} - {*OURS} else {},
+        crops=[crops[at] for at in sorted(shown)],
+        notes=[*notes, f"Measured in {len(parts)} parts."],
+    )
+
+
+def _joined(rows: Sequence[Row]) -> Row:
+    """Rows of different pictures as one: lists one after the other, all else as the first has it."""
+    return {
+        key: [one for row in rows for one in row[key]] if isinstance(value, list) else value
+        for key, value in rows[0].items()
+    }
+
+
+def _joined_curve(curves: Sequence[Row], metrics: Sequence[str], pixels: Sequence[int]) -> Row:
+    """The curve of one codec, of curves of different pictures, with those metrics."""
+    settings, left = [point["setting"] for point in curves[0]["points"]], {*METRICS} - {*metrics}
+    by = [{point["setting"]: point for point in curve["points"]} for curve in curves]
+    points = [{k: v for k, v in _joined([one[setting] for one in by]).items() if k not in left} for setting in settings]
+    for point in points:
+        point["bpp"] = float(np.mean(8 * np.array(point["bytes"]) / pixels))
+    return {**curves[0], "points": sorted(points, key=lambda point: float(point["bpp"]))}
 
 
 def summary(found: PhotoMeasurement) -> Row:
@@ -291,9 +335,9 @@ def _bd_rates(
         return {}
 
 
-def _some(photographs: Photographs) -> list[tuple[str, Samples]]:
+def _some(photographs: Photographs, most: int) -> list[tuple[str, Samples]]:
     """A few pictures from all over the set."""
-    which = np.unique(np.linspace(0, len(photographs.names) - 1, _MOST_CROPS).astype(int))
+    which = np.unique(np.linspace(0, len(photographs.names) - 1, most).astype(int))
     return [(photographs.names[at], photographs.samples[at]) for at in which]
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.picture.drawing import Drawing
+from vlae_codec.picture.drawing import Drawing, drawn
 from vlae_codec.picture.raster import Raster
 from vlae_codec.sets import labels
 from vlae_codec.sets.labels import Labels
-from vlae_codec.sets.sources import gather, pick, pick_readables
+from vlae_codec.sets.sources import gather, pick, pick_two_levels
 
 from .photo_measure import Photographs
 from .quality import Samples
@@ -60,7 +60,10 @@ def sample(
         if count is not None and count < total:
             chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:count])
             notes.append(_drawn_of(count, total))
-        names, drawings = map(list, zip(*pick(gathered.sources, chosen), strict=True))
+        names, drawings = list[str](), list[Drawing]()
+        for name, raster, lost in pick_two_levels(gathered.sources, chosen):
+            names.append(name)
+            drawings.append(drawn(raster, lost))
         read = [*gathered.files(), *([labels.file_of(labelled)] if labelled else [])]
     notes += sorted({f"Images were {drawing.note}." for drawing in drawings if drawing.note})
     return Sample(_shown(paths), drawings, None if classes is None else classes[chosen], notes, names, read)
@@ -79,9 +82,9 @@ def photographs(paths: Sequence[str], count: int | None = None) -> Photographs:
             chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:count])
             notes.append(_drawn_of(count, total))
         names, samples = list[str](), list[Samples]()
-        for name, readable in pick_readables(gathered.sources, chosen):
+        for name, readable in pick(gathered.sources, chosen):
             names.append(name)
-            samples.append(_in_colour(readable.picture().raster))
+            samples.append(in_colour(readable.picture().raster))
     return Photographs(_shown(paths), names, samples, notes)
 
 
@@ -92,12 +95,12 @@ def are_photographs(paths: Sequence[str]) -> bool:
         ImageError: it cannot be read.
     """
     with gather(paths, None, False) as gathered:
-        _, readable = next(pick_readables(gathered.sources, np.arange(1)))
+        _, readable = next(pick(gathered.sources, np.arange(1)))
         raster = readable.picture().raster
     return raster.format.pair is None and raster.in_two() is None
 
 
-def _in_colour(raster: Raster) -> Samples:
+def in_colour(raster: Raster) -> Samples:
     """Samples in RGB of 8 bits; opacity is left out."""
     samples: npt.NDArray[Any] = raster.colours()
     if samples.dtype == np.uint16:

@@ -1,6 +1,6 @@
 """Sets of images on their way into an archive: pictures, folders, zip, tar and Parquet files; npy, npz and IDX arrays.
 
-`gather` looks at each source once and keeps little of it; `Source.drawings` then reads images as they are asked for,
+`gather` looks at each source once and keeps little of it; `Source.readables` then reads images as they are asked for,
 whatever the size of the whole. The mirror image is `restore`.
 """
 
@@ -25,7 +25,7 @@ from vlae_codec import places
 from vlae_codec.errors import ImageError, Progress
 from vlae_codec.files import reading
 from vlae_codec.picture.drawing import Drawing, raster_of
-from vlae_codec.picture.images import read_drawing
+from vlae_codec.picture.raster import Raster
 from vlae_codec.picture.reading import Readable
 
 from . import arrays
@@ -74,21 +74,22 @@ class Source(ABC):
         """The name of image `index`; no other image of the archive has it."""
 
     @abstractmethod
-    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
-        """Images `start` to `stop` - 1, read as they are asked for; reading on from the last call's `stop` is cheap.
-
-        Raises:
-            ImageError: an image cannot be read or coded; the message names it.
-        """
-
     def readables(self, start: int, stop: int) -> Iterator[Readable]:
-        """The same images, to be read as drawings or as they are; of what is held in two levels that is the same.
+        """Images `start` to `stop` - 1, to be read as drawings or as they are; of an array of two values that is the same.
+
+        They are taken as they are asked for; reading on from the last call's `stop` is cheap.
 
         Raises:
-            ImageError: as of `drawings`.
+            ImageError: an image cannot be read; the message names it.
         """
-        for drawing in self.drawings(start, stop):
-            yield Readable.of_raster(raster_of(drawing), drawing.note)
+
+    def two_levels(self, start: int, stop: int) -> Iterator[tuple[Raster, str | None]]:
+        """The same images in two colours, and what was lost on the way.
+
+        Raises:
+            ImageError: an image cannot be read, or cannot be had so; the message names it.
+        """
+        return (one.two_levels() for one in self.readables(start, stop))
 
     @abstractmethod
     def files(self) -> Iterator[Path]:
@@ -114,9 +115,10 @@ class Array(Source):
         """See `Source`."""
         return self.stored.form.name(index)
 
-    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
+    def readables(self, start: int, stop: int) -> Iterator[Readable]:
         """See `Source`; all have the default look, whatever the values of the array."""
-        return (Drawing(bits, note=self.stored.note) for bits in self.stored.bits(start, stop))
+        note = self.stored.note
+        return (Readable.of_raster(raster_of(Drawing(bits)), note) for bits in self.stored.bits(start, stop))
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -145,10 +147,13 @@ class Files(Source):
         """See `Source`."""
         return self.shelf.items[index].name
 
-    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
+    def two_levels(self, start: int, stop: int) -> Iterator[tuple[Raster, str | None]]:
         """See `Source`."""
-        for item, data in self._read(start, stop):
-            yield read_drawing(data, item.title, self.threshold, self.exact)
+        for item, one in zip(self.shelf.items[start:stop], self.readables(start, stop), strict=True):
+            try:
+                yield one.two_levels(self.threshold, self.exact)
+            except ImageError as error:
+                raise error if item.title in str(error) else ImageError(f"{item.title}: {error}") from error
 
     def readables(self, start: int, stop: int) -> Iterator[Readable]:
         """See `Source`."""
@@ -204,9 +209,9 @@ class Memory(Source):
         """See `Source`."""
         return str(index)
 
-    def drawings(self, start: int, stop: int) -> Iterator[Drawing]:
+    def readables(self, start: int, stop: int) -> Iterator[Readable]:
         """See `Source`."""
-        return iter(self.held[start:stop])
+        return (Readable.of_raster(raster_of(one), one.note) for one in self.held[start:stop])
 
     def files(self) -> Iterator[Path]:
         """See `Source`; none."""
@@ -294,18 +299,20 @@ def gather(
     return Gathered(tuple(sources), tuple(notes))
 
 
-def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Drawing]]:
+def pick(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Readable]]:
     """The images of those numbers, which ascend over all sources, with their names."""
-    for source, row in _picked(sources, chosen):
-        (drawing,) = source.drawings(row, row + 1)
-        yield source.name(row), drawing
-
-
-def pick_readables(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[str, Readable]]:
-    """The same as pictures that are to be read."""
     for source, row in _picked(sources, chosen):
         (readable,) = source.readables(row, row + 1)
         yield source.name(row), readable
+
+
+def pick_two_levels(
+    sources: Sequence[Source], chosen: npt.NDArray[np.int64]
+) -> Iterator[tuple[str, Raster, str | None]]:
+    """The same in two colours, as of `Source.two_levels`."""
+    for source, row in _picked(sources, chosen):
+        ((raster, lost),) = source.two_levels(row, row + 1)
+        yield source.name(row), raster, lost
 
 
 def _picked(sources: Sequence[Source], chosen: npt.NDArray[np.int64]) -> Iterator[tuple[Source, int]]:
