@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from functools import cache
 
+from reference2 import varint
 from reference_coding import s as sigmoid
 
 MULTIPLIERS = [
@@ -88,7 +89,7 @@ class Coder:
 
 class Reader:
     def __init__(self, arrays, width, height):
-        self.arrays = {name: array.tolist() for name, array in arrays.items()}
+        self.given, self.arrays = arrays, {name: array.tolist() for name, array in arrays.items()}
         self.width, self.height = width, height
         self.ink = set()
         self.sizes = self.arrays["contexts"]
@@ -128,6 +129,22 @@ class Reader:
 
     def registers(self, y, x):
         return [self.row(y, x - 8, x - 1)] + [self.row(y - k, x - 8, x + 8) for k in range(1, 9)]
+
+    def strips(self, payload, most=1 << 25):
+        """The pixels of a picture of more than so many pixels."""
+        assert payload[0] == 0
+        assert zlib.crc32(payload[:1] + payload[5:]).to_bytes(4, "big") == payload[1:5]
+        rows, left, lengths, at = max(1, most // self.width), self.height, [], 5
+        while left > rows:
+            length, at = varint(payload, at)
+            lengths.append(length - 1)
+            left -= rows
+        found = []
+        for height, length in [*((rows, length) for length in lengths), (left, len(payload) - at - sum(lengths))]:
+            part, at = b"\0" + payload[at : at + length], at + length
+            check = zlib.crc32(part).to_bytes(4, "big")
+            found += Reader(self.given, self.width, height).picture(part[:1] + check + part[1:])
+        return found
 
     def picture(self, payload):
         """The pixels, row by row."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,16 +20,18 @@ from make_golden_ink import FORM, coded, digest, drawing
 from reference_ink import Reader
 
 from vlae_codec import zoo
-from vlae_codec.codec import decode
+from vlae_codec.codec import compress, decode, inspect
+from vlae_codec.coding.bits import varint
 from vlae_codec.container2 import read_file2
 from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
 from vlae_codec.exact import compiled
 from vlae_codec.family import Ask, Identity, Sampling
-from vlae_codec.ink import sections, stream
+from vlae_codec.ink import sections, stream, strips
 from vlae_codec.ink.coder import InkFamily
 from vlae_codec.ink.model import start_of
 from vlae_codec.ink.sections import Way
 from vlae_codec.picture.raster import PixelFormat, Raster
+from vlae_codec.reason import Reason
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "version2" / "ink.json").read_text())
 
@@ -108,6 +111,65 @@ def test_reads_as_the_format_says(bits):
     height, width = bits.shape
     made = Reader(ink().arrays, width, height).picture(data[contents.start : contents.end])
     assert np.array_equal(made, bits)
+
+
+@pytest.fixture
+def small_strips(monkeypatch):
+    """Strips of pictures that have more than 450 pixels."""
+    monkeypatch.setattr(strips, "MOST_PIXELS", 450)
+
+
+@pytest.mark.parametrize("bits", [drawing(24, 45), np.zeros((31, 40)), np.vstack([np.eye(20), np.zeros((60, 20))])])
+def test_strips_read_as_the_format_says(bits, small_strips):
+    data = coded(bits)
+    contents = read_file2(data)
+    height, width = bits.shape
+    assert np.array_equal(restored(data), bits)
+    made = Reader(ink().arrays, width, height).strips(data[contents.start : contents.end], 450)
+    assert np.array_equal(made, bits)
+    assert not data.endswith(b"\0")
+
+
+def test_a_region_needs_its_strips_alone(small_strips, monkeypatch):
+    bits, rows, decode_one = drawing(50, 45), [], stream.decode
+
+    def counting(start, content, height, *rest):
+        rows.append(height)
+        return decode_one(start, content, height, *rest)
+
+    data = coded(bits)
+    monkeypatch.setattr(stream, "decode", counting)
+    (found,) = decode([data], Sampling(crop=(3, 12, 40, 31)))
+    assert np.array_equal(found.raster.samples[..., 0], bits[12:31, 3:40])
+    assert rows == [10, 10, 10]
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_strips_or_damaged(content):
+    try:
+        found = strips.parts(content, 4)
+    except FormatError as error:
+        assert "\n" not in str(error)
+    else:
+        head = b"".join(varint(len(one) + 1) for one in found[:-1])
+        assert head + b"".join(found) == content
+
+
+def test_a_picture_too_large_for_models_of_drawings_is_a_page():
+    """Of 67 megapixels of two colours, of which few are ink: not a photograph, and five bytes a pixel at most."""
+    bits = np.zeros((8200, 8200), np.uint8)
+    bits[4000:4024, 5000:5045] = drawing(24, 45)
+    tracemalloc.start()
+    data = compress(bits * np.uint8(255))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    about = inspect(data)
+    assert (about["model"], about["why"]) == ("ink", Reason.UNLIKE.told())
+    assert len(data) < 200
+    assert peak < 5 * bits.size
+    (found,) = decode([data], Sampling(crop=(5000, 4000, 5045, 4024)))
+    assert np.array_equal(found.raster.samples[..., 0], drawing(24, 45))
 
 
 def test_plain_pixels_read_as_the_format_says():

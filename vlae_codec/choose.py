@@ -117,7 +117,9 @@ class Chooser:
             if seen.drawing is not None and (not seen.gray or self._is_gray_drawing(seen)):
                 return seen
         reading = source.picture()
-        return Seen(tuple(self._as_photo(reading)), kind=reading.kind)
+        two = None if self._has_rate() or self.insist else reading.raster.in_two()
+        ways = self._as_photo(reading) if two is None else self._as_page(replace(reading, raster=two))
+        return Seen(tuple(ways), kind=reading.kind)
 
     def see_fixed(self, source: Readable) -> Seen:
         """A picture in two levels of an array, whose other pictures say which level is the foreground.
@@ -261,6 +263,11 @@ class Chooser:
         return not (judged and any(self._knows(which, judged) for which in self.takers))
 
     # All other pictures
+
+    def _as_page(self, reading: Reading) -> list[Candidate]:
+        """The ways to code a picture, read as two colours, that is too large for the models of single drawings."""
+        why = None if self.ask.lossless or reading.notes else Reason.UNLIKE
+        return [replace(self._whole(reading, which, self._exactly), why=why) for which in (_INK, _RAW)]
 
     def _as_photo(self, reading: Reading) -> list[Candidate]:
         """The ways to code a picture that is not a drawing.

@@ -98,10 +98,10 @@ class InkCoder:
         return [self._encoded(view, hand, progress) for view in views]
 
     def _encoded(self, view: View, hand: Hand, progress: Progress | None) -> Sections:
-        from . import stream
+        from . import strips
 
         assert isinstance(view, InkView)  # of this coder's making
-        coded = stream.encode(self.start, view.bits, _told(progress, len(view.bits)), hand)
+        coded = strips.encode(self.start, view.bits, _told(progress, len(view.bits)), hand)
         if coded is None:
             data = sections.write(Way.PLAIN, np.packbits(view.bits).tobytes())
         else:
@@ -131,17 +131,21 @@ class InkCoder:
     ) -> list[Decoded]:
         assert isinstance(file, InkParsed)  # of this coder's making
         regions = [sampling.region(file.geometry.width, file.geometry.height) for sampling in samplings]
-        bits = self._bits(file, hand, progress)[..., None]
+        rows = min(region[1] for region in regions), max(region[3] for region in regions)
+        bits = self._bits(file, rows, hand, progress)[..., None]
         parts = [bits[top:bottom, left:right] for left, top, right, bottom in regions]
         return [Decoded(Raster(part, file.geometry.format), part.size, 0) for part in parts]
 
-    def _bits(self, file: InkParsed, hand: Hand, progress: Progress | None) -> npt.NDArray[np.uint8]:
+    def _bits(
+        self, file: InkParsed, rows: tuple[int, int], hand: Hand, progress: Progress | None
+    ) -> npt.NDArray[np.uint8]:
+        """(H, W), of which those rows are wanted."""
         height, width = file.geometry.height, file.geometry.width
         if file.way == Way.PLAIN:
             return np.unpackbits(np.frombuffer(file.content, np.uint8), count=height * width).reshape(height, width)
-        from . import stream
+        from . import strips
 
-        return stream.decode(self.start, file.content, height, width, _told(progress, height), hand)
+        return strips.decode(self.start, file.content, height, width, _told(progress, height), hand, rows)
 
     def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
         """See `family.Estimating`: nothing is known, but where nothing is compiled large pictures are for others."""

@@ -25,7 +25,7 @@ def encode(start: Start, bits: Bits, told: Told | None = None, hand: Hand | None
     """
     (height, width), hand = bits.shape, hand or hand_for(start, bits.size)
     state = fresh(start, height, width, hand.fast)
-    pixels, stream = hand.own(bits.ravel().copy()), hand.own(np.zeros(_ROOM, np.uint8))
+    pixels, stream = hand.own(_writable(bits)), hand.own(np.zeros(_ROOM, np.uint8))
     hand.begin(state.now, stream, 0)
     rows = max(1, _BAND // width)
     for top in range(0, height, rows):
@@ -46,7 +46,7 @@ def learned(start: Start, bits: Bits) -> State:
     state = fresh(start, height, width, hand.fast)
     stream = hand.own(np.zeros(2 * bits.size + height + _ROOM, np.uint8))
     hand.begin(state.now, stream, 0)
-    hand.walk(state, stream, 0, hand.own(bits.ravel().copy()), 0, height, True)
+    hand.walk(state, stream, 0, hand.own(_writable(bits)), 0, height, True)
     return state
 
 
@@ -67,6 +67,12 @@ def decode(
             told(bottom)
     found: Bits = np.frombuffer(pixels, np.uint8).reshape(height, width)
     return found
+
+
+def _writable(bits: Bits) -> Bits:
+    """All pixels, flat: a view where that can be written to, since what is written are the values that are there."""
+    flat = bits.reshape(-1)
+    return flat if flat.flags.writeable and flat.flags.c_contiguous else flat.copy()
 
 
 def _grown(stream: Any, size: int, hand: Hand) -> Any:

@@ -189,22 +189,32 @@ def check_size(width: int, height: int) -> None:
         raise ImageError(f"a picture of {width}x{height} pixels cannot be coded: {SIZES}")
 
 
+_STRIP_PIXELS = 1 << 22
+
+
 def _in_two(raster: Raster) -> Raster | None:
-    samples = raster.samples
-    first = samples[0, 0]
-    other = (samples != first).any(axis=2)
-    where = int(other.argmax())
+    samples, first, second = raster.samples, raster.samples[0, 0], None
+    bits = np.zeros((*samples.shape[:2], 1), np.uint8)
+    rows = max(1, _STRIP_PIXELS // samples.shape[1])
+    for top in range(0, len(samples), rows):
+        strip = samples[top : top + rows]
+        other = (strip != first).any(axis=2)
+        if not other.any():
+            continue
+        if second is None:
+            second = strip[other][0]
+        if not (strip[other] == second).all():
+            return None
+        bits[top : top + rows, :, 0] = other
     one = tuple(int(value) for value in first)
-    if not other.flat[where]:
-        return Raster(np.zeros((*other.shape, 1), np.uint8), replace(raster.format, pair=(one, one)))
-    second = samples.reshape(-1, samples.shape[2])[where]
-    if not (samples[other] == second).all():
-        return None
-    two = tuple(int(value) for value in second)
-    count = 2 * int(other.sum())
-    rarer = count < other.size or (count == other.size and sum(two) >= sum(one))
-    pair, bits = ((one, two), other) if rarer else ((two, one), ~other)
-    return Raster(bits.astype(np.uint8)[..., None], replace(raster.format, pair=pair))
+    if second is None:
+        return Raster(bits, replace(raster.format, pair=(one, one)))
+    two, count = tuple(int(value) for value in second), 2 * int(np.count_nonzero(bits))
+    pair = one, two
+    if count > bits.size or (count == bits.size and sum(two) < sum(one)):
+        bits ^= 1
+        pair = two, one
+    return Raster(bits, replace(raster.format, pair=pair))
 
 
 # The bytes of a geometry

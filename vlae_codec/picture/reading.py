@@ -189,6 +189,19 @@ def _from_array(array: npt.NDArray[Any]) -> Raster:
     return Raster(given, PixelFormat(kind, 8 * given.dtype.itemsize, alpha))
 
 
+_STRIP_PIXELS = 1 << 22
+
+
+def _levels(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """0 and 255 of a picture of single bits, a strip of rows at a time: Pillow makes three copies of what it converts."""
+    samples = np.empty((picture.height, picture.width), np.uint8)
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
+        samples[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)).convert("L"))
+    return samples
+
+
 def _from_pillow(picture: Image.Image, stored: str, name: str) -> tuple[Raster, list[str]]:
     """The samples of a loaded picture, and what of them had to be changed.
 
@@ -204,7 +217,7 @@ def _from_pillow(picture: Image.Image, stored: str, name: str) -> tuple[Raster, 
     if "transparency" in picture.info and mode in ("1", "L", "RGB"):
         return _with_clear_colour(picture), []
     if mode == "1":
-        return Raster(np.asarray(picture.convert("L"))[..., None], PixelFormat(depth=1)), []
+        return Raster(_levels(picture)[..., None], PixelFormat(depth=1)), []
     taken = LOSING.get(mode, {"PA": "RGBA"}.get(mode, mode if mode in _AS_THEY_ARE else "RGB"))
     notes = [] if mode in ("PA", "RGBX", taken) else [f"its colours were converted from {mode} to {taken}"]
     samples: npt.NDArray[Any] = np.asarray(picture if mode == taken else picture.convert(taken))
