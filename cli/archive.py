@@ -56,7 +56,12 @@ _JOBS = click.option(
     default=None,
     help="Every pixel, which is the default; or of drawings the structure only, and photos as -Q says.",
 )
-@click.option("-Q", "--quality", type=Number(0.0, 100.0), help="Of lossy photos: 0 smallest, 100 best; 50 of itself.")
+@click.option(
+    "-Q",
+    "--quality",
+    type=Number(0.0, 100.0),
+    help="Of lossy photos: 0 smallest, 100 best; 50 of itself. In two colours below 100 pixels on edges change.",
+)
 @click.option(
     "--keep-metadata", is_flag=True, help="Keep EXIF and XMP of pictures, too: they may hold places and names."
 )
@@ -173,6 +178,8 @@ def _each_unsuitable() -> Iterator[None]:
 def _say_notes(packed: api.Packed) -> None:
     for note in packed.left_out:
         say(f"note: {note}", err=True)
+    if changed := packed.ledger.changed_pixels:
+        say(f"note: {changed:,} pixels on edges of pictures in two colours changed", err=True)
     for note, images in packed.ledger.notes.items():
         say(f"note: {note}: {images} of {packed.ledger.images} images", err=True)
 

@@ -88,7 +88,12 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--lossy", is_flag=True, help="Sample drawings even if no model knows their like, and keep nothing exactly."
 )
-@click.option("-Q", "--quality", type=Number(0.0, 100.0), help="Of a lossy photo: 0 smallest, 100 best; 50 of itself.")
+@click.option(
+    "-Q",
+    "--quality",
+    type=Number(0.0, 100.0),
+    help="Of a lossy photo: 0 smallest, 100 best; 50 of itself. In two colours below 100 pixels on edges change.",
+)
 @click.option("--bpp", type=Number(min=0.0, min_open=True), help="At most so many bits a pixel, instead of -Q.")
 @click.option(
     "--size", "size_bytes", type=ByteSize(), help="A file of at most so many bytes (20k, 1.5M), instead of -Q."
@@ -162,6 +167,8 @@ def _say_ledgers(report: list[dict[str, Any]], to_stdout: bool, verified: int) -
 
 def _note_losses(report: list[dict[str, Any]]) -> None:
     for row in report:
+        if row["changed_pixels"]:
+            say(f"{row['input']}: {_changed(row)}", err=True)
         if row["kept_exactly"] and row["why"] != Reason.NO_LARGER.told():
             say(f"{row['input']}: kept exactly, since {row['why']} (--lossy samples it anyway)", err=True)
         if row["known"] is False:
@@ -209,6 +216,13 @@ def _differing(row: dict[str, Any]) -> str:
     return f"{counted(row['differing_pixels'], 'pixel')} {differ} ({share:.1%})"
 
 
+def _changed(row: dict[str, Any]) -> str:
+    """How many pixels of a picture in two colours were given up."""
+    share = row["changed_pixels"] / row["width"] / row["height"]
+    noun = "pixel" if row["changed_pixels"] == 1 else "pixels"
+    return f"{row['changed_pixels']:,} {noun} on edges changed ({100 * share:.2f} %)"
+
+
 def _size(row: dict[str, Any]) -> str:
     """The file's size, as a share of the picture file that it was made of."""
     of = f", {share_text(row['total_bytes'], row['input_bytes'])} of {row['input']}" if row["input_bytes"] else ""
@@ -217,6 +231,7 @@ def _size(row: dict[str, Any]) -> str:
 
 def _photo_line(row: dict[str, Any]) -> str:
     how = "exact" if row["psnr_db"] is None else f"PSNR {row['psnr_db']:.2f} dB"
+    how = "near-lossless" if row["changed_pixels"] else how
     codes = f"KL {row['kl_bits'] / 8:.0f}, " if row["kl_bits"] else ""
     return (
         f"{row['input']} -> {row['output']}: {codes}ideal {row['ideal_bits'] / 8:.0f}, coded {row['coded_bits'] / 8:.0f} "
@@ -330,7 +345,7 @@ def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> d
         "sampled_pixels": decoded.sampled_samples // max(1, channels - decoded.raster.format.alpha),
         "whole": decoded.whole,
         "photo": True,
-        "notes": list(made.notes),
+        "notes": [*filter(None, [decoded.note]), *made.notes],
     }
 
 
@@ -340,7 +355,8 @@ def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
         how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
         if row.get("photo"):
             share = row["exact_pixels"] / row["width"] / row["height"]
-            how = "exact" if share == 1 else f"lossy, {share:.0%} of its pixels exact" if share else "lossy"
+            exactly = f"{share:.0%}" if share < _ALMOST else f"{100 * share:.2f} %"
+            how = "exact" if share == 1 else f"lossy, {exactly} of its pixels exact" if share else "lossy"
             how += ", with drawn texture" if row["sampled_pixels"] else ""
         say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
         for note in row.get("notes", ()):
@@ -353,6 +369,7 @@ def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
         say(f"note: {RESAMPLED}", err=True)
 
 
+_ALMOST = 0.99
 _BROKEN = (
     "is damaged, or cut within its check: that fails, and any pixel may be wrong",
     "is cut short, or damaged: its check fails, and the pixels read are exact only if it was cut",

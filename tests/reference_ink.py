@@ -150,6 +150,9 @@ class Reader:
         """The pixels, row by row."""
         way, check, content = payload[0], payload[1:5], payload[5:]
         assert zlib.crc32(payload[:1] + content).to_bytes(4, "big") == check
+        if way & 128:
+            content = content[next(at for at, byte in enumerate(content) if byte < 128) + 1 :]
+            way &= 127
         if way == 1:
             flat = [byte >> 7 - bit & 1 for byte in content for bit in range(8)][: self.width * self.height]
             return [flat[y * self.width : (y + 1) * self.width] for y in range(self.height)]

@@ -3,6 +3,7 @@
     two colours     lossy: the models of drawings that know it compete by the bits they ask for; nobody knows it: exactly
                     exact: the model of drawings that asks for the fewest bits, and no model; if nobody knows it, also ink
     gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
+    two colours, for a quality: ink, which changes pixels on edges below 100, and exactly no model
     all else        the photo model, and exactly no model
 
 `see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of the ways that are
@@ -117,7 +118,8 @@ class Chooser:
             if seen.drawing is not None and (not seen.gray or self._is_gray_drawing(seen)):
                 return seen
         reading = source.picture()
-        two = None if self._has_rate() or self.insist else reading.raster.in_two()
+        rated = self.ask.bpp is not None or self.ask.size_bytes is not None
+        two = None if rated or self.insist else reading.raster.in_two()
         ways = self._as_photo(reading) if two is None else self._as_page(replace(reading, raster=two))
         return Seen(tuple(ways), kind=reading.kind)
 
@@ -265,8 +267,11 @@ class Chooser:
     # All other pictures
 
     def _as_page(self, reading: Reading) -> list[Candidate]:
-        """The ways to code a picture, read as two colours, that is too large for the models of single drawings."""
-        why = None if self.ask.lossless or reading.notes else Reason.UNLIKE
+        """The ways to code a picture, read as two colours, for a quality, or too large for the models of single drawings."""
+        if self.ask.quality is not None and self.ask.quality < 100:
+            return [self._whole(reading, _INK), self._whole(reading, _RAW, self._exactly)]
+        asked = self.ask.lossless or self.ask.quality is not None
+        why = None if asked or reading.notes else Reason.UNLIKE
         return [replace(self._whole(reading, which, self._exactly), why=why) for which in (_INK, _RAW)]
 
     def _as_photo(self, reading: Reading) -> list[Candidate]:

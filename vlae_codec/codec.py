@@ -38,7 +38,8 @@ class Ledger:
     many of the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel. model,
     family: what codes it; no name without a model. psnr_db: of a lossy photo, over its samples of 8 bits. kept_exactly:
     whether every sample is kept though a lossy file was asked for; why says why. known: whether the picture is like those
-    that the model was trained on; None where that was not asked.
+    that the model was trained on; None where that was not asked. changed_pixels: of a picture in two colours, how many on
+    edges were changed before it was coded exactly; they are the differing ones.
     """
 
     width: int
@@ -60,6 +61,7 @@ class Ledger:
     kept_exactly: bool = False
     why: str | None = None
     known: bool | None = None
+    changed_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def compress(
         lossless: keep every pixel, not only the structure.
         lossy: sample a drawing even if no model knows its like, and keep nothing exactly.
         effort: size of the search, 0 to 9.
-        quality: of a photo, 0 to 100; 50 if nothing is asked for.
+        quality: of a photo, 0 to 100; 50 if nothing is asked for. Of a picture in two colours below 100 pixels on edges
+            are changed where that saves bits: see docs/drawings.md.
         bpp: at most so many bits a pixel, instead.
         size_bytes: a file of at most so many bytes, instead.
         model: one that was loaded, the name of a released one, or a folder; "auto" is the one that suits the picture.
@@ -417,5 +420,6 @@ def encoded_of(
         model=model.name,
         family=model.family,
         psnr_db=sections.figures.get("psnr_db"),
+        changed_pixels=int(sections.figures.get("changed_pixels", 0)),
     )
     return Encoded(data, ledger)

@@ -92,7 +92,7 @@ def pack(
             search, 0 to 9.
         chunk: the most images of a chunk, 1000 by default. One image costs the decoding of its chunk: choose about 32 to
             256 for reading at random.
-        quality: of lossy photos, 0 to 100; then drawings are coded as photos, too.
+        quality: of lossy photos, and of pictures in two colours, 0 to 100, as of `compress`.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
         keep: what of a picture's metadata is kept, of pictures that are no drawings; of itself neither EXIF nor XMP.
         model: one that was loaded, the name of a released one, or a folder, for all pictures; of itself what suits each.

@@ -50,7 +50,7 @@ class ArchiveLedger:
 
     image_bits: what each image added to the payload, in order; none for a set without order. notes: what was lost on the way
     in, and of how many images. unlike: names of images that are unlike what the lossy models were trained on, or
-    numbers of those of an array.
+    numbers of those of an array. changed_pixels: on edges of pictures in two colours, for their quality.
     """
 
     images: int = 0
@@ -63,6 +63,7 @@ class ArchiveLedger:
     image_bits: list[float] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     unlike: list[str] = field(default_factory=list)
+    changed_pixels: int = 0
 
     def theory_bits(self) -> dict[str, float]:
         """The terms of what theory says that it costs, by the names of `tables.paired`; raw pixels cost what they do."""

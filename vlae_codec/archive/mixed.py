@@ -186,6 +186,7 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
         kl_bits=sum(one.kl_bits for one in sections),
         negative_elbo_bits=sum(one.kl_bits + one.distortion_bits for one in sections),
         image_bits=[8.0 * len(one.data) for one in sections],
+        changed_pixels=sum(made.encoded.ledger.changed_pixels for _, made in own),
     )
     for one in sections:
         _book(ledger, one.coded_bits, 8.0 * len(one.data), one.figures.get("latent_bits"))

@@ -1,4 +1,4 @@
-"""The family `ink` behind the seam: pictures in two colours, of any size, exactly.
+"""The family `ink` behind the seam: pictures in two colours, of any size, exactly; for a quality nearly so (see `near`).
 
 What computes with pixels is loaded when the first picture is coded, since it is compiled (see `exact.compiled`), and nobody
 else is to wait for that.
@@ -30,6 +30,9 @@ _LEAST_BYTES = 5
 _SLOW_PIXELS = 1 << 15
 """Where nothing is compiled, drawings with more pixels are not coded unless this model is asked for."""
 
+_BOTH_PIXELS = 1 << 20
+"""Of pictures with no more pixels, those whose edges changed are kept exactly if that is no larger."""
+
 
 @dataclass(frozen=True)
 class InkView:
@@ -46,10 +49,15 @@ class InkView:
 
 @dataclass(frozen=True)
 class InkParsed(ExactParsed):
-    """A file's stream or pixels, verified, not decoded yet."""
+    """A file's stream or pixels, verified, not decoded yet; `changed` pixels are not as they were before."""
 
     way: Way
     content: bytes
+    changed: int = 0
+
+    def about(self) -> dict[str, Any]:
+        """See `family.Parsed`."""
+        return {"kind": "lossy", "changed_pixels": self.changed} if self.changed else super().about()
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,12 @@ class InkCoder:
         """The picture in its two colours.
 
         Raises:
-            ImageError: it has more, or is to be lossy.
+            ImageError: it has more, or is to be lossy without a quality.
         """
-        if not ask.lossless:
-            raise ImageError(f"the model {self.name} keeps pictures exactly: ask for lossless")
+        if not ask.lossless and ask.quality is None:
+            raise ImageError(
+                f"the model {self.name} keeps pictures exactly, or for a quality nearly so: ask for either"
+            )
         two = raster.in_two()
         if two is None:
             raise ImageError(f"the model {self.name} codes pictures in two colours; this one has more")
@@ -95,25 +105,41 @@ class InkCoder:
         from .hands import hand_for
 
         hand = hand_for(self.start, sum(view.raster.samples.size for view in views), progress)
-        return [self._encoded(view, hand, progress) for view in views]
+        return [self._encoded(view, ask, hand, progress) for view in views]
 
-    def _encoded(self, view: View, hand: Hand, progress: Progress | None) -> Sections:
+    def _encoded(self, view: View, ask: Ask, hand: Hand, progress: Progress | None) -> Sections:
+        assert isinstance(view, InkView)  # of this coder's making
+        if ask.quality is None:
+            return self._written(view.bits, 0, hand, progress)
+        from .near import smoothed
+
+        bits = smoothed(view.bits, ask.quality, hand.fast)
+        changed = int((bits != view.bits).sum())
+        made = self._written(bits, changed, hand, progress)
+        if not 0 < changed <= bits.size <= _BOTH_PIXELS:
+            return made
+        exact = self._written(view.bits, 0, hand, None)
+        return made if len(made.data) < len(exact.data) else exact
+
+    def _written(self, bits: npt.NDArray[np.uint8], changed: int, hand: Hand, progress: Progress | None) -> Sections:
+        """The sections of a picture (H, W) in which so many pixels were changed."""
         from . import strips
 
-        assert isinstance(view, InkView)  # of this coder's making
-        coded = strips.encode(self.start, view.bits, _told(progress, len(view.bits)), hand)
+        coded = strips.encode(self.start, bits, _told(progress, len(bits)), hand)
         if coded is None:
-            data = sections.write(Way.PLAIN, np.packbits(view.bits).tobytes())
+            data = sections.write(Way.PLAIN, np.packbits(bits).tobytes(), changed)
         else:
-            data = sections.write(Way.MODEL, coded)
-        return Sections(data, ideal_bits=8.0 * len(data), coded_bits=8.0 * len(data))
+            data = sections.write(Way.MODEL, coded, changed)
+        told = {"changed_pixels": changed} if changed else {}
+        size_bits = 8.0 * len(data)
+        return Sections(data, ideal_bits=size_bits, coded_bits=size_bits, differing_samples=changed, figures=told)
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> InkParsed:
         """See `family.Coder`."""
         if geometry.format.pair is None:
             raise FormatError("the file has a model of pictures in two colours, and no two colours: it is damaged")
-        way, content = sections.read(data[at:], geometry.width * geometry.height)
-        return InkParsed(geometry, way, content)
+        way, content, changed = sections.read(data[at:], geometry.width * geometry.height)
+        return InkParsed(geometry, way, content, changed)
 
     def decode(
         self, files: Sequence[Parsed], samplings: Sequence[Sampling], progress: Progress | None = None
@@ -134,7 +160,11 @@ class InkCoder:
         rows = min(region[1] for region in regions), max(region[3] for region in regions)
         bits = self._bits(file, rows, hand, progress)[..., None]
         parts = [bits[top:bottom, left:right] for left, top, right, bottom in regions]
-        return [Decoded(Raster(part, file.geometry.format), part.size, 0) for part in parts]
+        note = f"{file.changed:,} pixels on edges were changed when it was compressed" if file.changed else None
+        return [
+            Decoded(Raster(part, file.geometry.format), max(0, part.size - file.changed), 0, note=note)
+            for part in parts
+        ]
 
     def _bits(
         self, file: InkParsed, rows: tuple[int, int], hand: Hand, progress: Progress | None
