@@ -1,0 +1,70 @@
+"""Training of a model of pages, by its command: it stops and resumes, and what it leaves is exported and codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_golden_ink import drawing
+from PIL import Image
+
+from vlae_codec import codec, zoo
+from vlae_codec.picture.raster import PixelFormat, Raster
+
+EXPERIMENT = """
+family = "ink"
+[model]
+first = 5
+second = 3
+[data]
+valid = ["held"]
+[schedule]
+steps = {steps}
+batch = 64
+crop = 1
+warm_up = 1
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two pages to train on, one that is held out, and a rendered drawing."""
+    for folder, names in (("pages", ("a", "b", "held-1")), ("rendered", ("icon",))):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number, name in enumerate(names):
+            bits = drawing(64, 50 + 9 * number)
+            Image.fromarray(bits == 0).save(tmp_path / "data" / folder / f"{name}.png")
+    return tmp_path / "data"
+
+
+def test_a_run_resumes_and_its_export_codes(run, data):
+    Path("small.toml").write_text(EXPERIMENT.format(steps=2))
+    said = run("train", "small.toml", "--data", data, "--threads", 1).stdout
+    assert "step 2 of 2" in said
+    Path("small.toml").write_text(EXPERIMENT.format(steps=5))
+    said = run("train", "small.toml", "--data", data, "--threads", 1).stdout
+    assert "step 5 of 5" in said
+    logs = [json.loads(line) for line in Path("runs/small/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logs] == [2, 5]
+    assert all(0 < line["bits"] < 3 for line in logs)
+    before = Path("runs/small/checkpoint.pt").read_bytes()
+    run("train", "small.toml", "--data", data, "--threads", 1)  # it has ended
+    assert Path("runs/small/checkpoint.pt").read_bytes() == before
+    run("export", "runs/small", "--data", data, "-o", "mine", "--name", "mine")
+    model = zoo.named("mine")
+    bits = drawing(30, 41)
+    (made,) = codec.encode([Raster(bits[..., None], PixelFormat(pair=((0,), (255,))))], model, lossless=True)
+    assert np.array_equal(codec.decode([made.data], model=model)[0].raster.samples[..., 0], bits)
+    assert model.digest.hex() in Path("mine/card.md").read_text()
+
+
+def test_what_is_missing_or_damaged_is_named_in_a_line(run, data):
+    Path("small.toml").write_text(EXPERIMENT.format(steps=2))
+    assert "no picture to train on has ink" in run("train", "small.toml", "--data", "nowhere", expect=1).stderr
+    Path("runs/small").mkdir(parents=True, exist_ok=True)
+    Path("runs/small/checkpoint.pt").write_bytes(b"rubbish")
+    said = run("train", "small.toml", "--data", data, expect=1).stderr
+    assert "damaged, or of another model" in said
+    assert len(said.strip().splitlines()) == 1
