@@ -601,6 +601,31 @@ def pages() -> str:
     return markdown(["exact", f"{pages} pages, bytes", "ours against it", f"{drawings} drawings, bytes", "ours"], rows)
 
 
+_NEAR = {
+    "quality 50": "**vlae-codec, `-Q 50`**",
+    "quality 0": "**vlae-codec, `-Q 0`**",
+    "jb2 100": "JB2, lossy, level 100",
+    "jb2 200": "JB2, lossy, level 200",
+}
+
+
+def near() -> str:
+    """Near-lossless files of held-out pages, from `benchmarks/pages.py`."""
+    if not (ROOT / "results" / "pages.json").exists():
+        raise NotMeasuredError("results/pages.json")
+    pages = [one for one in result("pages")["pictures"] if one["kind"] == "page"]
+    if not all("near" in one for one in pages):
+        raise NotMeasuredError("near in results/pages.json")
+    exact, pixels = sum(one["bytes"]["ink"] for one in pages), sum(one["width"] * one["height"] for one in pages)
+    rows = [["vlae-codec, exact", f"{exact:,}", "", "", ""]]
+    for name, title in _NEAR.items():
+        found = [one["near"][name] for one in pages if name in one["near"]]
+        if len(found) == len(pages):
+            size, changed, lost = (sum(one[key] for one in found) for key in ("bytes", "changed", "pieces_lost"))
+            rows.append([title, f"{size:,}", _percent(size / exact), f"{100 * changed / pixels:.2f} %", f"{lost:,}"])
+    return markdown([f"{len(pages)} pages", "bytes", "against exact", "pixels changed", "pieces of ink lost"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scale_speed": scale_speed,
     "scale_memory": scale_memory,
@@ -609,6 +634,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "drawings_own": drawings_own,
     "drawings_foreign": drawings_foreign,
     "pages": pages,
+    "near": near,
     "first": first,
     "demo_photos": demo_photos,
     "demo_drawings": demo_drawings,

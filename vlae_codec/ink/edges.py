@@ -6,8 +6,8 @@ Pixels change one after the other, each at most once. One may if
   of paper, joined over sides, is parted, joined to another, begun or ended, and so no hole either;
 - before, there was a pixel of the other colour among its eight neighbours; and every pixel around it that had its colour
   before still has such a pixel as a neighbour: so every edge stays within one pixel of where it was;
-- it is neither of a line one pixel wide, of ink or of paper, nor beside one; nor in the first and last two rows, or the first
-  and last column: so strips of rows can be looked at apart.
+- it is neither of a line one pixel wide, of ink or of paper, nor beside one; nor in the first and last two rows, nor in the
+  first and last column: so strips of rows can be looked at apart.
 
 Pictures are flat, with a margin of paper around them; `at` is a pixel's place in one.
 """
