@@ -2,12 +2,14 @@
 
     python benchmarks/scale.py --data DIR --json results/scale.json
 
-- Plain `pack --jobs` of one archive, `--shards` by processes, and `--shards` on a Dask cluster of as many workers, by turns,
-  so that what else the machine does falls on all alike: medians of ratios within a turn.
+- Plain `pack --jobs` of one archive, `--shards` by processes, and `--shards` on a Dask cluster of as many workers, a shard
+  for each, by turns and back, so that what else the machine does falls on all alike: medians of ratios within a turn.
 - What an engine takes for tasks that do nothing, so how many a second a scheduler hands out.
 - Bytes that tasks and results take as they are sent, an image and a shard.
 - The peak memory of the client and of a worker for few shards and for many, of as many images each.
 - Microseconds to list and to weigh a loose picture.
+
+It needs two cores that nobody else uses, and then takes some fifteen minutes: half of it for speed, half for memory.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ import numpy as np
 from vlae_codec import cluster
 from vlae_codec.cluster.dask import connected
 if __name__ == "__main__":
-    source, out, model, shards = sys.argv[1:5]
-    with connected("local:1") as client:
+    source, out, model, shards, workers = sys.argv[1:6]
+    with connected(f"local:{workers}") as client:
         peak = lambda: __import__("resource").getrusage(__import__("resource").RUSAGE_SELF).ru_maxrss * 1024
         cluster.pack(source, out + "-{shard:05d}.vlz", int(shards), model=model, client=client, force=True)
         print(json.dumps({"client_bytes": peak(), "worker_bytes": max(client.run(peak).values())}))
@@ -80,8 +82,8 @@ if __name__ == "__main__":
 @click.option("--model", "name", default=zoo.DEFAULT, show_default=True)
 @click.option("--tiny", "tiny", type=click.Path(path_type=Path), default=Path("tests/tiny"), show_default=True,
               help="The model by which memory is measured: it is fast.")  # fmt: skip
-@click.option("--images", default=20_000, show_default=True, help="Of each archive or set that is timed.")
-@click.option("--turns", default=3, show_default=True, help="Medians of so many.")
+@click.option("--images", default=10_000, show_default=True, help="Of each worker, and so of each shard that is timed.")
+@click.option("--turns", default=2, show_default=True, help="Medians of so many.")
 @click.option("--shards", "most", default=1000, show_default=True, help="The most shards whose memory is measured.")
 @click.option("--each", default=1000, show_default=True, help="Images of each of these.")
 @click.option("--workers", default=WORKERS[-1], show_default=True, help="The most workers.")
@@ -105,15 +107,18 @@ def main(
 
         digits = np.stack([digit.bits for digit in demo_digits()])
     table: Table = {"model": name, "sha256": zoo.named(name).digest.hex(), "cores": len(os.sched_getaffinity(0))}
-    table |= {"images": images, "shards": max(2, images // 10_000)}
+    table["images_per_shard"] = images
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        np.save(place / "a.npy", np.resize(digits, (images, 28, 28)))
-        table["speed"] = {n: speed(place, name, images, table["shards"], n, turns) for n in WORKERS if n <= workers}
+        for n in WORKERS:
+            np.save(place / f"{n}.npy", np.resize(digits, (n * images, 28, 28)))
+        table["speed"] = {n: speed(place, name, images, n, turns) for n in WORKERS if n <= workers}
         table["tasks"] = tasks()
         table["sent"] = sent(place, digits)
         table["memory"] = {
-            n: memory(place, str(tiny.absolute()), digits, n, each) for n in (most // 100, most // 10, most) if n
+            n: memory(place, str(tiny.absolute()), digits, n, each, workers)
+            for n in (most // 100, most // 10, most)
+            if n
         }
         table["listing"] = listing(place, digits)
     if out:
@@ -131,17 +136,17 @@ def run(script: str, *arguments: object) -> Any:
         return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
 
 
-def speed(place: Path, name: str, images: int, shards: int, workers: int, turns: int) -> Table:
-    """Images a second of each engine with so many workers; `over_plain` and `over_processes`: time, of each turn."""
+def speed(place: Path, name: str, images: int, workers: int, turns: int) -> Table:
+    """Images a second of each engine with so many workers, and what Dask takes over the others: the median over turns."""
     seconds: dict[str, list[float]] = {"plain": [], "processes": [], "dask": []}
-    for _ in range(turns):
-        for kind, found in seconds.items():
-            found.append(run(PACK, kind, place / "a.npy", place / kind, name, shards, workers))
+    for turn in range(turns):
+        for kind in [*seconds][:: -1 if turn % 2 else 1]:
+            seconds[kind].append(run(PACK, kind, place / f"{workers}.npy", place / kind, name, workers, workers))
     ratios = {
         other: statistics.median(a / b for a, b in zip(seconds["dask"], seconds[other], strict=True))
         for other in ("plain", "processes")
     }
-    found = {kind: images / statistics.median(some) for kind, some in seconds.items()}
+    found = {kind: workers * images / statistics.median(some) for kind, some in seconds.items()}
     return {"images_per_second": found, "dask_time_over": ratios}
 
 
@@ -170,7 +175,7 @@ def sent(place: Path, digits: np.ndarray) -> Table:
     for number in range(1000):
         (folder / f"{number:08d}.png").write_bytes(png_bytes(to_picture(Drawing(digits[number % len(digits)]))))
     found: Table = {}
-    for kind, source in (("array", place / "a.npy"), ("loose_pictures", folder)):
+    for kind, source in (("array", place / "1.npy"), ("loose_pictures", folder)):
         looking = survey.Looking(None, True, str(place / "copies"))
         sources = survey.listed(Local(1), [str(source)], looking).sources
         images = min(1000, sum(one.count for one in sources))
@@ -188,15 +193,15 @@ def sent(place: Path, digits: np.ndarray) -> Table:
     return found
 
 
-def memory(place: Path, model: str, digits: np.ndarray, shards: int, each: int) -> Table:
-    """Peak memory of a client and of a worker that pack so many shards."""
+def memory(place: Path, model: str, digits: np.ndarray, shards: int, each: int, workers: int) -> Table:
+    """Peak memory of a client and of its largest worker that pack so many shards."""
     source = place / "many.npy"
     many = np.lib.format.open_memmap(source, "w+", np.uint8, (shards * each, 28, 28))
     for first in range(0, len(many), each):
         many[first : first + each] = np.resize(digits, (each, 28, 28))
     many.flush()
     del many
-    found = run(MEMORY, source, place / f"m{shards}", model, shards)
+    found = run(MEMORY, source, place / f"m{shards}", model, shards, workers)
     manifest = (place / f"m{shards}-manifest.json").stat().st_size
     return {"images": shards * each, **found, "manifest_bytes_per_shard": manifest / shards}
 

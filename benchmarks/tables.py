@@ -499,7 +499,7 @@ def scale_speed() -> str:
         over = [f"{one['dask_time_over'][kind] - 1:+.1%}" for kind in ("plain", "processes")]
         rows.append([workers, *rates, *over])
     cores = f"{measured['cores']} core" + "s" * (measured["cores"] > 1)
-    what = f"{measured['images']:,} digits, {measured['shards']} shards, on {cores}"
+    what = f"a shard of {measured['images_per_shard']:,} digits each, on {cores}"
     header = [f"workers ({what})", "`--jobs`", "`--shards`", "`--scheduler`", "over `--jobs`", "over `--shards`"]
     return markdown(header, rows)
 

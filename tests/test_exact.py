@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import itertools
 import os
+import platform
 import subprocess
 import sys
 import zlib
@@ -236,3 +237,28 @@ def test_a_wavefront_visits_each_place_once_and_after_all_that_its_kernel_sees(h
     assert [row * width + column for row, column in seen] == wave.order().tolist()
     assert len(seen) == height * width
     assert max(seen.values()) < wave.steps
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from vlae_codec.exact import memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(1 << 20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults())
+memory.keep_as_usual()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_arrays_of_a_dask_worker_cost_no_page_faults_each_time():
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    run = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True, env=environment)
+    before, after = map(int, run.stdout.split())
+    assert before > 20_000, "each page each time"
+    assert 4 * after < before

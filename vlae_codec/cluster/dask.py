@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vlae_codec.errors import VlaeError
+from vlae_codec.exact.memory import keep_as_usual
 from vlae_codec.exact.threads import THREADS
 
 from .engine import ATTEMPTS, Outcome, Work
@@ -142,6 +143,7 @@ def _work(work: Work, shared: Any, sender: Identity, item: Any) -> Any:
     """A task on a worker, which may have come after the others were looked at."""
     check_same("this worker", here(), sender)
     os.environ.setdefault(THREADS, "1")  # a worker has a thread for each task
+    keep_as_usual()
     return work(shared, item)
 
 

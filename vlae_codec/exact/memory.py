@@ -1,8 +1,10 @@
-"""Memory that was freed, and that the C library still holds."""
+"""Memory that was freed: what the C library keeps of it, and what it gives back."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +17,24 @@ def give_back() -> None:
     """
     if trim := _trim():
         trim(0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LARGEST = 32 << 20  # what glibc itself raises the latter to, and half of what it raises the former to
+
+
+@cache
+def keep_as_usual() -> None:
+    """Undoes MALLOC_TRIM_THRESHOLD_, where the environment of the process has it: once a process.
+
+    Dask gives it to its workers, 64 kB of it. Then glibc asks the system anew for each array above 128 kB, and zeros
+    its pages: a chunk takes four times as long. Otherwise it learns to keep what is asked for again and again.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        if "MALLOC_TRIM_THRESHOLD_" in os.environ:
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_MMAP_THRESHOLD, _LARGEST)
+            mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
 
 
 @cache
