@@ -38,7 +38,7 @@ from vlae_codec.picture.fields import field_count
 from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.sources import Memory
 
-from . import baselines
+from . import baselines, page_codecs
 from .judge import CLASSIFIER, classified, judge_of
 from .kept import Arrays, Kept, place
 from .samples import Sample
@@ -98,7 +98,7 @@ def measure(
         archives=archives,
         sets=_sets(drawings, work) if settled.baselines else {},
         classified=classified(judge, images, files, model),
-        unavailable=baselines.unavailable() if settled.baselines else [],
+        unavailable=_unavailable(drawings) if settled.baselines else [],
         names=images.names,
         notes=[*notes, "Everything was decoded again: lossless files and archives give every pixel back."],
     )
@@ -336,7 +336,17 @@ def _form(drawing: Drawing) -> Geometry:
 
 
 def _baseline_columns(drawings: list[Drawing], work: _Work) -> dict[str, Column]:
-    return _in_pieces("baselines", "image by image", drawings, lambda some, _progress: baselines.columns(some), work)
+    """Of other codecs; of drawings that are no sheets of fields also of those for pages, and of the model that suits."""
+    pages = page_codecs.are_pages(drawings)
+
+    def made(some: list[Drawing], _progress: Progress) -> dict[str, Column]:
+        return {**baselines.columns(some), **(page_codecs.columns(some) if pages else {})}
+
+    return _in_pieces("baselines", "image by image", drawings, made, work)
+
+
+def _unavailable(drawings: list[Drawing]) -> list[str]:
+    return [*baselines.unavailable(), *(page_codecs.unavailable() if page_codecs.are_pages(drawings) else [])]
 
 
 def _sets(drawings: list[Drawing], work: _Work) -> dict[str, dict[str, object]]:
