@@ -395,9 +395,11 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
 @QUIET
 @JSON
 @MADE_WITH
+@MAX_BYTES
 def test(
-    files: tuple[Path | str, ...], scheduler: str | None, quiet: bool, as_json: bool, model_name: str | None
-) -> None:
+    files: tuple[Path | str, ...], scheduler: str | None, quiet: bool, as_json: bool, model_name: str | None,
+    max_bytes: int,
+) -> None:  # fmt: skip
     """Check the integrity of FILES, images, archives and sets, 'set-*.vlz', without writing anything."""
     model = zoo.named(model_name) if model_name else None
     check_stdin_once(file for file in files if isinstance(file, Path))
@@ -408,9 +410,9 @@ def test(
             if scheduler or isinstance(file, str):
                 from . import sharded
 
-                found: Iterable[str] = sharded.problems(str(file), scheduler, quiet, model_name)
+                found: Iterable[str] = sharded.problems(str(file), scheduler, quiet, model_name, max_bytes)
             else:
-                found = _problems(file, model, quiet)
+                found = _problems(file, model, quiet, max_bytes)
             for problem in found:
                 failures.tell(problem)
         problems = failures.texts[before:]
@@ -422,7 +424,7 @@ def test(
     failures.finish()
 
 
-def _problems(file: Path, model: Coder | None, quiet: bool) -> list[str]:
+def _problems(file: Path, model: Coder | None, quiet: bool, max_bytes: int) -> list[str]:
     """What is damaged or lost in an archive.
 
     Raises:
@@ -431,13 +433,15 @@ def _problems(file: Path, model: Coder | None, quiet: bool) -> list[str]:
     with opened(file) as stream:
         start = stream.read(2)
         if not _is_archive(start, stream):
-            codec.decode([start + read_rest(stream, file)], model=model, progress=ProgressLine(quiet))
+            data = start + read_rest(stream, file)
+            container.check_claim(codec.claimed_bytes(data), max_bytes)
+            codec.decode([data], model=model, progress=ProgressLine(quiet))
             return []
         from vlae_codec.archive import unpack
         from vlae_codec.archive.opened import Opened
 
-        jobs = workers(None, quiet)
-        return unpack.verify(Opened(stream), model=model, jobs=jobs, progress=ProgressLine(quiet))
+        how: dict[str, Any] = {"jobs": workers(None, quiet), "most_bytes": max_bytes, "progress": ProgressLine(quiet)}
+        return unpack.verify(Opened(stream), model=model, **how)
 
 
 @click.command()

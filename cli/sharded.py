@@ -120,11 +120,14 @@ def unpack(
         raise SystemExit(1)
 
 
-def problems(pattern: str, scheduler: str | None, quiet: bool, model: str | None) -> tuple[str, ...]:
+def problems(pattern: str, scheduler: str | None, quiet: bool, model: str | None, max_bytes: int) -> tuple[str, ...]:
     """What is damaged or lost in a set."""
     with client_of(scheduler) as client:
         jobs = 1 if client else workers(None, quiet)
-        return cluster.test(pattern, client=client, jobs=jobs, model=model, progress=SetProgress(quiet)).problems
+        tested = cluster.test(
+            pattern, client=client, jobs=jobs, model=model, max_bytes=max_bytes, progress=SetProgress(quiet)
+        )
+        return tested.problems
 
 
 def measured(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_ARGUMENT = re.compile(r"\b(threshold|page|max_bytes|model|jobs)=(N|DIR|\d+)\b|\bpartial=(True)\b")
+_ARGUMENT = re.compile(r"\b(threshold|page|max_bytes|model|jobs)=(N|DIR|\d+)\b|\b(partial|force)=True\b")
 
 
 def as_options(text: str) -> str:
@@ -13,5 +13,5 @@ def as_options(text: str) -> str:
 
 
 def _option(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
-    return f"--{name.replace('_', '-')} {value}" if name else "--partial"
+    name, value, switch = found.groups()
+    return f"--{name.replace('_', '-')} {value}" if name else {"partial": "--partial", "force": "-f"}[switch]

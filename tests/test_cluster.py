@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, levels_of
+from PIL import Image
 
 from vlae_codec import cluster, places, zoo
 from vlae_codec.cluster import survey, tasks
@@ -316,6 +317,16 @@ def test_a_measurement_in_parts_is_that_of_the_whole(sources, monkeypatch):
     assert set(some.names) < set(whole.names)
     chosen = [whole.names.index(name) for name in some.names]
     assert np.array_equal(some.per_image["kl_bits"], whole.per_image["kl_bits"][chosen])
+
+
+def test_what_claims_more_than_it_may_is_no_more_tested_than_it_is_decoded(sources, run):
+    Path("gray.png").write_bytes(png_bytes(Image.fromarray(np.arange(0, 240, 5, np.uint8).reshape(6, 8))))
+    run("compress", "gray.png", "--lossless", "-o", "a.vlz")
+    run("pack", "gray.png", "-o", "b.vlz")
+    run("pack", "gray.png", "-o", "c-{shard}.vlz", "--shards", 1, "--jobs", 1)
+    for name in ("a.vlz", "b.vlz", "c-*.vlz"):
+        assert "--max-bytes 48" in run("test", name, "--max-bytes", 40, expect=1).output
+        run("test", name, "--max-bytes", 48)
 
 
 def test_photographs_are_measured_in_parts_as_one_by_one(tmp_path, monkeypatch):

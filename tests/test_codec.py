@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 import vlae_codec
 from vlae_codec import codec, container, zoo
 from vlae_codec.container import Header, Kind
-from vlae_codec.errors import FormatError, ModelError, TruncatedError
+from vlae_codec.errors import FormatError, ImageError, ModelError, TruncatedError
 from vlae_codec.family import Sampling
 from vlae_codec.field import search
 from vlae_codec.picture.drawing import Drawing, Look
@@ -362,3 +363,39 @@ def test_python_api(digits):
     assert np.array_equal(np.asarray(vlae_codec.decompress(exact)), array)
     with pytest.raises(ValueError, match="effort"):
         vlae_codec.compress(array, effort=10)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda: vlae_codec.compress("a.png"), TypeError, "compress_files"),
+        (lambda: vlae_codec.compress([1, 2]), ImageError, "an array must be"),
+        (lambda: vlae_codec.compress(np.zeros((4, 4))), ImageError, "of bool, uint8 or uint16, not .* float64"),
+        (lambda: vlae_codec.decompress("a.vlz"), TypeError, "takes the bytes of a file, not str.*decompress_files"),
+        (lambda: vlae_codec.decompress([b"x"]), TypeError, "not list"),
+        (lambda: vlae_codec.inspect(Path("a.vlz")), TypeError, "inspect takes the bytes"),
+        (lambda: vlae_codec.decode("a.vlz"), TypeError, "each of the files of decode is the bytes of a file, not str"),
+        (lambda: vlae_codec.pack(3, "a.vlz"), TypeError, "pack takes paths, or an array of images, not int"),
+        (lambda: vlae_codec.pack([], "a.vlz"), ImageError, "nothing to pack"),
+        (
+            lambda: vlae_codec.pack(np.eye(4)[None] / 3 + 0.1 * np.eye(4)[1], "a.vlz"),
+            ImageError,
+            "^the array .*float64",
+        ),
+        (lambda: vlae_codec.unpack(b"abc", "out"), TypeError, r"io\.BytesIO"),
+        (lambda: vlae_codec.open_archive(3), TypeError, "not int"),
+    ],
+)
+def test_what_is_no_picture_or_file_is_told_what_is_meant(call, kind, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=said) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert not [*tmp_path.iterdir()], "and nothing is written"
+
+
+def test_a_path_alone_is_one_path_and_not_its_letters():
+    (one,) = vlae_codec.compress_files("missing.png")
+    assert "missing.png" in str(one.error)
+    (one,) = vlae_codec.decompress_files(Path("missing.vlz"))
+    assert "missing.vlz" in str(one.error)

@@ -134,7 +134,7 @@ def test_a_result_is_whole_or_not_there():
         write_half()
     assert not places.exists(place)
     places.write(place, b"whole", force=False)
-    with pytest.raises(OutputError, match="exists: -f overwrites it"):
+    with pytest.raises(OutputError, match="exists: force=True overwrites it"):
         places.write(place, b"other", force=False)
     assert places.read(place) == b"whole"
     assert places.create("memory://whole/lock", b"1")

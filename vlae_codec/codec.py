@@ -128,8 +128,7 @@ def decompress(
     Raises:
         TypeError: it is a path, not the bytes of a file.
     """
-    if isinstance(data, str | os.PathLike):
-        raise TypeError("decompress takes the bytes of a file: read it first, or give its path to decompress_files")
+    _check_bytes(data, "decompress")
     chosen = zoo.named(model) if isinstance(model, str) else model
     return decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0].picture
 
@@ -284,6 +283,8 @@ def decode_samples(
 
     A file is parsed once, its latents are decoded once, and what it holds is read once. Arguments and errors as of `decode`.
     """
+    for data in files:
+        _check_bytes(data, "each of the files of decode")
     partial = partial or any(sampling.partial for sampling in samplings)
     opened = [_open(data, partial, model) for data in files]
     found: list[list[Decoded]] = [[] for _ in files]
@@ -302,7 +303,9 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
 
     Raises:
         FormatError: as `decode`.
+        TypeError: it is a path, not the bytes of a file.
     """
+    _check_bytes(data, "inspect")
     try:
         file = _open(data, True, model)
     except ModelError:
@@ -335,6 +338,20 @@ def heading(data: bytes) -> tuple[Geometry, Metadata | None]:
         return container.read_header(container2.unexplained(data)[1])[0].geometry, None
     contents = container2.read_file2(data)
     return contents.header.geometry, contents.metadata or Metadata()
+
+
+def _check_bytes(data: object, what: str) -> None:
+    """Says of what is not the bytes of a file what is meant.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        takes = "takes" if what.isidentifier() else "is"
+        raise TypeError(
+            f"{what} {takes} the bytes of a file, not {type(data).__name__}: read it first, or give its path to "
+            "decompress_files"
+        )
 
 
 def claimed_bytes(data: bytes) -> int:

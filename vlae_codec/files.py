@@ -89,7 +89,7 @@ def check_free(path: Path, force: bool) -> None:
         if _is_device(path):
             return
         if not force and path.is_file():
-            raise OutputError(f"{path} exists: -f overwrites it, or give another name")
+            raise OutputError(f"{path} exists: force=True overwrites it, or give another name")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name a file")
         folder = next(folder for folder in path.absolute().parents if folder.exists())

@@ -151,7 +151,7 @@ def compress_files(
     def weight(one: _Given[_Picture]) -> int:
         return field_count(*one.content.seen.view.raster.samples.shape[:2]) if one.content else 0
 
-    shared = choice, verify
+    shared, paths = (choice, verify), _listed(paths)
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)
 
 
@@ -187,7 +187,7 @@ def decompress_files(
         except FormatError:
             return 0  # to be told of when it is decoded
 
-    shared = chosen, tuple(samplings), partial
+    shared, paths = (chosen, tuple(samplings), partial), _listed(paths)
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
 
 
@@ -213,6 +213,11 @@ class _Batch(Generic[T]):
     @property
     def sound(self) -> list[T]:
         return [one.content for one in self.given if one.content is not None]
+
+
+def _listed(paths: Sequence[PathLike]) -> list[PathLike]:
+    """Paths; one alone stands for itself, not for its letters."""
+    return [paths] if isinstance(paths, str | os.PathLike) else [*paths]
 
 
 def _given(paths: Sequence[PathLike], read: Callable[[Path], T]) -> Iterator[_Given[T]]:

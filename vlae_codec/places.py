@@ -188,7 +188,7 @@ def check_free(place: str, force: bool) -> None:
         return
     with _blamed(place):
         if not force and is_file(place):
-            raise OutputError(f"{place} exists: -f overwrites it, or give another name")
+            raise OutputError(f"{place} exists: force=True overwrites it, or give another name")
 
 
 def create(place: str, data: bytes) -> bool:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vlae_codec import zoo
 from vlae_codec.choose import Chooser
 from vlae_codec.container import MOST_BYTES, check_claim
-from vlae_codec.errors import OutputError, Progress, UnsuitableError
+from vlae_codec.errors import ImageError, OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
 from vlae_codec.family import Coder, Sampling
 from vlae_codec.files import check_free, whole
@@ -248,6 +248,8 @@ def _reading(archive: PathLike | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(archive, str | os.PathLike):
         with Path(archive).open("rb") as file:
             yield file
+    elif isinstance(archive, bytes | bytearray):
+        raise TypeError("unpack takes the path of an archive, or a binary file: open its bytes as io.BytesIO(data)")
     else:
         yield archive
 
@@ -257,15 +259,24 @@ def _gathered(
     sources: PathLike | npt.NDArray[Any] | Sequence[PathLike], threshold: int | None, exact: bool
 ) -> Iterator[Gathered]:
     """The sources, opened; an array goes through a file, so that it is treated as one."""
+    if not isinstance(sources, np.ndarray | str | os.PathLike | Sequence):
+        raise TypeError(f"pack takes paths, or an array of images, not {type(sources).__name__}")
     with contextlib.ExitStack() as undo:
         if isinstance(sources, np.ndarray):
             folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="vlae-"))
             np.save(path := os.path.join(folder, "images.npy"), sources, allow_pickle=False)
             paths = [path]
         else:
-            given = [sources] if isinstance(sources, str | os.PathLike) else sources
+            given = [sources] if isinstance(sources, str | os.PathLike) else [*sources]
             paths = [os.fspath(one) for one in given]
-        yield undo.enter_context(gather(paths, threshold, exact))
+        if not paths:
+            raise ImageError("there is nothing to pack: name pictures, folders or arrays")
+        try:
+            gathered = gather(paths, threshold, exact)
+        except ImageError as error:
+            called = "the array" if isinstance(sources, np.ndarray) else paths[0]
+            raise ImageError(str(error).replace(paths[0], called)) from error
+        yield undo.enter_context(gathered)
 
 
 def _check_not_source(out: Path, gathered: Gathered) -> None:

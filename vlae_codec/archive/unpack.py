@@ -274,14 +274,23 @@ class _Wanted:
         return self._opened.names(piece)
 
 
-def verify(opened: Opened, *, model: Coder | None = None, jobs: int = 1, progress: Progress | None = None) -> list[str]:
+def verify(
+    opened: Opened,
+    *,
+    model: Coder | None = None,
+    jobs: int = 1,
+    most_bytes: int = MOST_BYTES,
+    progress: Progress | None = None,
+) -> list[str]:
     """Decodes a whole archive, writing nothing: all that is damaged or lost, a line each.
+
+    A picture that claims more than `most_bytes` of samples is among these.
 
     Raises:
         ModelError: the archive needs a model that is not known here.
     """
     problems, given = list(opened.damages), set[str]()
-    for piece in unpack(opened, model=model, jobs=jobs, progress=progress):
+    for piece in unpack(opened, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress):
         names, error = [*opened.loose_names(piece)], piece.error
         if error is None and (len({*names}) < len(names) or not given.isdisjoint(names)):
             error = "two images have the same name: the archive is damaged"

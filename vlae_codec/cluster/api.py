@@ -139,9 +139,10 @@ def test(
     client: Any = None,
     jobs: int | None = None,
     model: str | None = None,
+    max_bytes: int = MOST_BYTES,
     progress: Tell | None = None,
 ) -> Tested:
-    """Decodes all shards of a set, writing nothing.
+    """Decodes all shards of a set, writing nothing; a picture that claims more than `max_bytes` of samples is a problem.
 
     Raises:
         FormatError: nothing matches, or the set is not complete.
@@ -150,7 +151,7 @@ def test(
     engine, seen = engine_of(client, jobs), _seen(client)
     engine.check()
     items, problems = _shards(seen(pattern)), list[str]()
-    reading = Reading(Named.of(model, seen))
+    reading = Reading(Named.of(model, seen), max_bytes=max_bytes)
     for outcome in _told("testing", engine.run("test-shard", tasks.test, items, reading), items, progress):
         place = outcome.item.shard.place
         found = [outcome.error] if outcome.result is None else outcome.result.problems
@@ -190,7 +191,7 @@ def unpack(
     engine.check()
     items = _shards(seen(pattern))
     if not force and places.is_folder(folder) and not places.is_empty(folder):
-        raise OutputError(f"{folder} is there, and not empty: -f unpacks into it, or name another folder")
+        raise OutputError(f"{folder} is there, and not empty: force=True unpacks into it, or name another folder")
     reading = Reading(Named.of(model, seen), seen(folder), tuple(only), seed, temperature, max_bytes)
     problems, unmatched, read = list[str](), set(only), list[tasks.Read]()
     for outcome in _told("unpacking", engine.run("unpack-shard", tasks.unpack, items, reading), items, progress):
@@ -221,11 +222,11 @@ def _begun(record: Record, force: bool) -> Mapping[str, Any] | None:
         record.forget(manifest)
         return None
     if manifest is not None and manifest.get("complete"):
-        raise OutputError(f"{pattern.wildcard} exists, and is complete: -f packs it anew, or give another name")
+        raise OutputError(f"{pattern.wildcard} exists, and is complete: force=True packs it anew, or give another name")
     if manifest is None:
         for place in (pattern.manifest, *places.expanded(pattern.wildcard)):
             if places.exists(place):
-                raise OutputError(f"{place} exists: -f overwrites the set, or give another name")
+                raise OutputError(f"{place} exists: force=True overwrites the set, or give another name")
     return manifest
 
 
@@ -271,7 +272,7 @@ def _plan(
     plan = Plan(said, found.inventory, planned(before))
     other = plan.matches(before) or (None if len(plan.images) == shards else f"{len(plan.images)} shards")
     if other or sum(plan.images) != found.images:
-        raise OutputError(f"{pattern.manifest} was begun with {other or 'other images'}: -f begins anew")
+        raise OutputError(f"{pattern.manifest} was begun with {other or 'other images'}: force=True begins anew")
     return plan
 
 

@@ -111,7 +111,7 @@ def planned(manifest: Mapping[str, Any]) -> tuple[int, ...]:
     try:
         return tuple(int(entry["planned"]) for entry in manifest["shards"])
     except (KeyError, TypeError, ValueError) as error:
-        raise OutputError("the manifest is damaged: -f begins anew") from error
+        raise OutputError("the manifest is damaged: force=True begins anew") from error
 
 
 @contextlib.contextmanager

@@ -161,7 +161,7 @@ def test(shared: Reading, one: OneShard) -> Read:
     """Decodes a shard, writing nothing."""
     with places.open_read(one.shard.place) as file:
         opened = Opened(file)
-        problems = unpacking.verify(opened, model=coder_of(shared.model))
+        problems = unpacking.verify(opened, model=coder_of(shared.model), most_bytes=shared.max_bytes)
         size = opened.bytes
     if one.shard.images is not None and one.shard.images != opened.header.forms.images:
         problems.append(f"it has {opened.header.forms.images} images, and the manifest says {one.shard.images}")

@@ -270,7 +270,7 @@ class _Ground:
         except RuntimeError:  # links in a circle
             inside = False
         if not inside:
-            raise OutputError(f"{place} leads out of {self._folder} by a link: remove it, or -o names another folder")
+            raise OutputError(f"{place} leads out of {self._folder} by a link: remove it, or name another folder")
         return True
 
 
