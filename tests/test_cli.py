@@ -595,6 +595,8 @@ def test_examples_of_help_do_what_they_say(run, tmp_path, digits):
     for index in range(3):
         Path("drawings", f"a{index}.png").write_bytes(picture_bytes(digits[index], ".png"))
     shutil.copy("drawings/a0.png", "drawing.png")
+    page = np.pad(np.concatenate([digit.bits for digit in digits[:4]], axis=1), 3)
+    Image.fromarray((1 - page) * np.uint8(255)).save("page.png")
     np.save("array.npy", np.stack([digit.bits for digit in digits[:3]]))
     for command, examples in EXAMPLES.items():
         for example in examples:
