@@ -121,6 +121,10 @@ def test_the_error_of_a_sum_of_two_means_counts_that_they_share_images(monkeypat
     assert means.std() == pytest.approx(errors.mean(), rel=0.1)
 
 
+def test_it_is_a_page_and_the_rest_are_links():
+    assert len(README.splitlines()) <= 150
+
+
 def test_named_files_exist():
     for folder, name in re.findall(r"`((?:vlae_codec|models|cli|docs)/)([\w./]+\.(?:py|toml|md))", README):
         assert (ROOT / folder / name).exists(), folder + name
