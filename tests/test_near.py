@@ -254,6 +254,14 @@ def test_pages_are_exact_at_the_best_quality_and_if_nothing_is_asked_for(scan):
     assert run("compress", scan, "-f", "--lossless", "-Q", 50).exit_code == 2
 
 
+def test_a_threshold_makes_two_colours_of_a_gray_scan(scan):
+    gray = scan.with_name("gray.png")
+    Image.fromarray(200 - 150 * page() + page()[::-1] * 9).save(gray)
+    (row,) = json.loads(run("compress", gray, "--threshold", 128, "-Q", 20, "--json").stdout)
+    assert (row["model"], row["changed_pixels"]) == ("ink", (smoothed(page(), 20) != page()).sum())
+    assert np.array_equal(restored(gray.with_suffix(".vlz").read_bytes()), smoothed(page(), 20))
+
+
 def test_archives_change_edges_for_a_quality_too(scan, tmp_path):
     out = tmp_path / "all.vlz"
     packed = run("pack", scan, "-o", out, "-Q", 0, "--json")

@@ -108,7 +108,7 @@ class Chooser:
         if self.given and not self.takers:
             reading = source.picture()
             return Seen((self._whole(reading, _GIVEN),), kind=reading.kind)
-        if self.given or self.ask.threshold is not None:
+        if self.given or (self.ask.threshold is not None and (self.ask.quality is None or self.insist)):
             return self._as_drawing(source)
         if not self._has_rate():
             try:
@@ -117,7 +117,7 @@ class Chooser:
                 seen = Seen()
             if seen.drawing is not None and (not seen.gray or self._is_gray_drawing(seen)):
                 return seen
-        reading = source.picture()
+        reading = source.picture() if self.ask.threshold is None else _binarised(source, self.ask.threshold)
         rated = self.ask.bpp is not None or self.ask.size_bytes is not None
         two = None if rated or self.insist else reading.raster.in_two()
         ways = self._as_photo(reading) if two is None else self._as_page(replace(reading, raster=two))
@@ -330,6 +330,12 @@ def chooser(
         return Chooser(ask, (*first, coder), (_GIVEN,), given=True, insist=True, keep=keep)
     coders = *first, coder, *(name for name in zoo.drawers() if name != coder.name)
     return Chooser(ask, coders, (_GIVEN,), tuple(range(_GIVEN, len(coders))), True, insist, keep)
+
+
+def _binarised(source: Readable, threshold: int) -> Reading:
+    """A picture in two levels, for which a threshold was given."""
+    raster, lost = source.two_levels(threshold)
+    return Reading(raster, notes=tuple(filter(None, [lost])), kind=source.picture().kind)
 
 
 def _joined(*notes: str | None) -> str | None:
