@@ -13,7 +13,8 @@ import sys
 import numpy as np
 
 from vlae_codec import zoo
-from vlae_codec.codec import encode
+from vlae_codec.codec import decode, encode, encode_views
+from vlae_codec.family import Ask
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster
 
 FORM = PixelFormat(Kind.GRAY, 1, pair=((255,), (0,)))
@@ -43,6 +44,20 @@ def coded(bits):
     return file.data
 
 
+def bumpy():
+    """A bar with bumps."""
+    bits = np.zeros((40, 200), np.uint8)
+    bits[10:30, 5:195] = 1
+    bits[9, 20:190:23] = bits[30, 33:180:31] = 1
+    return bits
+
+
+def near(bits):
+    """Its file at quality 0, of which pixels on edges changed."""
+    view = zoo.named("ink").view(Raster(bits[..., None], FORM), Ask(quality=0))
+    return encode_views([view], zoo.named("ink"), Ask(quality=0))[0].data
+
+
 def digest(bits):
     """Of shape and pixels."""
     return hashlib.sha256(f"{bits.shape} ".encode() + bits.tobytes()).hexdigest()
@@ -50,5 +65,7 @@ def digest(bits):
 
 if __name__ == "__main__":
     found = {name: [base64.b64encode(coded(bits)).decode(), digest(bits)] for name, bits in cases()}
+    file = near(bumpy())
+    found["near"] = [base64.b64encode(file).decode(), digest(decode([file])[0].raster.samples[..., 0])]
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.write("\n")
