@@ -58,7 +58,8 @@ class Photos(Chooser):
 
 def choice(**ask):
     """As for files, but with a small photo model of random weights, which is quick."""
-    return Photos(Ask(**{"lossless": True, "effort": 0, **ask}), ("", SMALL, zoo.load_default()), takers=(2,))
+    coders = "", SMALL, zoo.INK, zoo.load_default()
+    return Photos(Ask(**{"lossless": True, "effort": 0, **ask}), coders, takers=(3,))
 
 
 def write_pictures(folder):

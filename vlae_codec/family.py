@@ -434,5 +434,14 @@ class Chained(Protocol):
         """
 
 
+@runtime_checkable
+class Carrying(Protocol):
+    """Optional: a model that learns while it codes, so that pictures in two colours may cost less one above the other."""
+
+    @property
+    def carried_pixels(self) -> int:
+        """How many pixels they may have together."""
+
+
 class ChainedCoder(Coder, Chained, Protocol):
     """A coder whose pictures can be coded together."""

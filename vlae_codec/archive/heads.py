@@ -51,12 +51,14 @@ class Apart:
     """Pictures that stand one after the other, each as the sections of a file, and then what is said beside their samples.
 
     sizes: bytes of the sections of each. said: of each, which of the metadata are its own, counted from 1; 0 is none.
-    metadata: bytes of each of these, without their check.
+    metadata: bytes of each of these, without their check. carried: the sections of the first are those of all as one
+    picture, and the others have none (see the module of that name).
     """
 
     sizes: tuple[int, ...]
     said: tuple[int, ...]
     metadata: tuple[int, ...] = ()
+    carried: bool = False
 
     @property
     def payload_bytes(self) -> int:
@@ -112,6 +114,11 @@ class Head:
     def stored_bytes(self) -> int:
         """How many bytes follow the head: of pictures coded together their check, too; others have checks of their own."""
         return self.payload_bytes + (CHECK_BYTES if self.apart is None else 0)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether each picture can be read without the others."""
+        return self.apart is not None and not self.apart.carried
 
     def geometries(self) -> list[Geometry]:
         """Of each image."""

@@ -14,20 +14,22 @@ from vlae_codec.choose import Candidate, Chooser, Seen
 from vlae_codec.codec import Kept, kept, smallest_of
 from vlae_codec.errors import ImageError
 from vlae_codec.exact.threads import batches
-from vlae_codec.family import Chain, Chained, Coder, Done
+from vlae_codec.family import Ask, Carrying, Chain, Chained, Coder, Done
 from vlae_codec.picture.fields import field_count
 from vlae_codec.reason import Reason
 from vlae_codec.registry import identity_of
 from vlae_codec.sets.manifest import FilesForm
 from vlae_codec.sets.sources import Source
 
-from . import apart, version2
+from . import apart, carried, version2
 from .chunks import ArchiveLedger, Chunk, Settings, chained, chunk_of, head_of
 from .heads import packed_names
 from .numbers import Numbers
 
 _CHUNK_BYTES = 1 << 24
 """Of samples of pictures that are coded one by one: a chunk of several large ones ends here."""
+_WORTH = 0.99
+"""Of what pages take each for itself, if one above the other they take less, they are coded so."""
 _LOOK = 64
 """Pictures that models look at together."""
 
@@ -175,21 +177,22 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
         apart.Picture(one.number, one.name, made.way.view.raster.geometry, made.sections.data, made.way.metadata)
         for one, made in own
     ]
-    head, payload = apart.write(pictures, identity_of(coder.digest))
+    together, alone_bytes = _carried(coder, [made for _, made in own]), sum(len(one.sections) for one in pictures)
+    head, payload = apart.write(pictures, identity_of(coder.digest), together)
     assert head.apart is not None
     data = version2.write_head(head) + payload
-    sections = [made.sections for _, made in own]
+    sections, share = [made.sections for _, made in own], sum(head.apart.sizes) / alone_bytes
     ledger = ArchiveLedger(
         images=head.images,
         pixels=sum(form.width * form.height * count for form, count in head.runs),
         total_bytes=len(data),
         kl_bits=sum(one.kl_bits for one in sections),
         negative_elbo_bits=sum(one.kl_bits + one.distortion_bits for one in sections),
-        image_bits=[8.0 * len(one.data) for one in sections],
+        image_bits=[8.0 * share * len(one.data) for one in sections],
         changed_pixels=sum(made.encoded.ledger.changed_pixels for _, made in own),
     )
     for one in sections:
-        _book(ledger, one.coded_bits, 8.0 * len(one.data), one.figures.get("latent_bits"))
+        _book(ledger, share * one.coded_bits, share * 8.0 * len(one.data), one.figures.get("latent_bits"))
     name_bits, beside_bits = 8 * len(packed_names(head.names)), 8 * (len(payload) - sum(head.apart.sizes))
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
@@ -199,6 +202,18 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
         ledger.unlike += [picture.called] * unlike
         ledger.notes.update(filter(None, [note, f"kept exactly, since {why}" if unlike else None]))
     return Chunk(data, head.numbers, ledger)
+
+
+def _carried(coder: Coder, made: Sequence[Kept]) -> bytes | None:
+    """The sections of all pictures one above the other, if the model can, and that is worth that none is read alone."""
+    rasters = [one.way.view.raster for one in made]
+    width, height = (max(one.samples.shape[1] for one in rasters), sum(one.samples.shape[0] for one in rasters))
+    exact = all(one.way.ask.lossless for one in made)
+    if len(made) < 2 or not (exact and isinstance(coder, Carrying) and width * height <= coder.carried_pixels):
+        return None
+    ask = Ask(lossless=True)
+    data = coder.encode([coder.view(carried.stacked(rasters), ask)], ask)[0].data
+    return data if len(data) < _WORTH * sum(len(one.sections.data) for one in made) else None
 
 
 def _book(ledger: ArchiveLedger, coded_bits: float, all_bits: float, latent_bits: float | None) -> None:

@@ -170,12 +170,12 @@ class Opened:
     def apart(self, place: Place) -> Piece | None:
         """What a chunk at a place says of its images if they stand apart, each to be read without the others."""
         head = self._whole_head(place)
-        return Piece(head.numbers, head.names) if head is not None and head.apart is not None else None
+        return Piece(head.numbers, head.names) if head is not None and head.is_divided else None
 
     def stored_alone(self, place: Place, number: int) -> Stored:
         """A picture of a chunk at a place, or the whole chunk if its pictures are coded together."""
         head = self._whole_head(place)
-        if head is None or head.apart is None:
+        if head is None or head.apart is None or head.apart.carried:
             return self.stored(place)
         index, (_, head_bytes) = head.numbers.position(number), self.head(place)
         spans = filter(None, (head.apart.span(index), head.apart.metadata_span(index)))

@@ -29,7 +29,7 @@ CHUNK_MARKER, INDEX_MARKER = b"\xd7v2C", b"\xd7v2I"
 LARGEST_SAMPLES_BYTES = 1 << 26
 """Of all pictures of a chunk, unless it has only one."""
 _START = bytes([MAGIC, VERSION << 4 | 3 << 2])
-_TOGETHER, _NAMED_SHIFT = 1, 2
+_TOGETHER, _CARRIED, _NAMED_SHIFT = 1, 2, 2
 
 
 class _Named(enum.IntEnum):
@@ -73,7 +73,8 @@ def write_head(head: Head) -> bytes:
     """
     assert head.model is not None
     forms = {form: number for number, form in enumerate(dict.fromkeys(form for form, _ in head.runs))}
-    out = [head.numbers.write(), _write_model(head.model, head.apart is None), varint(len(forms))]
+    way = _TOGETHER if head.apart is None else _CARRIED * head.apart.carried
+    out = [head.numbers.write(), _write_model(head.model, way), varint(len(forms))]
     out += [*map(write_geometry, forms), varint(len(head.runs))]
     out += [varint(forms[form]) + varint(count) for form, count in head.runs]
     text = packed_names(head.names)
@@ -94,18 +95,18 @@ def parse_head(cursor: Cursor) -> Head:
     """
     cursor.skip(CHUNK_MARKER)
     numbers = _read_numbers(cursor)
-    model, together = _read_model(cursor)
+    model, way = _read_model(cursor)
     forms = []
     for _ in range(cursor.bounded()):
         form, cursor.at = read_geometry(cursor.data, cursor.at)
         cursor.count += 3 + len(form.format.palette)
         forms.append(form)
     runs, text, state, apart = read_runs(cursor, forms), read_names(cursor), b"", None
-    if together:
+    if way == _TOGETHER:
         state = cursor.take(cursor.next())
         payload_bytes = cursor.next()
     else:
-        apart = _read_apart(cursor, numbers.images)
+        apart = _read_apart(cursor, numbers.images, way == _CARRIED)
         payload_bytes = apart.payload_bytes
     cursor.checked("chunk")
     head = Head(numbers, inflated_names(text), runs, state, payload_bytes, model, apart)
@@ -113,7 +114,9 @@ def parse_head(cursor: Cursor) -> Head:
         raise FormatError(
             f"a chunk of the archive claims {head.images} images, and has {numbers.images}: it is damaged"
         )
-    if (together and head.fields > LARGEST_CHUNK) or (head.sample_bytes > LARGEST_SAMPLES_BYTES and head.images > 1):
+    if (way == _TOGETHER and head.fields > LARGEST_CHUNK) or (
+        head.sample_bytes > LARGEST_SAMPLES_BYTES and head.images > 1
+    ):
         raise FormatError(f"a chunk of the archive claims {head.sample_bytes} bytes of samples: it is damaged")
     return head
 
@@ -156,33 +159,35 @@ def _read_numbers(cursor: Cursor) -> Numbers:
     return Numbers(tuple(runs))
 
 
-def _write_model(model: int | bytes, together: bool) -> bytes:
+def _write_model(model: int | bytes, way: int) -> bytes:
     if isinstance(model, bytes):
         named, name = _Named.BY_DIGEST, model
     else:
         named, name = (_Named.BY_NUMBER, bytes([model])) if model != NO_MODEL else (_Named.NOT, b"")
-    return bytes([named << _NAMED_SHIFT | together * _TOGETHER]) + name
+    return bytes([named << _NAMED_SHIFT | way]) + name
 
 
-def _read_model(cursor: Cursor) -> tuple[int | bytes, bool]:
-    """The model, and whether the pictures are coded together."""
+def _read_model(cursor: Cursor) -> tuple[int | bytes, int]:
+    """The model, and how the pictures are coded: 0, `_TOGETHER` or `_CARRIED`."""
     way = cursor.take(1)
     named = way[0] >> _NAMED_SHIFT if way else 0
-    if not way or named > max(_Named) or way[0] & 2:
+    if not way or named > max(_Named) or way[0] & 3 == 3:
         raise FormatError("a chunk of the archive is coded in a way that does not exist: it is damaged")
     size = {_Named.NOT: 0, _Named.BY_NUMBER: 1, _Named.BY_DIGEST: DIGEST_BYTES}[_Named(named)]
-    name, together = cursor.take(size), bool(way[0] & _TOGETHER)
+    name, how = cursor.take(size), way[0] & 3
     if len(name) < size or name == bytes([NO_MODEL]):
         raise FormatError("a chunk of the archive names model 0, or ends within its name: it is damaged")
     if named == _Named.NOT:
-        return NO_MODEL, together
-    return (name[0] if named == _Named.BY_NUMBER else name), together
+        return NO_MODEL, how
+    return (name[0] if named == _Named.BY_NUMBER else name), how
 
 
-def _read_apart(cursor: Cursor, images: int) -> Apart:
+def _read_apart(cursor: Cursor, images: int, carried: bool) -> Apart:
     sizes = tuple(cursor.next() for _ in range(images))
     metadata = tuple(cursor.next() for _ in range(cursor.bounded()))
     said = tuple(cursor.next() for _ in range(images)) if metadata else (0,) * images
     if max(said) > len(metadata):
         raise FormatError("a chunk of the archive names metadata that it does not have: it is damaged")
-    return Apart(sizes, said, metadata)
+    if carried and any(sizes[1:]):
+        raise FormatError("a chunk of the archive has pictures that carry on and are apart: it is damaged")
+    return Apart(sizes, said, metadata, carried)

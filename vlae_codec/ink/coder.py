@@ -77,6 +77,11 @@ class InkCoder:
 
         return start_of(self.arrays)
 
+    @property
+    def carried_pixels(self) -> int:
+        """See `family.Carrying`: a strip's, since the next one begins to learn anew."""
+        return 1 << 25
+
     def check(self) -> None:
         """See `family.Coder`."""
         assert self.start
