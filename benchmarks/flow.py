@@ -1,5 +1,5 @@
-"""What the flow of bytes costs: the end of a stream, a page as one lossless file, many samples of one file, images of an
-archive at random.
+"""What the flow of bytes costs: starting, the end of a stream, a page as one lossless file, many samples of one file, images
+of an archive at random.
 
     python benchmarks/flow.py after -o results/flow.json
 
@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +32,7 @@ import numpy.typing as npt
 import vlae_codec
 
 Bits = npt.NDArray[np.uint8]
-DECISIONS, SAMPLES, IMAGES, READ, CHUNK = 10_000_000, 16, 10_000, 2_000, 100
+DECISIONS, SAMPLES, IMAGES, READ, CHUNK, STARTS = 10_000_000, 16, 10_000, 2_000, 100, 15
 
 
 @click.command()
@@ -40,15 +44,16 @@ DECISIONS, SAMPLES, IMAGES, READ, CHUNK = 10_000_000, 16, 10_000, 2_000, 100
     "--page", nargs=2, type=int, default=(1700, 2200), show_default=True, help="Its width and height; 0 0: none."
 )
 @click.option("--archive/--no-archive", "archives", default=True, show_default=True)
-def main(entry: str, out: Path | None, page: tuple[int, int], archives: bool) -> None:
+@click.option("--only", help="Measure this part alone: start, samples, stream, page or archive.")
+def main(entry: str, out: Path | None, page: tuple[int, int], archives: bool, only: str | None) -> None:
     """Measure the flow: ENTRY is what the results call this checkout."""
-    parts: dict[str, Callable[[Bits], Any]] = {"samples": samples, "stream": stream}
+    parts: dict[str, Callable[[Bits], Any]] = {"start": start, "samples": samples, "stream": stream}
     if all(page):
         parts["page"] = partial(one_page, *page)
     if archives and hasattr(vlae_codec, "open_archive"):
         parts["archive"] = archive
     table = json.loads(out.read_text()) if out and out.exists() else {}
-    for name, measure in parts.items():
+    for name, measure in parts.items() if only is None else [(only, parts[only])]:
         table.setdefault(entry, {})[name] = measure(digits())
         if out:
             out.write_text(json.dumps(table, indent=2) + "\n")
@@ -66,6 +71,32 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     clock, processor = time.perf_counter(), time.process_time()
     result = work()
     return result, {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - processor}
+
+
+def start(bits: Bits) -> dict[str, Any]:
+    """Importing the package, and one `decompress` of a lossy digit by command: medians, in processes of their own.
+
+    Before, each is done once, so that what Python keeps of modules and we of models is there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "a.vlz").write_bytes(vlae_codec.compress(bits[7], effort=0))
+        command = ["-m", "vlae_codec", "decompress", f"{folder}/a.vlz", "-o", f"{folder}/a.png", "-f", "-q"]
+        names = "import vlae_codec; vlae_codec.decompress"
+        runs = {"python alone": ["-c", ""], "import": ["-c", names], "decompress": command}
+        found: dict[str, Any] = {}
+        for name, arguments in runs.items():
+            seconds = [_of_process(arguments) for _ in range(STARTS + 1)][1:]
+            found[name] = {key: statistics.median(one[key] for one in seconds) for key in seconds[0]}
+    return found
+
+
+def _of_process(arguments: list[str]) -> dict[str, float]:
+    """What a Python process takes, and its own children."""
+    clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.perf_counter() - clock, "processor_seconds": processor}
 
 
 def samples(bits: Bits) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The field family behind the seam: an integer VLAE that codes two-level pictures, one by one or in chains."""
+"""The field family behind the seam: an integer VLAE that codes two-level pictures, one by one or in chains.
+
+What only encodes, judges or chains is imported where that is done, so that reading a file starts sooner.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,10 @@ from vlae_codec.picture.drawing import Drawing, drawing_of, raster_of
 from vlae_codec.picture.fields import cut_fields, field_count
 from vlae_codec.picture.raster import Geometry, Raster
 
-from . import chaining as chains
-from . import knowing
 from .decode import decode
 from .file import File, parse, write
 from .memory import Memory
 from .model import Model
-from .polarity import gain_bits, suited, takes_both
-from .search import Search
-from .theory import theory_bits
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,8 @@ class FieldCoder(Model):
             return []
         drawings = self._drawings(views)
         fields, inside, index = cut_fields([drawing.bits for drawing in drawings])
+        from .search import Search
+
         search = Search(self, ask.effort, lossy=not ask.lossless)
         choices = search.choices(fields, inside, index, progress)
         files, at = [], 0
@@ -113,11 +113,15 @@ class FieldCoder(Model):
         """KL and distortion by sampling the posterior; a field without ink costs nothing."""
         fields, inside, index = cut_fields([drawing.bits for drawing in self._drawings(views)])
         firsts = np.flatnonzero(index == 0)
+        from .theory import theory_bits
+
         terms = theory_bits(self, fields, inside, progress=progress)
         return Terms(*(np.add.reduceat(bits, firsts) for bits in terms))
 
     def push(self, views: Sequence[View], chaining: Chaining, done: Done | None = None) -> Chain:
         """Codes drawings together; errors as of `family.Chained`."""
+        from . import chaining as chains
+
         return chains.push(self, self._drawings(views), chaining, done)
 
     def pop(
@@ -130,10 +134,14 @@ class FieldCoder(Model):
         done: Done | None = None,
     ) -> list[Raster]:
         """The inverse of `push`; errors as of `family.Chained`."""
+        from . import chaining as chains
+
         return chains.pop(self, payload, state, geometries, chaining, sampling, done)
 
     def exchanged(self, pictures: Iterable[Raster]) -> bool:
         """See `family.Chained`."""
+        from .polarity import gain_bits, takes_both
+
         if not takes_both(self):
             return False
         return bool(gain_bits([drawing_of(picture) for picture in pictures], self).sum() > 0)
@@ -144,15 +152,21 @@ class FieldCoder(Model):
 
     def judge(self, views: Sequence[View]) -> list[Judged]:
         """See `family.Judging`."""
+        from . import knowing
+
         return knowing.judge(self, [_view(view).drawing for view in views])
 
     def knows(self, judged: Judged, others: Sequence[Judged]) -> bool:
         """See `family.Judging`."""
+        from . import knowing
+
         said = registry.knowing(self.digest)
         return said is None or knowing.knows(said, judged, others)
 
     def _drawings(self, views: Sequence[View]) -> list[Drawing]:
         """The drawings of views, those that are not fixed with the ink that costs the model less."""
+        from .polarity import suited
+
         own = [_view(view) for view in views]
         drawings = [view.drawing for view in own]
         free = [index for index, view in enumerate(own) if not view.fixed]

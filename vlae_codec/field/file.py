@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,10 @@ from vlae_codec.picture.raster import Geometry
 from . import latents
 from .latents import Blank, Code, Number
 from .model import Model
-from .search import Choice
 from .texture import GROUP, write_pixels, write_shortest
+
+if TYPE_CHECKING:
+    from .search import Choice
 
 Inside = npt.NDArray[np.bool_]
 
