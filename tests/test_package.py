@@ -158,7 +158,10 @@ def test_no_message_of_the_library_names_an_option_of_the_command_line():
         texts = {id(text) for node in ast.walk(tree) if isinstance(node, ast.Expr) for text in [node.value]}
         for node in ast.walk(tree):
             if ours and isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
-                assert not re.search(r"(^|\W)--[a-z]|(^|\s)-[a-zA-Z]\b", node.value), f"{name}: {node.value}"
+                words = " " in node.value  # else it may be an argument for another tool
+                assert not words or not re.search(r"(^|\W)--[a-z]|(^|\s)-[a-zA-Z]\b", node.value), (
+                    f"{name}: {node.value}"
+                )
 
 
 def test_rooms_import_each_other_in_no_circle():
