@@ -60,7 +60,7 @@ _JOBS = click.option(
     "-Q",
     "--quality",
     type=Number(0.0, 100.0),
-    help="Of lossy photos: 0 smallest, 100 best; 50 of itself. In two colours below 100 pixels on edges change.",
+    help="Of lossy photos: 0 smallest, 100 best; 55 of itself. In two colours below 100 pixels on edges change.",
 )
 @click.option(
     "--keep-metadata", is_flag=True, help="Keep EXIF and XMP of pictures, too: they may hold places and names."

@@ -92,7 +92,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     "-Q",
     "--quality",
     type=Number(0.0, 100.0),
-    help="Of a lossy photo: 0 smallest, 100 best; 50 of itself. In two colours below 100 pixels on edges change.",
+    help="Of a lossy photo: 0 smallest, 100 best; 55 of itself. In two colours below 100 pixels on edges change.",
 )
 @click.option("--bpp", type=Number(min=0.0, min_open=True), help="At most so many bits a pixel, instead of -Q.")
 @click.option(

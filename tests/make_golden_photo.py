@@ -20,7 +20,7 @@ from vlae_codec.family import Ask, Sampling
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.raster import Raster
 
-ASKS = {"lossy 0": Ask(quality=0), "lossy 50": Ask(), "lossy 100": Ask(quality=100), "exact": Ask(lossless=True)}
+ASKS = {"lossy 0": Ask(quality=0), "lossy 55": Ask(), "lossy 100": Ask(quality=100), "exact": Ask(lossless=True)}
 
 
 def digest(samples: np.ndarray) -> str:

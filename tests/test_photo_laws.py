@@ -163,7 +163,7 @@ def read(samples: np.ndarray, size: int) -> str:
     return "".join(LETTERS[best] for best in (cells(samples) @ known.T).argmax(1))
 
 
-@pytest.mark.parametrize("size", [12, 16])
+@pytest.mark.parametrize("size", [10, 12, 16])
 def test_photographed_text_reads_the_same_at_the_default_quality(size: int) -> None:
     text = "".join(np.random.default_rng(size).permutation(list(LETTERS)))
     before = written(text, size, 5)

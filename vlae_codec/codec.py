@@ -90,7 +90,7 @@ def compress(
         lossless: keep every pixel, not only the structure.
         lossy: sample a drawing even if no model knows its like, and keep nothing exactly.
         effort: size of the search, 0 to 9.
-        quality: of a photo, 0 to 100; 50 if nothing is asked for. Of a picture in two colours below 100 pixels on edges
+        quality: of a photo, 0 to 100; 55 if nothing is asked for. Of a picture in two colours below 100 pixels on edges
             are changed where that saves bits: see docs/drawings.md.
         bpp: at most so many bits a pixel, instead.
         size_bytes: a file of at most so many bytes, instead.

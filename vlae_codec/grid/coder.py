@@ -36,7 +36,7 @@ from .sections import Found
 from .texture import Texture
 from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_number, tiles_of
 
-DEFAULT_QUALITY = 50.0
+DEFAULT_QUALITY = 55.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes: the means of luma and of both chromas."""
