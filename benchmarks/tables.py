@@ -350,9 +350,7 @@ def photos_preview() -> str:
 
 def photos_realism() -> str:
     """Kernel inception distances, from `benchmarks/realism.py`."""
-    if not (ROOT / "results" / "realism.json").exists():
-        raise NotMeasuredError("results/realism.json")
-    r = result("realism")
+    r = known_result("realism")
     rows = []
     for way, name in _WAYS.items():
         row = r["coded"][way]
@@ -430,6 +428,46 @@ def photos_speed() -> str:
         "of the float32 peak",
     ]
     return markdown(header, rows)
+
+
+def photos_ablations() -> str:
+    """What window, code and placement bring, from `benchmarks/ablations.py`."""
+    systems = known_result("ablations")["systems"]
+    rows = []
+    for kind, name in _SYSTEMS.items():
+        for row in (one for one in systems.values() if one["kind"] == kind):
+            figures = [f"{row[key]:.3f}" for key in ("code_bpd", "pixels_bpd")] if kind != "pixels" else ["", ""]
+            shown = f"{row['psnr_db']:.1f}" if kind == "placed" else ""
+            rows.append([name, str(row["masked_layers"]), *figures, _with_error(row, "bpd", 3), shown])
+    return markdown(["", "masked layers", "z, bits/dim", "pixels given z", "together", "decoded picture, dB"], rows)
+
+
+_SYSTEMS = {
+    "pixels": "the PixelCNN alone, p(x)",
+    "free": "with z, free bits, no placement",
+    "placed": "with z, placed by distortion",
+}
+
+
+def photos_cifar() -> str:
+    """The learning curve on 32x32 images, from `benchmarks/cifar.py`."""
+    found = known_result("cifar")
+    rows = [
+        [f"{point['step']:,}", f"{point['code_bpd']:.3f}", f"{point['pixels_bpd']:.3f}", _with_error(point, "bpd", 3)]
+        for point in found["curve"]
+    ]
+    return markdown(["steps", "z, bits/dim", "pixels given z", f"together, {found['images']:,} images"], rows)
+
+
+def known_result(name: str) -> Table:
+    """results/NAME.json.
+
+    Raises:
+        NotMeasuredError: it is not there.
+    """
+    if not (ROOT / "results" / f"{name}.json").exists():
+        raise NotMeasuredError(f"results/{name}.json")
+    return result(name)
 
 
 def _bd_rate(row: Table) -> str:
@@ -584,9 +622,7 @@ _CODECS = {
 
 def pages() -> str:
     """Bytes of held-out pages and of small drawings by codec, from `benchmarks/pages.py`."""
-    if not (ROOT / "results" / "pages.json").exists():
-        raise NotMeasuredError("results/pages.json")
-    found = result("pages")["pictures"]
+    found = known_result("pages")["pictures"]
     kinds = {kind: [one["bytes"] for one in found if one["kind"] == kind] for kind in ("page", "drawing")}
     rows = []
     for codec, title in _CODECS.items():
@@ -653,6 +689,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "photos_rates": photos_rates,
     "photos_bd_rate": photos_bd_rate,
     "photos_speed": photos_speed,
+    "photos_ablations": photos_ablations,
+    "photos_cifar": photos_cifar,
 }
 
 if __name__ == "__main__":
