@@ -16,7 +16,7 @@ from vlae_codec.exact.fixed import code_length_bits
 from vlae_codec.exact.logistics import MEAN_BITS, Whole
 
 from .network import LARGEST_LATENT, Latents
-from .prior import Answers, Prior, Step, UnknownError, plane
+from .prior import Answers, Prior, Step, UnknownError, plane, put, taken
 
 Bools = npt.NDArray[np.bool_]
 
@@ -83,8 +83,7 @@ def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
 def _own(prior: Prior, grid: npt.NDArray[Any], step: Step) -> npt.NDArray[Any]:
     """What a grid (h, w, C) has in the lanes of a step."""
     edges = prior.edges
-    own = plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
-    return own.reshape(-1)[step.lanes]
+    return taken(plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase), step.lanes)
 
 
 def nearest(means: npt.NDArray[np.floating[Any]]) -> Latents:
@@ -191,7 +190,4 @@ def _read_some(
 def _place(prior: Prior, grid: npt.NDArray[Any], step: Step, values: npt.NDArray[Any]) -> None:
     """The inverse of `_own`: gives a grid (h, w, C) values in the lanes of a step."""
     edges = prior.edges
-    part = plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase)
-    flat = part.reshape(-1)
-    flat[step.lanes] = values
-    part[...] = flat.reshape(part.shape)
+    put(plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase), step.lanes, values)

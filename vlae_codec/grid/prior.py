@@ -109,17 +109,17 @@ class Group:
 
         return in_bands(of, z, 3, len(level), np.float32)  # what is clipped has at most 21 bits
 
-    def lanes(self, z: Latents, context: Numbers, stride: int, phase: int) -> Lanes:
-        """What the network says of a step's lanes; z (h, w, n) holds what is known before it."""
-        rows, columns, _ = plane(z, stride, phase).shape
+    def lanes(self, z: Latents, context: Numbers, stride: int, phase: int, rows: slice) -> Lanes:
+        """What the network says of the lanes in some rows of a step's sites; z (h, w, n) holds what is known before it."""
+        count, columns = rows.stop - rows.start, plane(z, stride, phase).shape[1]
         planes = [plane(z, stride, before) for before in range(phase)]
         planes = [one if one.size else planes[0] for one in planes]  # a grid of one row has none below
-        padded = [_padded(one, rows, columns) for one in planes]
-        base4 = np.zeros((rows, columns, self.channels), np.int64)
+        near = [_around(one, rows, columns) for one in planes]
+        base4 = np.zeros((count, columns, self.channels), np.int64)
         if phase and self.hierarchical:
             for which, row, column in _NEAREST[phase]:
-                base4 += padded[which][1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
-        own = plane(context, stride, phase) if context.shape[:2] == z.shape[:2] else context
+                base4 += near[which][1 + row : 1 + row + count, 1 + column : 1 + column + columns]
+        own = plane(context, stride, phase)[rows] if context.shape[:2] == z.shape[:2] else context
         bias = self.step[4 * self.strides.index(stride) + phase].astype(np.float64)
         window = self.window[int(stride > 1)][phase - 1] if phase else None
         hidden = len(bias)
@@ -129,7 +129,7 @@ class Group:
             h = (own[at : at + count] if len(own) > 1 else own) + bias
             if window is not None:
                 taps = [
-                    one[at + i : at + i + count, j : j + columns] for one in padded for i in range(4) for j in range(4)
+                    one[at + i : at + i + count, j : j + columns] for one in near for i in range(4) for j in range(4)
                 ]
                 known = np.concatenate(taps, 2).astype(np.int64)  # (count, columns, 16 n phase)
                 if self.hierarchical:
@@ -143,7 +143,7 @@ class Group:
             return self.output.linear(leaky(h)).astype(np.int32)
 
         rows_of_band = max(1, _BAND // (columns * max(hidden, 16 * self.channels * phase)))
-        outputs = in_pieces(rows_of_band, band, base4, np.arange(rows))
+        outputs = in_pieces(rows_of_band, band, base4, np.arange(count))
         mean, log_scale, wider = outputs.reshape(-1, 3, self.channels).transpose(1, 0, 2).reshape(3, -1)
         return Lanes(mean, log_scale, wider, base4.reshape(-1))
 
@@ -156,10 +156,34 @@ class Group:
         return np.concatenate([squash(4 * z - around, 4), squash(z, 8)], 2)
 
 
-def _padded(known: npt.NDArray[Any], rows: int, columns: int) -> npt.NDArray[Any]:
-    """A parity plane whose windows (rows and columns -1 .. 2 around a site) exist for all sites; its edge is repeated."""
+def _around(known: npt.NDArray[Any], rows: slice, columns: int) -> npt.NDArray[Any]:
+    """What windows, rows and columns -1 .. 2 around the sites of some rows, see of a parity plane, whose edge is repeated."""
     height, width, _ = known.shape
-    return np.pad(known, ((1, 2 + rows - height), (1, 2 + columns - width), (0, 0)), mode="edge")
+    down = np.arange(rows.start - 1, rows.stop + 2).clip(0, height - 1)
+    return known[down][:, np.arange(-1, columns + 2).clip(0, width - 1)]
+
+
+def taken(sites: npt.NDArray[Any], lanes: slice) -> npt.NDArray[Any]:
+    """What the sites of a step (h', w', n) have in some lanes."""
+    rows, part = _rows_of(sites, lanes)
+    return sites[rows].reshape(-1)[part]
+
+
+def put(sites: npt.NDArray[Any], lanes: slice, values: npt.NDArray[Any]) -> None:
+    """Gives the sites of a step (h', w', n) values in some lanes."""
+    rows, part = _rows_of(sites, lanes)
+    some = sites[rows]
+    flat = some.reshape(-1)
+    flat[part] = values
+    some[...] = flat.reshape(some.shape)
+
+
+def _rows_of(sites: npt.NDArray[Any], lanes: slice) -> tuple[slice, slice]:
+    """The rows of a step's sites that some lanes lie in, and where in these."""
+    _, columns, channels = sites.shape
+    row = columns * channels
+    rows = slice(lanes.start // row, -(-lanes.stop // row))
+    return rows, slice(lanes.start - rows.start * row, lanes.stop - rows.start * row)
 
 
 @dataclass(frozen=True)
@@ -253,17 +277,16 @@ class Prior:
             own = z[:, :, start:end]
             context = group.context(z, self.groups[:index], quality)
             for stride, phase in group.steps(*z.shape[:2]):
-                lanes = group.lanes(own, context, stride, phase)
-                target = plane(own, stride, phase)
-                values = target.reshape(-1).astype(np.int64)
-                for at in range(0, len(values), _TOGETHER):
-                    part = slice(at, at + _TOGETHER)
-                    mixture, centres, brackets = lanes.logistics(part)
-                    answer_of = answers(Step(index, stride, phase, part, mixture))
+                sites = plane(own, stride, phase)
+                for at in range(0, sites.size, _TOGETHER):
+                    lanes = slice(at, min(at + _TOGETHER, sites.size))
+                    rows, part = _rows_of(sites, lanes)
+                    mixture, centres, brackets = group.lanes(own, context, stride, phase, rows).logistics(part)
+                    answer_of = answers(Step(index, stride, phase, lanes, mixture))
                     if not isinstance(answer_of, np.ndarray):
-                        answer_of = _answered(answer_of, values[part], mixture, centres, brackets)
-                    values[part] = answer_of
-                target[...] = values.reshape(target.shape)
+                        known = taken(sites, lanes).astype(np.int64)
+                        answer_of = _answered(answer_of, known, mixture, centres, brackets)
+                    put(sites, lanes, answer_of)
 
 
 def _answered(answers: Answers | None, values: Whole, mixture: Logistics, centres: Whole, brackets: Whole) -> Whole:
