@@ -157,7 +157,7 @@ class Group:
 
 
 def _around(known: npt.NDArray[Any], rows: slice, columns: int) -> npt.NDArray[Any]:
-    """What windows, rows and columns -1 .. 2 around the sites of some rows, see of a parity plane, whose edge is repeated."""
+    """What windows, rows and columns -1 .. 2 around the sites of some rows, see of a parity plane; its edge is repeated."""
     height, width, _ = known.shape
     down = np.arange(rows.start - 1, rows.stop + 2).clip(0, height - 1)
     return known[down][:, np.arange(-1, columns + 2).clip(0, width - 1)]
