@@ -71,7 +71,7 @@ def main(folder: Path, runs: Path, steps: int, only: tuple[str, ...], threads: i
     torch.set_num_threads(threads)
     sources, held_out = exact_sources(PhotoData(), folder)
     pictures = [read_rgb(path)[_MIDDLE, _MIDDLE] for path in held_out]
-    schedule = Schedule(steps, batch=8, crop=64, muon=0.002, adam=0.0015, warm_up=50, decay_from=0.5, average=0.98)
+    schedule = Schedule(steps, batch=8, crop=64, muon=0.001, adam=0.001, warm_up=50, decay_from=0.5, average=0.98)
     table: Table = json.loads(out.read_text(encoding="utf-8")) if out and out.exists() else {}
     table = {"steps": steps, "pictures": len(pictures), "systems": table.get("systems", {})}
 

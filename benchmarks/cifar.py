@@ -51,7 +51,7 @@ def main(
     held_out = list(read_images(folder / "cifar10" / "heldout_1000.png"))
     photographs = small_ones(folder / "photos" / "train")
     config = JointConfig(whole=True)
-    schedule = Schedule(steps, batch=24, crop=SIDE, muon=0.002, adam=0.0015, warm_up=100, decay_from=0.4, average=0.995)
+    schedule = Schedule(steps, batch=24, crop=SIDE, muon=0.001, adam=0.001, warm_up=100, decay_from=0.4, average=0.995)
     curve: list[Table] = []
 
     def evaluate(model: Joint, step: int) -> str:
