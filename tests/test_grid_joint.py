@@ -71,7 +71,7 @@ def test_a_pixel_is_given_what_its_window_says(masked_layers: int) -> None:
 
 
 def test_rounded_colours_have_the_gradient_of_linear_ones() -> None:
-    x = (rgb(7) + 0.3).requires_grad_()
+    x = (rgb(7).clamp(1, 254) + 0.3).requires_grad_()
     found = to_ycocg_smoothly(x)
     assert torch.equal(found.round(), to_ycocg(x.detach().round().clamp(0, 255)))
     weights = torch.randn_like(found)
@@ -79,6 +79,10 @@ def test_rounded_colours_have_the_gradient_of_linear_ones() -> None:
     y, co, cg = weights.unbind(1)
     green = y / 2 + cg
     torch.testing.assert_close(x.grad, torch.stack([y / 4 + co - cg / 2, green, y / 4 - co - cg / 2], 1))
+    beyond = torch.tensor([-9.0, 300.0, 260.0]).view(1, 3, 1, 1).requires_grad_()
+    assert to_ycocg_smoothly(beyond).flatten().tolist() == to_ycocg(beyond.detach().clamp(0, 255)).flatten().tolist()
+    to_ycocg_smoothly(beyond).sum().backward()
+    assert not beyond.grad.any()
 
 
 def test_free_bits_are_free_and_no_others() -> None:

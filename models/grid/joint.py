@@ -141,8 +141,11 @@ class Joint(nn.Module):
 
 
 def to_ycocg_smoothly(rgb: Tensor) -> Tensor:
-    """YCoCg-R of a picture (B, 3, H, W) rounded to whole numbers, with the gradient of the linear YCoCg."""
-    red, green, blue = rgb.unbind(1)
+    """YCoCg-R of a picture (B, 3, H, W) rounded to whole numbers within 0 .. 255, with the gradient of the linear YCoCg.
+
+    What lies beyond has no gradient: without a distortion it would drift away.
+    """
+    red, green, blue = rgb.clamp(0, 255).unbind(1)
     middle = (red + blue) / 2
     linear = torch.stack([(middle + green) / 2, red - blue, green - middle], 1)
     whole = to_ycocg(rgb.detach().round().clamp(0, 255))
