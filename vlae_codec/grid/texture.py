@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vlae_codec.exact.fixed import Affine
 from vlae_codec.exact.logistics import Whole
+from vlae_codec.exact.wavefront import Wavefront
 
 from .colour import Planes
 from .mixtures import Pixels
@@ -107,8 +108,7 @@ class Tiles:
     def steps(self) -> int:
         """Of the wavefront, t = column + 2 row."""
         _, height, width, _ = self.code.shape
-        steps: int = width + 2 * (height - 1)
-        return steps
+        return Wavefront(height, width).steps
 
 
 @dataclass(frozen=True)

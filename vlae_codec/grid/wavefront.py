@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from vlae_codec.exact.fixed import Affine
 from vlae_codec.exact.logistics import Whole
+from vlae_codec.exact.wavefront import Wavefront
 
 from .colour import Planes
 from .mixtures import Pixels
@@ -51,13 +52,12 @@ def walk(texture: Texture, tiles: Tiles, decide: Decide) -> Planes:
     most = count * min(height, (width + 1) // 2)
     seen, network = _Seen.of(tiles, most), _Network.of(texture, tiles, most)
     narrow = [(tile, own) for tile, own in enumerate(tiles.widths) if own < width]
-    for t in range(tiles.steps):
-        first, last = max(0, (t - width + 2) // 2), min(height - 1, t // 2)
-        if first <= last:
-            beyond = [(tile, rows) for tile, width in narrow if (rows := min(last, (t - width) // 2) - first + 1) > 0]
-            taps, predicted = seen.look(t, first, last)
-            outputs = network.outputs(taps, t, first, last, beyond)
-            seen.put(decide(Pixels(outputs, predicted), slice(first, last + 1), t), t, first, last, beyond)
+    for t, rows in Wavefront(height, width):
+        first, last = rows[0], rows[-1]
+        beyond = [(tile, many) for tile, own in narrow if (many := min(last, (t - own) // 2) - first + 1) > 0]
+        taps, predicted = seen.look(t, first, last)
+        outputs = network.outputs(taps, t, first, last, beyond)
+        seen.put(decide(Pixels(outputs, predicted), slice(first, last + 1), t), t, first, last, beyond)
     return seen.pixels()
 
 
