@@ -235,7 +235,8 @@ def test_samples_seed_and_temperature(run, image):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xd7", b"\xd7\x10\x01", os.urandom(40), b"\xd7\x12\x01\xff\xff\x03\xff\xff\x03\x00\x11\x22"]
+    "content",
+    [b"", b"\xd7", b"\xd7\x10\x01", bytes(range(7, 7 + 40)), b"\xd7\x12\x01\xff\xff\x03\xff\xff\x03\x00\x11\x22"],
 )
 @pytest.mark.parametrize("command", ["decompress", "test", "info"])
 def test_bad_files_give_one_line_and_exit_1(run, tmp_path, content, command):
