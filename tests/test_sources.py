@@ -918,9 +918,9 @@ def test_links_within_the_folder_lead_nowhere_else(tmp_path):
 def test_nothing_is_overwritten_without_force(tmp_path):
     (tmp_path / "a.png").write_bytes(b"mine")
     (tmp_path / "x.npy").write_bytes(b"mine")
-    with restorer_of(tmp_path, [FILES], False) as restorer, pytest.raises(OutputError, match="-f"):
+    with restorer_of(tmp_path, [FILES], False) as restorer, pytest.raises(OutputError, match="force=True"):
         put(restorer, 0, ["a.png"], DRAWINGS[:1])
-    with pytest.raises(OutputError, match="-f"):
+    with pytest.raises(OutputError, match="force=True"):
         restorer_of(tmp_path, [ARRAY], False)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "x.npy").read_bytes() == b"mine"
     with restorer_of(tmp_path, [FILES, ARRAY], True) as restorer:
