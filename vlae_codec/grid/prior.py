@@ -160,7 +160,8 @@ def _around(known: npt.NDArray[Any], rows: slice, columns: int) -> npt.NDArray[A
     """What windows, rows and columns -1 .. 2 around the sites of some rows, see of a parity plane; its edge is repeated."""
     height, width, _ = known.shape
     down = np.arange(rows.start - 1, rows.stop + 2).clip(0, height - 1)
-    return known[down][:, np.arange(-1, columns + 2).clip(0, width - 1)]
+    near: npt.NDArray[Any] = known[down][:, np.arange(-1, columns + 2).clip(0, width - 1)]
+    return near
 
 
 def taken(sites: npt.NDArray[Any], lanes: slice) -> npt.NDArray[Any]:
