@@ -52,15 +52,19 @@ def main() -> None:
     parser.add_argument("--drawings", type=Path, help="a folder of icons, codes and signatures")
     parser.add_argument("--json", type=Path, default=Path("results/pages.json"))
     arguments = parser.parse_args()
-    valid = tuple(json.loads((zoo.folder_of(zoo.INK) / "model.json").read_text())["experiment"]["data"]["valid"])
-    pages = [path for path in arguments.data.glob("*.png") if path.name.startswith(valid)]
-    pages.sort(key=lambda path: path.stat().st_size)
+    pages = sorted(held_out(arguments.data), key=lambda path: path.stat().st_size)
     drawings = sorted(arguments.drawings.glob("*.png")) if arguments.drawings else []
     rows = json.loads(arguments.json.read_text())["pictures"] if arguments.json.exists() else []
     for kind, path in [*(("drawing", path) for path in drawings), *(("page", path) for path in pages)]:
         if path.name not in {row["name"] for row in rows}:
             rows.append(measured(path, kind))
             arguments.json.write_text(json.dumps({"pictures": rows}, indent=1) + "\n")
+
+
+def held_out(folder: Path) -> list[Path]:
+    """The pages of documents that the released model was not trained on."""
+    valid = tuple(json.loads((zoo.folder_of(zoo.INK) / "model.json").read_text())["experiment"]["data"]["valid"])
+    return [path for path in folder.glob("*.png") if path.name.startswith(valid)]
 
 
 def measured(path: Path, kind: str) -> dict[str, Any]:

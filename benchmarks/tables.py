@@ -662,6 +662,44 @@ def near() -> str:
     return markdown([f"{len(pages)} pages", "bytes", "against exact", "pixels changed", "pieces of ink lost"], rows)
 
 
+_PARTS = {
+    "all": "**all parts**",
+    "network": "without the network",
+    "contexts of 12 and 16": "without contexts of 12 and 16 pixels",
+    "contexts of 22, 30 and 40": "without contexts of 22, 30 and 40",
+    "contexts of 52 and 70": "without contexts of 52 and 70",
+    "contexts": "contexts of 1, 2 and 3 pixels in place of all seven",
+    "similar places": "without similar places",
+    "second place": "with the most similar place alone",
+    "two mixers": "one mixer in place of three",
+    "average": "the average of mixers fixed",
+    "refining": "without the refining tables",
+    "learning": "mixers that do not learn from the page",
+    "teaching": "mixers that begin untrained",
+    "calm": "blank windows mixed as all others",
+    "blank rows": "without a bit for blank rows",
+    "quality 50": "all parts, `-Q 50`",
+    "quality 0": "all parts, `-Q 0`",
+}
+
+
+def page_parts() -> str:
+    """What a page costs without each part of `ink`, from `benchmarks/page_parts.py`."""
+    found = known_result("page_parts")
+    if not {*_PARTS} <= {*found["parts"]}:
+        raise NotMeasuredError("all of results/page_parts.json")
+    whole, rows = found["parts"]["all"], []
+    for name, title in _PARTS.items():
+        part = found["parts"][name]
+        cells = []
+        for kind in ("pages", "drawings"):
+            cells += [f"{part[kind]:,}", "" if name == "all" else _percent(part[kind] / whole[kind])]
+        rows.append([title, *cells, f"{part['seconds']:.1f} s"])
+    pages, drawings = (len(found[kind]) for kind in ("pages", "drawings"))
+    head = ["", f"{pages} middles of pages, bytes", "against all", f"{drawings} drawings, bytes", "against all"]
+    return markdown([*head, "pages take"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scale_speed": scale_speed,
     "scale_memory": scale_memory,
@@ -670,6 +708,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "drawings_own": drawings_own,
     "drawings_foreign": drawings_foreign,
     "pages": pages,
+    "page_parts": page_parts,
     "near": near,
     "first": first,
     "demo_photos": demo_photos,
