@@ -44,5 +44,8 @@ def test_measure_has_them_beside_the_file_that_compress_makes(run, tmp_path):
     run("compress", "pages/0.png", "pages/1.png", "--lossless", "-o", "out/")
     sizes = [path.stat().st_size for path in (tmp_path / "out").iterdir()]
     assert columns["kept_file_bits"]["mean"] == pytest.approx(8 * sum(sizes) / 2)
+    (kind,) = found["kinds"]
+    assert (kind["folder"], kind["known_to"], kind["kept_by"], kind["images"]) == ("pages", None, "ink", 2)
+    assert kind["bytes"]["vlae"] == sum(sizes)
     assert {f"{key}_bits" for key in page_codecs.available()} <= {*columns}
     assert columns["kept_file_bits"]["mean"] < columns["g4_bits"]["mean"]

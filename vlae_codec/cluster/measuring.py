@@ -17,8 +17,8 @@ from vlae_codec import places, zoo
 from vlae_codec.errors import ImageError
 from vlae_codec.family import DEFAULT_EFFORT, Coder
 from vlae_codec.picture.drawing import Drawing, drawn
+from vlae_codec.report import kinds, photo_measure
 from vlae_codec.report import measure as measuring
-from vlae_codec.report import photo_measure
 from vlae_codec.report.photo_measure import PhotoMeasurement
 from vlae_codec.report.samples import SEED, Sample, in_colour
 from vlae_codec.report.tables import Archive, Measurement
@@ -188,6 +188,7 @@ def together(parts: Sequence[Measurement]) -> Measurement:
         pixels=sum(part.pixels for part in parts),
         per_image=columns,
         archives=archives,
+        kinds=kinds.together([part.kinds for part in parts]),
         sets={},
         classified=None,
         names=[name for part in parts for name in part.names],

@@ -14,7 +14,20 @@ from vlae_codec.errors import VlaeError
 
 from . import plots
 from .plots import Panel
-from .tables import Measurement, Row, Table, facts, keys_of, missing, number, plain, provenance, tables, title_of
+from .tables import (
+    Measurement,
+    Row,
+    Table,
+    facts,
+    joint_tables,
+    keys_of,
+    missing,
+    number,
+    plain,
+    provenance,
+    single_tables,
+    title_of,
+)
 
 _RESAMPLED = (
     "Lossy means re-sampled: what a lossy file decompresses to is a new picture with the same structure, not the one "
@@ -28,7 +41,7 @@ def html(measurement: Measurement, sheets: Sequence[tuple[str, bytes]] = ()) -> 
     Without matplotlib the page says so in place of the plots.
     """
     title = safe(f"What {measurement.model} makes of {measurement.source}")
-    single, *together = map(table, tables(measurement))
+    single, together = (map(table, made(measurement)) for made in (single_tables, joint_tables))
     body = [
         f"<header><h1>{title}</h1>",
         f"<p>{measurement.images:,} images, {measurement.pixels:,} pixels in all.</p></header>",
@@ -36,7 +49,7 @@ def html(measurement: Measurement, sheets: Sequence[tuple[str, bytes]] = ()) -> 
         _warning(measurement),
         section("Pictures", [_sheet(caption, data) for caption, data in sheets]),
         section("The words used here", [_glossary()]),
-        section("Bits an image", [single, _plots(measurement)]),
+        section("Bits an image", [*single, _plots(measurement)]),
         section("Many images together", together),
         section("Also to know", [points([*missing(measurement), *measurement.notes, provenance(measurement)])]),
     ]

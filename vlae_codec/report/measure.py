@@ -38,7 +38,7 @@ from vlae_codec.picture.fields import field_count
 from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.sources import Memory
 
-from . import baselines, page_codecs
+from . import baselines, kinds, page_codecs
 from .judge import CLASSIFIER, classified, judge_of
 from .kept import Arrays, Kept, place
 from .samples import Sample
@@ -86,8 +86,9 @@ def measure(
     columns = _theory(model, drawings, work)
     files = _single_files(model, drawings, settled.effort, columns, work)
     archives = _archives(model, drawings, settled.jobs, planned, columns, notes, work)
-    if settled.baselines:
-        columns |= _baseline_columns(drawings, work)
+    asked = _baseline_columns(drawings, work) if settled.baselines else {}
+    known: dict[str, list[str]] = {name: asked.pop(name).tolist() for name in ("known_to", "kept_by") if name in asked}
+    columns |= asked
     measurement = Measurement(
         source=images.source,
         model=model.name,
@@ -96,6 +97,7 @@ def measure(
         pixels=sum(drawing.bits.size for drawing in drawings),
         per_image=columns,
         archives=archives,
+        kinds=_kinds(images, known, {**asked, "lossless_file_bits": columns["lossless_file_bits"]}),
         sets=_sets(drawings, work) if settled.baselines else {},
         classified=classified(judge, images, files, model),
         unavailable=_unavailable(drawings) if settled.baselines else [],
@@ -335,14 +337,20 @@ def _form(drawing: Drawing) -> Geometry:
 # Baselines
 
 
-def _baseline_columns(drawings: list[Drawing], work: _Work) -> dict[str, Column]:
-    """Of other codecs; of drawings that are no sheets of fields also of those for pages, and of the model that suits."""
+def _baseline_columns(drawings: list[Drawing], work: _Work) -> dict[str, Any]:
+    """Of other codecs; of drawings that are no sheets of fields also of those for pages, and of the models that suit."""
     pages = page_codecs.are_pages(drawings)
 
-    def made(some: list[Drawing], _progress: Progress) -> dict[str, Column]:
+    def made(some: list[Drawing], _progress: Progress) -> dict[str, Any]:
         return {**baselines.columns(some), **(page_codecs.columns(some) if pages else {})}
 
     return _in_pieces("baselines", "image by image", drawings, made, work)
+
+
+def _kinds(images: Sample, known: dict[str, list[str]], columns: dict[str, Column]) -> list[kinds.OfKind]:
+    """Exact files by kind, by columns of files; `known` is what `page_codecs` says of who knows each image and keeps it."""
+    names = images.names or [""] * len(images.drawings)
+    return kinds.by_kind(kinds.kinds_of(names, **known), [one.bits.size for one in images.drawings], columns)
 
 
 def _unavailable(drawings: list[Drawing]) -> list[str]:

@@ -1,6 +1,7 @@
-"""What else is measured of drawings that are no single fields: our exact file as `compress` makes it, and JBIG1 and JB2.
+"""What else is measured of drawings that are no single fields: our exact file as `compress` makes it, JBIG1 and JB2, and who
+knows the drawing.
 
-These two by the command-line tools that Debian has (jbigkit-bin, djvulibre-bin), where they are installed. Every file is
+The two two by the command-line tools that Debian has (jbigkit-bin, djvulibre-bin), where they are installed. Every file is
 decoded again.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,7 @@ from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.fields import SIDE, Bits
 from vlae_codec.picture.reading import Readable
 
-Columns = dict[str, npt.NDArray[np.float64]]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -65,30 +67,42 @@ def unavailable() -> list[str]:
 
 
 def columns(drawings: Sequence[Drawing]) -> Columns:
-    """Bits of each drawing's files: `kept_file_bits` ours, `jbig1_bits`, `jb2_bits`.
+    """Bits of each drawing's files: `kept_file_bits` ours, `jbig1_bits`, `jb2_bits`; `known_to` and `kept_by` are names.
 
     Raises:
         VlaeError: a file does not decode to what it was made of.
     """
-    found: Columns = {"kept_file_bits": np.array([8.0 * kept_bytes(drawing) for drawing in drawings])}
+    files = [kept_file(drawing) for drawing in drawings]
+    found: Columns = {"kept_file_bits": np.array([8.0 * file.ledger.total_bytes for file in files])}
     for key, tool in available().items():
         found[f"{key}_bits"] = np.array([8.0 * tool_bytes(tool, drawing.bits) for drawing in drawings])
-    return found
+    return {
+        **found,
+        "known_to": np.array([known_to(drawing) for drawing in drawings]),
+        "kept_by": np.array([file.ledger.model for file in files]),
+    }
 
 
-def kept_bytes(drawing: Drawing) -> int:
-    """Of the exact file, by the model that suits the drawing."""
-    raster, choice = raster_of(drawing), _chooser()
+def kept_file(drawing: Drawing) -> codec.Encoded:
+    """The exact file, by the model that suits the drawing."""
+    raster, choice = raster_of(drawing), _chooser(lossless=True)
     (made,) = codec.smallest(choice, [choice.see(Readable.of_raster(raster))])
-    file = codec.kept(made).encoded.data
-    if not np.array_equal(codec.decode([file])[0].raster.colours(), raster.colours()):
+    file = codec.kept(made).encoded
+    if not np.array_equal(codec.decode([file.data])[0].raster.colours(), raster.colours()):
         raise VlaeError("an exact file does not decode to what was coded: please report this")
-    return len(file)
+    return file
+
+
+def known_to(drawing: Drawing) -> str:
+    """The model of drawings that `compress` samples it by, if nothing else is asked for; empty if it is kept exactly."""
+    choice = _chooser(lossless=False)
+    (ways,) = choice.settle([choice.see(Readable.of_raster(raster_of(drawing)))])
+    return "" if ways[0].ask.lossless else choice.coder(ways[0].which).name
 
 
 @cache
-def _chooser() -> Chooser:
-    return chooser(Ask(lossless=True))
+def _chooser(lossless: bool) -> Chooser:
+    return chooser(Ask(lossless=lossless))
 
 
 def tool_bytes(tool: Tool, bits: Bits) -> int:

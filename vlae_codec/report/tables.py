@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .kinds import OURS, OfKind
+
 Column = npt.NDArray[np.float64]
 Archive = dict[str, Any]
 Row = Sequence[str]
@@ -82,6 +84,7 @@ class Measurement:
         median, p05 and p95 of what an image costs.
     sets: general compressors on all images at once, by name: bytes, payload_bytes without the container, and layout,
         how the images were laid out for it.
+    kinds: what exact files take by kind of image; shown if there are several, or if it was asked who knows the images.
     classified: of `images` images, how many a classifier reads right: originals_right, lossy_right.
     unavailable: baselines that could not be measured. names: of the images, if they have any. notes: whatever else a reader
     must know.
@@ -97,6 +100,7 @@ class Measurement:
     pixels: int
     per_image: dict[str, Column]
     archives: list[Archive] = field(default_factory=list)
+    kinds: list[OfKind] = field(default_factory=list)
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     classified: dict[str, Any] | None = None
     unavailable: list[str] = field(default_factory=list)
@@ -125,6 +129,7 @@ def summary(measurement: Measurement) -> dict[str, Any]:
         "pixels": measurement.pixels,
         "columns": {key: _statistics(measurement, key) for key in measurement.per_image},
         "archives": measurement.archives,
+        "kinds": [kind.as_dict() for kind in measurement.kinds],
         "sets": measurement.sets,
         "classified": measurement.classified,
         "unavailable": measurement.unavailable,
@@ -133,10 +138,10 @@ def summary(measurement: Measurement) -> dict[str, Any]:
 
 
 def text(measurement: Measurement) -> str:
-    """Aligned tables for a terminal: theory, files, baselines, sets, archives, and the ledger of each archive."""
+    """Aligned tables for a terminal: theory, files, baselines, kinds, sets, archives, and the ledger of each archive."""
     head = f"{measurement.source}: {measurement.images:,} images, {measurement.pixels:,} pixels"
     parts = [f"{plain(head)}\n{plain(provenance(measurement))}"]
-    parts += [aligned(table) for table in tables(measurement)]
+    parts += [aligned(table) for table in (*single_tables(measurement), *joint_tables(measurement))]
     remarks = [*facts(measurement), *missing(measurement), *measurement.notes]
     parts.append("\n".join(plain(remark) for remark in remarks))
     return "\n\n".join(parts) + "\n"
@@ -250,11 +255,16 @@ def signed(value: float | None) -> str:
     return number(value) if value is None or value < 0 else "+" + number(value)
 
 
-def tables(measurement: Measurement) -> list[Table]:
-    """The first is of single images; all others are of many together."""
-    found = [_columns_table(measurement)]
-    if measurement.sets:
-        found.append(_sets_table(measurement))
+def single_tables(measurement: Measurement) -> list[Table]:
+    """Those of single images."""
+    kinds = measurement.kinds
+    shown = len(kinds) > 1 or any(one.kind.known_to is not None for one in kinds)
+    return [_columns_table(measurement), *([_kinds_table(measurement)] if shown else [])]
+
+
+def joint_tables(measurement: Measurement) -> list[Table]:
+    """Those of many images together."""
+    found = [_sets_table(measurement)] if measurement.sets else []
     if measurement.archives:
         found.append(_archives_table(measurement))
     return found + [_ledger_table(measurement, archive) for archive in measurement.archives]
@@ -274,6 +284,32 @@ def _column_row(measurement: Measurement, key: str) -> Row:
     found = _statistics(measurement, key)
     numbers = [number(found[name]) for name in ("mean", "median", "p05", "p95")]
     return [title_of(key), *numbers, number(found.get("bits_per_pixel"), 4), signed(_above(measurement, key))]
+
+
+def _kinds_table(measurement: Measurement) -> Table:
+    """Of each kind the bytes of all its exact files, ours and other codecs'."""
+    codecs = [*dict.fromkeys(codec for one in measurement.kinds for codec in one.bytes)]
+    folders = dict.fromkeys(one.kind.folder for one in measurement.kinds)
+    groups = [
+        (folder, [_kind_row(one, codecs) for one in measurement.kinds if one.kind.folder == folder])
+        for folder in folders
+    ]
+    titles = ["vlae-codec" if codec == OURS else title_of(f"{codec}_bits") for codec in codecs]
+    return Table("Exact files by kind, bytes", ("kind", "images", *titles, "against the smallest other"), groups)
+
+
+def _kind_row(one: OfKind, codecs: Sequence[str]) -> Row:
+    share = "" if one.excess is None else signed_share(one.excess)
+    return [one.kind.told, f"{one.images:,}", *(_bytes(one.bytes.get(codec)) for codec in codecs), share]
+
+
+def _bytes(size: int | None) -> str:
+    return "" if size is None else f"{size:,}"
+
+
+def signed_share(share: float) -> str:
+    """In per cent, with its sign."""
+    return f"{share:+.1%}".replace("-", "−").replace("%", " %")
 
 
 def _sets_table(measurement: Measurement) -> Table:
@@ -371,7 +407,7 @@ def aligned(table: Table) -> str:
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     out = [plain(table.caption), "", next(lines), rule]
     for group, rows in table.groups:
-        out += [group] if group else []
+        out += [plain(group)] if group else []
         out += [next(lines) for _ in rows]
     return "\n".join([*out, *([rule, next(lines)] if total else [])])
 
