@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from vlae_codec.family import Ask
 from vlae_codec.grid import latents
 from vlae_codec.grid.coder import GridCoder
 from vlae_codec.grid.decoding import nearest_colours
-from vlae_codec.grid.grain import STRENGTH_BITS
+from vlae_codec.grid.grain import STRENGTH_BITS, Drawing
 from vlae_codec.grid.network import LEVEL_STEPS, PATCH
 from vlae_codec.grid.tiles import Box, decode_block
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster
@@ -52,6 +53,8 @@ FULL = 1 << STRENGTH_BITS
     "--side", default=512, show_default=True, help="Pictures are cropped to so many pixels each way, at most."
 )
 @click.option("--pictures", "count", type=click.IntRange(2), help="Only so many pictures.")
+@click.option("--level", "only", type=int, multiple=True, help="Only these levels of the model.")
+@click.option("--passes", type=click.IntRange(1), help="Draw so many times over: an experiment.")
 @click.option("--write", is_flag=True, help="Put what was chosen into the model's folder.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
@@ -62,6 +65,8 @@ def main(
     effort: int,
     side: int,
     count: int | None,
+    only: tuple[int, ...],
+    passes: int | None,
     write: bool,
     out: Path | None,
 ) -> None:
@@ -71,11 +76,16 @@ def main(
         raise click.UsageError(f"{name} is not a photo model that draws texture")
     if write and not (Path(name) / "weights.npz").is_file():
         raise click.UsageError("--write needs a model's folder, as --model")
+    if write and (only or passes):
+        raise click.UsageError("--write needs all levels, drawn as files are")
+    if passes:
+        vars(coder.model)["grain"] = replace(coder.model.grain, passes=passes)  # in place of the cached property
     pictures = [middle(one, side) for one in read_all(folder, count)]
     references = network.of(pictures)
     temperatures = sorted({0.0, *asked})
     table: Table = {"model": coder.name, "sha256": coder.digest.hex(), "pictures": len(pictures), "levels": []}
-    for level in range(int(coder.arrays["levels"])):
+    table["passes"] = coder.model.grain.passes
+    for level in only or range(int(coder.arrays["levels"])):
         row = measured(coder, network, pictures, references, level * LEVEL_STEPS, temperatures, effort)
         row["chosen"] = chosen(row["temperatures"], lost)
         table["levels"].append({"level": level, **row})
@@ -142,7 +152,7 @@ def textured(
     box, shape = Box(0, 0, height, width), (height // PATCH, width // PATCH)
     z, _ = latents.read(model.prior, found.groups, found.whole, shape, quality)
     region = decode_block(model.decoder, z, quality, box, gray=False)
-    drawn = grain.draw(region.tiles(grain.texture, [box], width), [box], seed, 3)[0]
+    drawn = grain.draw(region, box, (height, width), Drawing(seed, 0, 3))
     added = (grain.added(region.planes, drawn, quality, round(t * FULL)) for t in temperatures)
     return len(made.data), [nearest_colours(planes, gray=False) for planes in added]
 

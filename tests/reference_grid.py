@@ -14,7 +14,7 @@ from reference2 import crc16, varint
 from reference_coding import CutStream, Mixture, Stream, bisect, clip, exp12, inverse_scale, leaky, within
 from reference_latents import Prior
 from reference_layers import shuffle
-from reference_texture import Texture, drawn_tile, read_tile
+from reference_texture import Texture, read_tile, textured
 
 TILE = 256
 
@@ -174,17 +174,16 @@ class Reader:
         """Y, Co, Cg of each tile: read, drawn, or decoded."""
         whole = all(isinstance(stream, Stream) for stream in self.payload.streams)
         draws = whole and temperature != 0 and "grain.layers" in self.layers.arrays
-        grain = self.texture("grain", self.layers) if draws and None in self.payload.tiles else None
-        texture = None
+        others, texture = self.decoded, None
+        if draws and None in self.payload.tiles:
+            others = textured(self.texture("grain", self.layers), self.payload.quality, seed, temperature)
         for area, stored in zip(areas(self.about), self.payload.tiles, strict=True):
             top, left, bottom, right = area
             if stored:
                 texture = texture or self.texture("texture", corrected(self.layers, self.payload.corrections))
                 yield self.read(texture, area, *stored)
-            elif grain:
-                yield drawn_tile(grain, area, self.payload.quality, seed, temperature)
             else:
-                yield [row[left:right] for row in self.decoded[top:bottom]]
+                yield [row[left:right] for row in others[top:bottom]]
 
     def texture(self, name, layers):
         size = self.about["height"], self.about["width"]

@@ -27,7 +27,7 @@ from reference_coding import (
 )
 from reference_layers import border, plus, shuffle
 
-EARLY = 16
+PASSES = 3
 
 
 class Texture:
@@ -193,11 +193,8 @@ def largest(u):
     return low
 
 
-def draw_tile(texture, area, seed):
-    """Y, Co, Cg of an area, drawn."""
-
-    def choose(channel, pixels):
-        return [drawn(channel, pixel) for pixel in pixels]
+def draw(texture, seed):
+    """Y, Co, Cg of the picture, drawn: each time in the context of the picture before."""
 
     def drawn(channel, pixel):
         row, col = pixel.place
@@ -208,7 +205,20 @@ def draw_tile(texture, area, seed):
         m, t = pixel.means(channel)[k], pixel.log_scales(channel)[k]
         return within(m + (exp12(t) * largest(u) >> 16) + (1 << 7) >> 8, -255 if channel else 0, 255)
 
-    return texture.walk(area, choose)
+    def again(tile, place):
+        pixel = tile.pixel(*place)
+        for channel in range(texture.channels):
+            pixel.know(channel, drawn(channel, pixel))
+        return pixel.values + [0] * (3 - texture.channels)
+
+    height, width = len(texture.d), len(texture.d[0])
+    places = [(row, col) for row in range(height) for col in range(width)]
+    known = {(row, col): texture.d[row][col] for row, col in places}
+    for _ in range(PASSES):
+        tile = Tile(texture, (0, 0, height, width))
+        tile.known = known
+        known = {place: again(tile, place) for place in places}
+    return [[known[row, col] for col in range(width)] for row in range(height)]
 
 
 def low_frequencies(g):
@@ -228,28 +238,19 @@ def filtered(near):
     return plus(*([comb(16, i) * v for v in pixel] for i, pixel in enumerate(near)))
 
 
-def drawn_tile(texture, area, quality, seed, temperature):
-    """Y, Co, Cg of a tile: D and texture; temperature in 1/256, None for the model's own."""
-    top, left, bottom, right = area
-    height, width = len(texture.d), len(texture.d[0])
-    up, back = max(top - EARLY, 0), max(left - EARLY, 0)
-    wide = (up, back, min(bottom + EARLY, height), min(right + EARLY, width))
-    drawn = draw_tile(texture, wide, seed)
+def textured(texture, quality, seed, temperature):
+    """Y, Co, Cg of the picture: D and texture; temperature in 1/256, None for the model's own."""
     g = [
-        [[a - b for a, b in zip(p, texture.d[up + r][back + c], strict=True)] for c, p in enumerate(line)]
-        for r, line in enumerate(drawn)
+        [[a - b for a, b in zip(pixel, d, strict=True)] for pixel, d in zip(*lines, strict=True)]
+        for lines in zip(draw(texture, seed), texture.d, strict=True)
     ]
     low = low_frequencies(g)
     luma, chroma = texture.layers.level(f"{texture.name}.strengths", quality)
     if temperature is None:
         (temperature,) = texture.layers.level(f"{texture.name}.temperatures", quality)
 
-    def textured(row, col):
-        parts = zip(texture.d[row][col], g[row - up][col - back], low[row - up][col - back], strict=True)
-        strengths = (luma, chroma, chroma)
-        return [
-            d + (((v << 8) - smooth) * temperature * a + (1 << 23) >> 24)
-            for (d, v, smooth), a in zip(parts, strengths, strict=True)
-        ]
+    def pixel(row, col):
+        parts = zip(texture.d[row][col], g[row][col], low[row][col], (luma, chroma, chroma), strict=True)
+        return [d + (((v << 8) - smooth) * temperature * a + (1 << 23) >> 24) for d, v, smooth, a in parts]
 
-    return [[textured(row, col) for col in range(left, right)] for row in range(top, bottom)]
+    return [[pixel(row, col) for col in range(len(line))] for row, line in enumerate(g)]

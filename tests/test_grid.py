@@ -13,7 +13,7 @@ from vlae_codec.errors import FormatError, ImageError, TruncatedError, VlaeError
 from vlae_codec.exact import logistics
 from vlae_codec.exact.logistics import Logistics
 from vlae_codec.family import Ask, Decoded, Sampling
-from vlae_codec.grid import colour, latents, pixels, prior, sections, tiles, wavefront
+from vlae_codec.grid import colour, latents, pixels, prior, sections, texture, tiles, wavefront
 from vlae_codec.grid.coder import GridCoder, GridParsed
 from vlae_codec.grid.mixtures import Pixels
 from vlae_codec.grid.prior import LANES
@@ -212,7 +212,12 @@ def seen(raster: Raster, *boxes: tiles.Box) -> Tiles:
 
 
 @pytest.mark.parametrize("size", [(13, 17), (1, 9), (9, 1), (2, 2), (5, 3)])
-def test_the_wavefront_sees_what_the_whole_tile_sees(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("together", [1, 40])
+def test_the_wavefront_sees_what_the_whole_tile_sees(
+    size: tuple[int, int], together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bands of one row, and of several."""
+    monkeypatch.setattr(texture, "_TOGETHER", together)
     raster, (height, width) = picture(*size), size
     tile, x = seen(raster, tiles.Box(0, 0, *size)), colour.to_ycocg(raster.samples)
     whole = coder().model.texture.parameters(x, tile)

@@ -22,7 +22,7 @@ REGISTERED = {
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
     8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
     9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
-    10: "77d16e8b67a2759377752b3500428aea9894c3fa8ef44f6500eb732b0d75f0df",
+    10: "b5617894eb7f65f1eb11e2d21c537d88f562e70b738332afb38f7d33570d78f8",
     11: "55093c74c4fca9468082eec704333e6d4763be1857a7a73d06e3fe6be1ec66d2",
 }
 """The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""

@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.grid.colour import to_ycocg
-from vlae_codec.grid.grain import STRENGTH_BITS, Grain, fine
+from vlae_codec.grid.grain import STRENGTH_BITS, Drawing, Grain, fine
 from vlae_codec.grid.model import Model
 from vlae_codec.grid.network import BITS, LEVEL_STEPS, Arrays
-from vlae_codec.grid.texture import Tiles
 from vlae_codec.grid.tiles import Box, decode_block
 
-_LARGEST = 3 << STRENGTH_BITS - 1  # more would make much of what is drawn wrongly
+_LARGEST = 5 << STRENGTH_BITS - 1  # more would make much of what is drawn wrongly
 
 
 def strengths(arrays: Arrays, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
@@ -40,18 +39,12 @@ def _squares(
     """Mean squares of the true texture and of the drawn one, less their low frequencies: of luma and of chroma (2,)."""
     height, width, _ = pictures[0].shape
     box = Box(0, 0, height, width)
-    regions = []
-    for picture in pictures:
-        z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32) << MEAN_BITS
-        regions.append(decode_block(model.decoder, z, quality, box, gray=False))
-    seen = [region.tiles(grain.texture, [box], width) for region in regions]
-    tiles = Tiles(
-        np.concatenate([one.decoded for one in seen]), np.concatenate([one.code for one in seen]), (width,) * len(seen)
-    )
     squares = np.zeros((2, 3))
-    for picture, region, x in zip(pictures, regions, grain.draw(tiles, [box] * len(seen), 0, 3), strict=True):
-        decoded = region.planes_of(box)
-        for which, planes in enumerate((to_ycocg(picture), x)):
-            squares[which] += (fine(planes - decoded).astype(np.float64) ** 2).mean((0, 1)) / len(pictures)
-    true, drawn = np.stack([squares[:, 0], squares[:, 1:].sum(1)], 1)
-    return true, drawn
+    for seed, picture in enumerate(pictures):
+        z = np.floor(model.encoder.means(picture, quality) * 2.0**-BITS + 0.5).astype(np.int32) << MEAN_BITS
+        region = decode_block(model.decoder, z, quality, box, gray=False)
+        drawn = grain.draw(region, box, (height, width), Drawing(seed, 0, 3))
+        for which, planes in enumerate((to_ycocg(picture), drawn)):
+            squares[which] += (fine(planes - region.planes).astype(np.float64) ** 2).mean((0, 1)) / len(pictures)
+    true, made = np.stack([squares[:, 0], squares[:, 1:].sum(1)], 1)
+    return true, made

@@ -57,12 +57,12 @@ class PhotoConfig:
     model: TransformConfig = field(default_factory=TransformConfig)
     pixels: TextureConfig = field(default_factory=TextureConfig)
     data: PhotoData = field(default_factory=PhotoData)
-    transforms: Schedule = field(default_factory=lambda: Schedule(25000, decay_from=0.7))
+    transforms: Schedule = field(default_factory=lambda: Schedule(33000, decay_from=0.84))
     texture: Schedule = field(
-        default_factory=lambda: Schedule(13200, 12, 72, 0.003, 0.002, 200, decay_from=0.6, average=0.996, clip=2.0)
+        default_factory=lambda: Schedule(14700, 12, 72, 0.003, 0.002, 200, decay_from=0.85, average=0.996, clip=2.0)
     )
     grain: Schedule = field(
-        default_factory=lambda: Schedule(2000, 8, 72, 0.001, 0.001, 100, decay_from=0.3, average=0.99, clip=2.0)
+        default_factory=lambda: Schedule(5000, 8, 72, 0.001, 0.001, 100, decay_from=0.6, average=0.99, clip=2.0)
     )
     level: float = 1.0
 

@@ -17,7 +17,7 @@ from vlae_codec.exact.threads import in_threads
 
 from . import pixels
 from .colour import Planes, to_rgb, to_ycocg
-from .grain import EARLY
+from .grain import Drawing
 from .model import Model
 from .network import Latents
 from .texture import Texture
@@ -76,12 +76,13 @@ class Painter:
         wanted = [box for box in tiles_of(block) if box.meets(crop)]
         stored = [box for box in wanted if self._stored(box)]
         others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
-        region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray)
+        margin = self.model.grain.margin if self.model.grain and others else 1
+        region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray, margin)
         give_back()
         place(out, crop, block, region.picture())
         for box, part in self._read(region, stored):
             yield "decompressing", place(out, crop, box, part)
-        for box, part in self._draw(region, others):
+        for box, part in self._draw(region, others, crop):
             yield "drawing texture", place(out, crop, box, part)
 
     def _stored(self, box: Box) -> tuple[bytes, bytes] | None:
@@ -108,23 +109,17 @@ class Painter:
             sizes.setdefault((box.height, box.width), []).append(box)
         return chain.from_iterable(in_threads(read, list(sizes.values())))
 
-    def _draw(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
-        """Tiles of a region with drawn texture; those of a row advance together."""
+    def _draw(self, region: Region, boxes: Sequence[Box], crop: Box) -> Iterator[tuple[Box, Samples]]:
+        """What a crop has of tiles of a region, with drawn texture; those of a row are drawn as one."""
 
-        def draw(batch: Sequence[Box]) -> list[tuple[Box, Samples]]:
+        def draw(row: Sequence[Box]) -> list[tuple[Box, Samples]]:
             grain = self.model.grain
             assert grain
-            wide = [box.grown(EARLY, self.height, self.width) for box in batch]
-            tiles = region.tiles(grain.texture, wide, self.width)
-            x = grain.draw(tiles, wide, self.seed, self._channels)
-            found = []
-            for box, around, planes in zip(batch, wide, x, strict=True):
-                own = planes[:, : around.width]
-                part = grain.added(region.planes_of(around), own, self.quality, self.temperature)
-                top, left = box.top - around.top, box.left - around.left
-                part = part[top : top + box.height, left : left + box.width]
-                found.append((box, nearest_colours(part, self.gray)))
-            return found
+            whole = Box(row[0].top, row[0].left, row[-1].bottom, row[-1].right).common(crop)
+            drawing = Drawing(self.seed, self.temperature, self._channels)
+            planes = grain.textured(region, whole, (self.height, self.width), drawing)
+            own = [box.common(crop) for box in row]
+            return [(box, nearest_colours(planes[box.within(whole)], self.gray)) for box in own]
 
         rows = [list(row) for _, row in groupby(boxes, lambda box: box.top)]
         return chain.from_iterable(in_threads(draw, rows))
@@ -167,8 +162,6 @@ def pixel_check(part: Samples) -> bytes:
 
 def place(out: Samples, crop: Box, box: Box, part: Samples) -> int:
     """Puts what a box has in common with the crop into its picture; how many pixels that is."""
-    top, left = max(box.top, crop.top), max(box.left, crop.left)
-    bottom, right = min(box.bottom, crop.bottom), min(box.right, crop.right)
-    own = part[top - box.top : bottom - box.top, left - box.left : right - box.left]
-    out[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left] = own
-    return (bottom - top) * (right - left)
+    own = box.common(crop)
+    out[own.within(crop)] = part[own.within(box)]
+    return own.height * own.width

@@ -4,19 +4,22 @@
 
 a is the temperature; strength, one for luma and one for chroma at each level, is a number of the model. Low frequencies are
 what a binomial filter of 17 taps each way leaves: what the code says, the texture must not contradict, and so it never
-drifts, and tiles meet without a seam.
+drifts.
 
 Twists:
-- Each logistic is drawn from without the tails of its mass, so that nothing runs away.
-- A tile is begun some pixels early on all sides, with random words keyed by the place in the picture; so a region comes out
-  as it does in the whole.
+- All pixels are drawn at once, PASSES times over, each time in the context of the pass before (the first time: in that of
+  the decoded picture), with the same random words, which are keyed by the place in the picture. Pixel by pixel, as p(x|z)
+  would have it, a draw takes its own mistakes for the picture, and drifts; after a few passes there is texture, and not yet
+  drift.
+- So a pixel depends on its neighbourhood alone, and any region comes out as it does in the whole: tiles have no borders.
+- Each logistic is drawn from without the tails of its mass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -28,38 +31,52 @@ from vlae_codec.exact.random_words import place_words
 
 from .colour import Planes
 from .mixtures import RANGES, Pixels
-from .network import Arrays, between, exponentials
+from .network import PATCH, Arrays, between, exponentials
 from .texture import Texture, Tiles
-from .tiles import Box
-from .wavefront import skewed, walk
+from .tiles import CODE_HALO, Box, Region
 
-EARLY = 16
-"""Pixels on all sides of a tile that are drawn with it."""
+PASSES = 3
+"""Times over that all pixels are drawn."""
+SMOOTH = 8
+"""Pixels on all sides that the low frequencies of a pixel depend on."""
 WORDS = 4
 """Random words of a pixel: for the component, and for each of its samples."""
 STRENGTH_BITS = 8
 """Fraction bits of strengths and temperatures."""
 _CUT = (1 << COUNT_BITS) * 6 // 100
 _NEAR = 7  # bits
-_TAPS = 17
+_TAPS = 2 * SMOOTH + 1
 _BINOMIAL = np.array([comb(_TAPS - 1, tap) for tap in range(_TAPS)], np.float64)
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """What is drawn: with which seed, at which temperature at STRENGTH_BITS, and of how many channels, one or three."""
+
+    seed: int
+    temperature: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class Grain:
-    """The PixelCNN that draws. strengths (L, 2): of luma and chroma at each level; temperatures (L, 1): the defaults."""
+    """The PixelCNN that draws. strengths (L, 2): of luma and chroma at each level; temperatures (L, 1): the defaults.
+
+    passes: other numbers of them are for experiments.
+    """
 
     texture: Texture
     strengths: npt.NDArray[np.int64]
     temperatures: npt.NDArray[np.int64]
+    passes: int = PASSES
 
     @classmethod
     def of(cls, arrays: Arrays) -> Grain | None:
         """That of a model's arrays; None of a model that has none."""
         if "grain.layers" not in arrays:
             return None
-        tables = (arrays[f"grain.{name}"].astype(np.int64) for name in ("strengths", "temperatures"))
-        return cls(Texture.of(arrays, "grain"), *tables)
+        strengths, temperatures = (arrays[f"grain.{name}"].astype(np.int64) for name in ("strengths", "temperatures"))
+        return cls(Texture.of(arrays, "grain"), strengths, temperatures)
 
     def temperature(self, quality: int, wanted: float | None) -> int:
         """The temperature at STRENGTH_BITS: the one that is wanted, or the model's own."""
@@ -67,17 +84,36 @@ class Grain:
             return int(between(self.temperatures, quality)[0])
         return round(wanted * (1 << STRENGTH_BITS))
 
-    def draw(self, tiles: Tiles, boxes: Sequence[Box], seed: int, channels: int) -> Planes:
-        """A batch of tiles, each at its place in the picture: (T, H, W, 3)."""
-        chances = np.zeros((*tiles.code.shape[:3], WORDS), np.int32)
-        for one, box in zip(chances, boxes, strict=True):
-            one[:, : box.width] = _chances(seed, box)
-        steps = skewed(chances, tiles.steps)
+    @property
+    def margin(self) -> int:
+        """Sites around a block of which `textured` needs to know what they say."""
+        return -(-(self.passes * self.texture.reach + SMOOTH + CODE_HALO) // PATCH)
 
-        def decide(pixels: Pixels, rows: slice, t: int) -> Whole:
-            return drawn(pixels, steps[:, rows, t].reshape(-1, WORDS).T, channels)
+    def textured(self, region: Region, box: Box, size: tuple[int, int], drawing: Drawing) -> Planes:
+        """A box of a picture of that size with its texture, (H, W, 3), not clipped; the region is decoded with `margin`."""
+        wide = box.grown(SMOOTH, *size)
+        decoded = region.planes_of(wide)
+        added = self.added(decoded, self.draw(region, wide, size, drawing), region.quality, drawing.temperature)
+        return added[box.within(wide)]
 
-        return walk(self.texture, tiles, decide)
+    def draw(self, region: Region, box: Box, size: tuple[int, int], drawing: Drawing) -> Planes:
+        """A box of a picture of that size, drawn: (H, W, 3)."""
+        reach, width = self.texture.reach, size[1]
+        boxes = [box.reaching(reach * more, width) for more in range(self.passes, -1, -1)]
+        x, chances = region.planes_of(boxes[0]), _chances(drawing.seed, boxes[0])
+        tile = region.tiles(self.texture, [boxes[0]], width)
+        for before, after in pairwise(boxes):
+            own = after.within(before)
+            x, chances, tile = self._again(x, tile, chances, drawing.channels)[own], chances[own], tile.part(*own)
+        return x
+
+    def _again(self, x: Planes, tile: Tiles, chances: npt.NDArray[np.int32], channels: int) -> Planes:
+        """All pixels of a tile, drawn in the context of those that it has."""
+        out = np.empty_like(x)
+        for rows, inner, predicted in self.texture.bands(x, tile):
+            pixels = Pixels(self.texture.layers.outputs(inner), predicted)
+            out[rows] = drawn(pixels, chances[rows].reshape(-1, WORDS).T, channels).T.reshape(-1, *x.shape[1:])
+        return out
 
     def added(self, decoded: Planes, drawn: Planes, quality: int, temperature: int) -> Planes:
         """The picture with its texture: both (H, W, 3)."""
@@ -137,7 +173,7 @@ def fine(texture: Planes) -> Whole:
     """A texture (H, W, 3) less its low frequencies, at STRENGTH_BITS; beyond the border it is as at the border."""
     low: npt.NDArray[np.float64] = texture.astype(np.float64)
     for axis, size in enumerate(texture.shape[:2]):
-        sides = [(_TAPS // 2,) * 2 if other == axis else (0, 0) for other in range(3)]
+        sides = [(SMOOTH,) * 2 if other == axis else (0, 0) for other in range(3)]
         padded = np.moveaxis(np.pad(low, sides, mode="edge"), axis, 0)
         total = np.zeros(padded[:size].shape)
         for at, tap in enumerate(_BINOMIAL):

@@ -1,15 +1,21 @@
 """p(x|z) in exact integer arithmetic, as `models/grid/texture.py` defines it: the PixelCNN of a tile of pixels.
 
-It runs two ways with equal results: here it sees a whole tile that is known, for encoding; in `wavefront` pixel by pixel.
+It runs two ways with equal results: here it sees a whole tile that is known, for encoding and for texture; in `wavefront`
+pixel by pixel.
 
-Twist: numbers are small enough for float32: activations of 7 fraction bits below 2^11, weights chosen so that no partial sum
-reaches 2^24. A layer whose sums might is computed in float64, with the same result.
+Twists:
+- Numbers are small enough for float32: activations of 7 fraction bits below 2^11, weights chosen so that no partial sum
+  reaches 2^24. A layer whose sums might is computed in float64, with the same result.
+- Weights are divided by the power of two that a layer's result is shifted by, which changes no digit of any sum. Then
+  rounding, the slope of what is negative and limits are one floor and one clip: floor(max(x, x / 8)).
+- A known tile goes through all layers in bands of rows that stay in the cache; each layer keeps a band's last row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +37,8 @@ EDGE = REACH + 1
 RUNS = 7, 7, 5, 3
 """Pixels of the window in each of its rows, from the top, all from column -3 on."""
 PLANES = 15
+TAPS = sum(RUNS) * PLANES + 6
+"""Numbers that the first layer sees of a pixel."""
 _FLOAT32 = 2.0**24
 _TOGETHER = 1 << 10  # pixels that go through a layer at once
 
@@ -54,6 +62,19 @@ def activated(x: Numbers) -> Numbers:
 def _within(x: Numbers) -> Numbers:
     """Within INPUT_LIMIT, in place."""
     return np.clip(x, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=x)
+
+
+def _activated(x: Numbers, room: Numbers, out: Numbers) -> Numbers:
+    """`activated` of what is not rounded yet."""
+    np.multiply(x, x.dtype.type(0.125), out=room)
+    np.maximum(x, room, out=room)
+    np.floor(room, out=room)
+    return np.clip(room, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=out)
+
+
+Near = Callable[[int, Numbers], Numbers]
+"""Of a causal layer's number and its activations at n pixels, (n, C): those above left, above, above right, on the left and
+at the pixels themselves, (n, 5 C)."""
 
 
 @cache
@@ -110,6 +131,49 @@ class Tiles:
         _, height, width, _ = self.code.shape
         return Wavefront(height, width).steps
 
+    def part(self, rows: slice, columns: slice) -> Tiles:
+        """Some rows and columns of each tile, as if they were a tile: what lies beside them is the decoded picture's."""
+        decoded = self.decoded[:, rows.start : rows.stop + EDGE, columns.start : columns.stop + 2 * EDGE]
+        return Tiles(decoded, self.code[:, rows, columns], (columns.stop - columns.start,) * len(self.widths))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers that see pixels, in floats of one kind, their numbers divided by 2^shift: what is left is to round down."""
+
+    window: Affine
+    causal: tuple[Affine, ...]
+    pointwise: tuple[Affine, ...]
+    last: Affine
+    output: Affine
+
+    @property
+    def kind(self) -> npt.DTypeLike:
+        """Of the floats of all but the output."""
+        return self.window.weight.dtype
+
+    def inner(self, taps: Numbers, code: Numbers, near: Near, rooms: Numbers) -> Numbers:
+        """What the last layer sees of n pixels: (n, C) at INPUT_BITS, in one of the rooms (3, n, C).
+
+        taps: (n, TAPS). code: (..., C), in the order of the pixels.
+        """
+        h, inner, room = rooms
+        np.floor(self.window.product(taps, inner), out=h)
+        here = h.reshape(code.shape)
+        here += code
+        for layer, (causal, pointwise) in enumerate(zip(self.causal, self.pointwise, strict=True)):
+            seen = near(layer, _activated(h, room, room))
+            np.floor(pointwise.product(_activated(causal.product(seen, inner), room, inner), room), out=room)
+            h += room
+        np.floor(self.last.product(_activated(h, room, inner), room), out=room)
+        h += room
+        return _activated(h, room, inner)
+
+    def outputs(self, inner: Numbers) -> Whole:
+        """What the PixelCNN says of n pixels, (10, K, n)."""
+        said = np.floor(self.output.product(inner))
+        return said.T.astype(np.int64, order="C").reshape(10, -1, len(inner))
+
 
 @dataclass(frozen=True)
 class Texture:
@@ -163,63 +227,87 @@ class Texture:
 
         return in_bands(of, seen, 2, len(level), np.float32)
 
-    def _hidden(self, h: Numbers, layer: int, taps: Numbers) -> Numbers:
-        inner = activated(self.causal[layer].linear(taps))
-        return h + self.pointwise[layer].linear(inner)
+    @cached_property
+    def layers(self) -> Layers:
+        """Those that see pixels."""
+        hidden = (self.window, *self.causal, *self.pointwise, self.last)
+        kind = np.result_type(*(layer.weight for layer in hidden))
+        window, *inner, last = (layer.scaled(kind) for layer in hidden)
+        half, output = len(self.causal), self.output.scaled(self.output.weight.dtype)
+        return Layers(window, tuple(inner[:half]), tuple(inner[half:]), last, output)
 
-    def _inner(self, h: Numbers) -> Numbers:
-        return activated(h + self.last.linear(activated(h)))
-
-    def _outputs(self, inner: Numbers) -> Whole:
-        said: Whole = self.output.linear(inner).T.astype(np.int64, order="C")
-        return said.reshape(10, -1, len(inner))
+    @property
+    def reach(self) -> int:
+        """How far a pixel sees others, up and to both sides."""
+        return EDGE + len(self.causal)
 
     def parameters(self, x: Planes, tile: Tiles) -> Pixels:
         """The mixtures of all pixels of one known tile x (H, W, 3), in raster order; `tile` is a batch of one."""
-        inner, predicted = self.inner(x, tile)
-        return Pixels(self._outputs(inner), predicted.T.astype(np.int64, order="C"))
+        found = [(self.layers.outputs(inner), predicted) for _, inner, predicted in self.bands(x, tile)]
+        outputs, predictions = zip(*found, strict=True)
+        return Pixels(np.concatenate(outputs, 2), np.concatenate(predictions, 1))
 
     def inner(self, x: Planes, tile: Tiles) -> tuple[Numbers, Planes]:
         """What the last layer sees of all pixels of one known tile, (n, C) at INPUT_BITS, and their predictions (n, 3)."""
-        height, width, _ = x.shape
-        around = tile.decoded[0]
-        wide = around.copy()
-        wide[EDGE:, EDGE:-EDGE] = x
-        planes, _ = seen_of(around, around)
-        inside, predicted = seen_of(wide, around)
-        planes[REACH:, REACH:-REACH] = inside[REACH:, REACH:-REACH]
-        predicted = predicted[REACH:, REACH:-REACH]
-        given = np.concatenate(_given(around[EDGE:, EDGE:-EDGE], predicted), 2)
-        h: Numbers = np.empty((height, width, tile.code.shape[3]), np.float32)
-        rows = max(1, _TOGETHER // width)
-        for top in range(0, height, rows):
-            count = min(rows, height - top)
-            runs = []
-            for row, run in enumerate(RUNS):
-                part = planes[top + row :]
-                down, right, across = part.strides
-                view = np.lib.stride_tricks.as_strided(part, (count, width, run * PLANES), (down, right, across))
-                runs.append(view)
-            taps = np.concatenate([*runs, given[top : top + count]], 2)
-            h[top : top + count] = self.window.linear(taps) + tile.code[0, top : top + count]
-        for layer in range(len(self.causal)):
-            h = self._layer(h, layer)
-        return self._inner(h.reshape(height * width, -1)), predicted.reshape(-1, 3)
+        found = [(inner.copy(), predicted.T.astype(np.int32)) for _, inner, predicted in self.bands(x, tile)]
+        seen, predictions = zip(*found, strict=True)
+        return np.concatenate(seen), np.concatenate(predictions)
 
-    def _layer(self, h: Numbers, layer: int) -> Numbers:
-        height, width, channels = h.shape
-        padded = np.zeros((height + 1, width + 2, channels), np.float32)
-        out = np.empty_like(h)
-        down, right, across = padded.strides
-        rows = max(1, _TOGETHER // width)
+    def bands(self, x: Planes, tile: Tiles) -> Iterator[tuple[slice, Numbers, Whole]]:
+        """One known tile x (H, W, 3) in bands: which rows, what the last layer sees of their n pixels, (n, C) at INPUT_BITS
+        until the next band is asked for, and their predictions (3, n)."""
+        height, width, _ = x.shape
+        planes, predicted, given = _known(x, tile.decoded[0])
+        rows = min(height, max(1, _TOGETHER // width))
+        layers, channels = self.layers, self.channels
+        taps, around = np.empty((rows, width, TAPS), layers.kind), np.empty((rows, width, 5 * channels), layers.kind)
+        kept = np.zeros((len(self.causal), rows + 1, width + 2, channels), layers.kind)
+        rooms = np.empty((3, rows * width, channels), layers.kind)
         for top in range(0, height, rows):
-            count = min(rows, height - top)
-            padded[top + 1 : top + 1 + count, 1:-1] = activated(h[top : top + count])
-            views = np.lib.stride_tricks.as_strided
-            above = views(padded[top:], (count, width, 3 * channels), (down, right, across))
-            beside = views(padded[top + 1 :], (count, width, 2 * channels), (down, right, across))
-            out[top : top + count] = self._hidden(h[top : top + count], layer, np.concatenate([above, beside], 2))
-        return out
+            here = slice(top, min(top + rows, height))
+            count = here.stop - top
+            seen, near = _taps(planes, given, here, taps[:count]), partial(_near, kept, around[:count])
+            inner = layers.inner(seen, tile.code[0, here], near, rooms[:, : count * width])
+            yield here, inner, predicted[here].reshape(-1, 3).T.astype(np.int64, order="C")
+
+
+def _known(x: Planes, around: Planes) -> tuple[npt.NDArray[np.float32], Planes, npt.NDArray[np.float32]]:
+    """Of a known tile x (H, W, 3) in the decoded picture around it: planes (H + 3, W + 6, 15), predictions (H, W, 3), and
+    what the decoded picture says beside them (H, W, 6)."""
+    wide = around.copy()
+    wide[EDGE:, EDGE:-EDGE] = x
+    planes, _ = seen_of(around, around)
+    inside, predicted = seen_of(wide, around)
+    planes[REACH:, REACH:-REACH] = inside[REACH:, REACH:-REACH]
+    predicted = predicted[REACH:, REACH:-REACH]
+    return planes, predicted, np.concatenate(_given(around[EDGE:, EDGE:-EDGE], predicted), 2)
+
+
+def _taps(planes: Numbers, given: Numbers, here: slice, out: Numbers) -> Numbers:
+    """What the first layer sees of the pixels of some rows, in a room (H, W, TAPS): (n, TAPS)."""
+    at = 0
+    for row, run in enumerate(RUNS):
+        size = run * PLANES
+        out[..., at : at + size] = _runs(planes[here.start + row :], out.shape[:2], size)
+        at += size
+    out[..., at:] = given[here]
+    return out.reshape(-1, TAPS)
+
+
+def _near(kept: Numbers, out: Numbers, layer: int, h: Numbers) -> Numbers:
+    """`Near` of a band, in a room (H, W, 5 C). kept (layers, H + 1, W + 2, C): each one's last row is the band's before."""
+    height, width, channels = *out.shape[:2], h.shape[1]
+    wide = kept[layer]
+    wide[0] = wide[-1]
+    wide[1 : height + 1, 1:-1] = h.reshape(height, width, channels)
+    out[..., : 3 * channels] = _runs(wide, (height, width), 3 * channels)
+    out[..., 3 * channels :] = _runs(wide[1:], (height, width), 2 * channels)
+    return out.reshape(len(h), -1)
+
+
+def _runs(array: Numbers, shape: tuple[int, ...], size: int) -> Numbers:
+    """A view (rows, columns, size) of an array (H, W, C): from each place on so many of its row's numbers."""
+    return np.lib.stride_tricks.as_strided(array, (*shape, size), array.strides)
 
 
 def seen_of(wide: Planes, decoded: Planes) -> tuple[npt.NDArray[np.float32], Planes]:

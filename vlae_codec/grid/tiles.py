@@ -22,8 +22,8 @@ from .texture import EDGE, Texture, Tiles
 TILE = 256
 """Pixels of a tile, each way."""
 _BLOCK = 4  # tiles of a block, each way
-_CODE_HALO = 6  # pixels beyond a box that what the code says there depends on
-_MARGIN = 3  # sites beyond a block that are decoded: of pixels that are drawn early, and what theirs depends on
+CODE_HALO = 6
+"""Pixels beyond a box that what the code says there depends on."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,20 @@ class Box:
         """With so many pixels on all sides, as far as a picture of that size has any."""
         top, left = max(self.top - pixels, 0), max(self.left - pixels, 0)
         return Box(top, left, min(self.bottom + pixels, height), min(self.right + pixels, width))
+
+    def reaching(self, pixels: int, width: int) -> Box:
+        """With so many pixels above and on both sides, as far as a picture of that width has any."""
+        return Box(max(self.top - pixels, 0), max(self.left - pixels, 0), self.bottom, min(self.right + pixels, width))
+
+    def within(self, other: Box) -> tuple[slice, slice]:
+        """Its rows and columns as those of a box around it."""
+        rows = slice(self.top - other.top, self.bottom - other.top)
+        return rows, slice(self.left - other.left, self.right - other.left)
+
+    def common(self, other: Box) -> Box:
+        """What it has in common with another that it meets."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        return Box(top, left, min(self.bottom, other.bottom), min(self.right, other.right))
 
     def meets(self, other: Box) -> bool:
         """Whether they have a pixel in common."""
@@ -87,11 +101,11 @@ class Region:
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """The decoded picture of the box: (H, W, 3)."""
-        return self.decoded[self._inner(self.box)]
+        return self.decoded[self.box.within(self.around)]
 
     def planes_of(self, box: Box) -> Planes:
         """The decoded picture of a box within `around`, in YCoCg-R."""
-        return self.planes[self._inner(box)]
+        return self.planes[box.within(self.around)]
 
     def tiles(self, texture: Texture, boxes: Sequence[Box], width: int) -> Tiles:
         """Boxes of one height in a picture of that width, as a batch, with what a PixelCNN needs of their surroundings."""
@@ -117,18 +131,14 @@ class Region:
 
     def _code(self, texture: Texture, box: Box) -> npt.NDArray[np.float32]:
         """What the code says at the pixels of a box: (H, W, C)."""
-        top = max((box.top - _CODE_HALO) // 2 * 2, self.around.top)
-        left = max((box.left - _CODE_HALO) // 2 * 2, self.around.left)
-        bottom = min((box.bottom + _CODE_HALO + 1) // 2 * 2, self.around.bottom)
-        right = min((box.right + _CODE_HALO + 1) // 2 * 2, self.around.right)
-        rows, columns = self._inner(Box(top, left, bottom, right))
+        top = max((box.top - CODE_HALO) // 2 * 2, self.around.top)
+        left = max((box.left - CODE_HALO) // 2 * 2, self.around.left)
+        bottom = min((box.bottom + CODE_HALO + 1) // 2 * 2, self.around.bottom)
+        right = min((box.right + CODE_HALO + 1) // 2 * 2, self.around.right)
+        rows, columns = Box(top, left, bottom, right).within(self.around)
         half = slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
         found = texture.code(self.planes[rows, columns], self.hidden[half], self.quality)
         return found[box.top - top : box.bottom - top, box.left - left : box.right - left]
-
-    def _inner(self, box: Box) -> tuple[slice, slice]:
-        top, left = self.around.top, self.around.left
-        return slice(box.top - top, box.bottom - top), slice(box.left - left, box.right - left)
 
 
 def blocks(height: int, width: int, crop: Box | None = None) -> list[Box]:
@@ -160,16 +170,16 @@ def tile_number(box: Box, width: int) -> int:
     return box.top // TILE * -(-width // TILE) + box.left // TILE
 
 
-def decode_block(decoder: Decoder, z: Latents, quality: int, block: Box, gray: bool) -> Region:
+def decode_block(decoder: Decoder, z: Latents, quality: int, block: Box, gray: bool, margin: int = 1) -> Region:
     """A block of the decoded picture, and what a PixelCNN needs of it. Gray has no chroma.
 
-    z: latents (h, w, C) at MEAN_BITS.
+    z: latents (h, w, C) at MEAN_BITS. margin: sites beyond the block that are decoded, at least CODE_HALO pixels.
     """
     rows, columns = z.shape[:2]
     height, width = rows * PATCH, columns * PATCH
-    top, left = max(block.top // PATCH - _MARGIN, 0), max(block.left // PATCH - _MARGIN, 0)
-    bottom = min(-(-block.bottom // PATCH) + _MARGIN, rows)
-    right = min(-(-block.right // PATCH) + _MARGIN, columns)
+    top, left = max(block.top // PATCH - margin, 0), max(block.left // PATCH - margin, 0)
+    bottom = min(-(-block.bottom // PATCH) + margin, rows)
+    right = min(-(-block.right // PATCH) + margin, columns)
     halo = decoder.halo
     far_top, far_left = max(top - halo, 0), max(left - halo, 0)
     part = z[far_top : min(bottom + halo, rows), far_left : min(right + halo, columns)]

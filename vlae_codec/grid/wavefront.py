@@ -5,8 +5,6 @@ A pixel needs only those of smaller t. `Texture.parameters` says the same of a t
 Twists:
 - All arrays are seen through views in which the pixels of a step stand in one column (`skewed`): what a step needs are
   slices, not gathers.
-- Weights are divided by the power of two that a layer's result is shifted by, which changes no digit of any sum. Then
-  rounding, the slope of what is negative and limits are one floor and one clip: floor(max(x, x / 8)).
 - A pixel's three samples are four numbers of 16 bits, moved as one of 64.
 - Hidden layers live in rings of four steps: left is one step ago, above is two ago and one row up.
 """
@@ -21,13 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.exact.fixed import Affine
 from vlae_codec.exact.logistics import Whole
 from vlae_codec.exact.wavefront import Wavefront
 
 from .colour import Planes
 from .mixtures import Pixels
-from .texture import EDGE, INPUT_LIMIT, PLANES, REACH, RUNS, Texture, Tiles, med, seen_of, softsign
+from .texture import EDGE, PLANES, REACH, RUNS, TAPS, Layers, Texture, Tiles, med, seen_of, softsign
 
 Array = npt.NDArray[Any]
 Shorts = npt.NDArray[np.int16]
@@ -38,7 +35,6 @@ Decide = Callable[[Pixels, slice, int], Whole]
 Beyond = Sequence[tuple[int, int]]
 """Of tiles that are narrower than others of their batch: how many of a step's first pixels lie beyond them."""
 
-_TAPS = sum(RUNS) * PLANES + 6
 _LARGEST = 512  # differences of samples are smaller
 _SECTION = 2 * _LARGEST + 1
 
@@ -116,7 +112,7 @@ class _Seen:
             planes,
             skewed(flat, steps, PLANES),
             np.zeros((6, most), np.int64),
-            np.empty((most, _TAPS), np.float32),
+            np.empty((most, TAPS), np.float32),
         )
 
     def look(self, t: int, first: int, last: int) -> tuple[npt.NDArray[np.float32], Whole]:
@@ -172,66 +168,45 @@ class _Seen:
 class _Network:
     """The layers of a PixelCNN, what hidden ones know, and room for what each step needs."""
 
-    window: Affine
-    causal: tuple[Affine, ...]
-    pointwise: tuple[Affine, ...]
-    last: Affine
-    output: Affine
+    layers: Layers
     code: npt.NDArray[np.float32]
     rings: Array
     near: Array
-    room: Array
+    rooms: Array
 
     @classmethod
     def of(cls, texture: Texture, tiles: Tiles, most: int) -> _Network:
         """That of a batch; a step has at most so many pixels."""
         count, height, _, channels = tiles.code.shape
-        hidden = (texture.window, *texture.causal, *texture.pointwise, texture.last)
-        kind = np.result_type(*(layer.weight for layer in hidden))
-        window, *causal, last = (layer.scaled(kind) for layer in hidden)
-        half = len(texture.causal)
+        layers, half = texture.layers, len(texture.causal)
         return cls(
-            window,
-            tuple(causal[:half]),
-            tuple(causal[half:]),
-            last,
-            texture.output.scaled(texture.output.weight.dtype),
+            layers,
             skewed(tiles.code, tiles.steps),
-            np.zeros((half, 4, count, height + 4, channels), kind),
-            np.empty((most, 5 * channels), kind),
-            np.empty((3, most, channels), kind),
+            np.zeros((half, 4, count, height + 4, channels), layers.kind),
+            np.empty((most, 5 * channels), layers.kind),
+            np.empty((3, most, channels), layers.kind),
         )
 
     def outputs(self, taps: Array, t: int, first: int, last: int, beyond: Beyond) -> Whole:
         """What the PixelCNN says of the pixels of a step: (10, K, n)."""
-        n, (count, _, _, channels) = len(taps), self.code.shape
-        grid = count, last - first + 1, channels
-        h, inner, room = self.room[:, :n]
-        np.floor(self.window.product(taps, inner), out=h)
-        here = h.reshape(grid)
-        here += self.code[:, first : last + 1, t]
-        for ring, causal, pointwise in zip(self.rings, self.causal, self.pointwise, strict=True):
-            near = self._near(ring, h, room, t, first, last, beyond)
-            np.floor(pointwise.product(_activated(causal.product(near, inner), room, inner), room), out=room)
-            h += room
-        np.floor(self.last.product(_activated(h, room, inner), room), out=room)
-        h += room
-        said = np.floor(self.output.product(_activated(h, room, inner)))
-        return said.T.astype(np.int64, order="C").reshape(10, -1, n)
+        code = self.code[:, first : last + 1, t]
+        inner = self.layers.inner(
+            taps,
+            code,
+            lambda layer, h: self._near(self.rings[layer], h, t, first, last, beyond),
+            self.rooms[:, : len(taps)],
+        )
+        return self.layers.outputs(inner)
 
-    def _near(self, ring: Array, h: Array, room: Array, t: int, first: int, last: int, beyond: Beyond) -> Array:
-        """Above left, above, above right, left and the pixels of a step themselves, of Act(h): (n, 5 C).
-
-        The ring's row r + 1 is row r; what lies outside of the tile is 0.
-        """
+    def _near(self, ring: Array, h: Array, t: int, first: int, last: int, beyond: Beyond) -> Array:
+        """`Near` of the pixels of a step. The ring's row r + 1 is row r; what lies outside of the tile is 0."""
         n, channels = h.shape
         count, rows = ring.shape[1], last - first + 1
         now = ring[t % 4]
         now[:, first] = 0
         now[:, last + 2 : last + 4] = 0
-        _activated(h, room, room)
         here = now[:, first + 1 : last + 2]
-        here[...] = room.reshape(here.shape)
+        here[...] = h.reshape(here.shape)
         for tile, outside in beyond:
             here[tile, :outside] = 0
         near = self.near[:n]
@@ -241,11 +216,3 @@ class _Network:
         parts[:, :, 3] = ring[(t - 1) % 4, :, first + 1 : last + 2]
         parts[:, :, 4] = here
         return near
-
-
-def _activated(x: Array, room: Array, out: Array) -> Array:
-    """max(x, x / 8) rounded down, within INPUT_LIMIT."""
-    np.multiply(x, x.dtype.type(0.125), out=room)
-    np.maximum(x, room, out=room)
-    np.floor(room, out=room)
-    return np.clip(room, 1 - INPUT_LIMIT, INPUT_LIMIT - 1, out=out)
