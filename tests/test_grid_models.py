@@ -52,7 +52,7 @@ def test_the_integer_prior_costs_what_the_float_one_says() -> None:
     z = np.random.default_rng(0).integers(-4, 5, (11, 14, 16)).astype(np.int32)
     bits = transforms.prior.bits(planes_of(z), torch.tensor([QUALITY / LEVEL_STEPS])).item()
     assert latents.write(coder().model.prior, z, QUALITY).ideal_bits == pytest.approx(bits, rel=0.01)
-    assert latents.cost_bits(coder().model.prior, z, QUALITY) == pytest.approx(bits, rel=0.01)
+    assert latents.rounded(coder().model.prior, z, QUALITY, None, z) == pytest.approx(bits, rel=0.01)
 
 
 def test_the_rate_of_training_is_that_of_a_file_and_its_gradient_weighs_both_neighbours() -> None:

@@ -24,12 +24,12 @@ from .network import BITS, Latents
 
 Samples = npt.NDArray[np.uint8]
 Means = npt.NDArray[np.floating[Any]]
+"""Of all sites (h, w, C), in steps of the lattice: in float32, which holds those below 2^12 exactly, or in float64."""
 
 REFINED_FROM = 4
 """Each step of effort above is a look at the decoded picture, after which means move."""
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
-_EXACT = 2.0 ** (24 - BITS)  # below, means are the same in float32
 _SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
@@ -46,7 +46,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Search:
-    """Of the latents of a picture (8 h, 8 w, 3). transformed: what the encoder makes of it, if that will be used again."""
+    """Of the latents of a picture (H, W, 3). transformed: what the encoder makes of it, if that will be used again."""
 
     model: Model
     picture: Samples
@@ -54,9 +54,12 @@ class Search:
 
     def chosen(self, quality: int, effort: int) -> Chosen:
         """The latents at a quality."""
-        means = self._means(quality)
-        z = self._rounded(means, quality, effort)
-        return Chosen(quality, z, latents.write(self.model.prior, z, quality, means))
+        means, worth = self._means(quality), _CAUTION * self._worth(quality)
+        for _ in range(effort - REFINED_FROM):
+            self._refine(means, quality, worth)
+            worth = _REFINED_CAUTION * self._worth(quality)
+        coded = latents.write(self.model.prior, means, quality, worth if effort else None)
+        return Chosen(quality, latents.whole_numbers(means), coded)
 
     def within(self, most: float, size_of: Callable[[latents.Coded, int], int], effort: int) -> Chosen:
         """The latents at the highest quality whose size, of streams at a quality, is at most so many bytes.
@@ -83,17 +86,15 @@ class Search:
 
     def _estimated_bits(self, quality: int, effort: int) -> float:
         """The information in the latents, without a look at the decoded picture."""
-        means = self._means(quality)
-        if not effort:
-            return latents.cost_bits(self.model.prior, latents.nearest(means), quality)
-        return latents.thinned(self.model.prior, means, quality, _CAUTION * self._worth(quality))[1]
+        means, worth = self._means(quality), _CAUTION * self._worth(quality)
+        return latents.rounded(self.model.prior, means, quality, worth if effort else None, means)
 
     def _means(self, quality: int) -> Means:
         """In steps of the lattice."""
         encoder, known = self.model.encoder, self.transformed
-        means = encoder.means(self.picture, quality) if known is None else encoder.scaled(known, quality)
+        means = encoder.means(self.picture, quality) if known is None else encoder.scaled(known.copy(), quality)
         means *= 2.0**-BITS
-        return means.astype(np.float32) if max(means.max(), -means.min()) < _EXACT else means
+        return means
 
     def _curvature(self, quality: int) -> npt.NDArray[np.float64]:
         """Of the squared error as each latent changes, if the transforms were orthonormal: (C,)."""
@@ -104,14 +105,10 @@ class Search:
         """Bits that a squared step of each latent is worth: (C,)."""
         return self.model.lambda_at(quality) * self._curvature(quality) / 2
 
-    def _rounded(self, means: Means, quality: int, effort: int) -> Latents:
-        if not effort:
-            return latents.nearest(means)
-        prior, curvature, worth = self.model.prior, self._curvature(quality), self._worth(quality)
-        z, _ = latents.thinned(prior, means, quality, _CAUTION * worth)
-        for _ in range(effort - REFINED_FROM):
-            slope = self.model.gradient.to_latents(z, self.picture, quality)
-            aims = z - slope / curvature
-            means = means + _SHARE * (aims - means)
-            z, _ = latents.thinned(prior, means, quality, _REFINED_CAUTION * worth)
-        return z
+    def _refine(self, means: Means, quality: int, bits_of_error: npt.NDArray[np.float64]) -> None:
+        """Moves means to where the decoded picture, once they are rounded so, would rather have them."""
+        z = np.empty(means.shape, np.int16 if means.dtype == np.float32 else np.int32)
+        latents.rounded(self.model.prior, means, quality, bits_of_error, z)
+        curvature = self._curvature(quality)
+        for sites, slope in self.model.gradient.regions(z, self.picture, quality):
+            means[sites] += _SHARE * (z[sites] - slope / curvature - means[sites])

@@ -149,7 +149,7 @@ class GridCoder:
         stored, note = raster.colours(), None
         if stored.dtype == np.uint16:
             note = "16 bits a sample became 8"
-            samples = ((stored.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+            samples = ((np.arange(1 << 16) * 255 + 32767) // 65535).astype(np.uint8).take(stored)
         else:
             samples = stored.astype(np.uint8, copy=False)
         alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
@@ -159,7 +159,7 @@ class GridCoder:
             form = PixelFormat(Kind.GRAY if gray else Kind.RGB, 8, alpha is not None)
             opaque = opaque[..., :1] if gray else opaque
         geometry = Geometry(samples.shape[1], samples.shape[0], form)
-        return GridView(geometry, opaque if opaque.shape[2] == 3 else np.repeat(opaque, 3, axis=2), alpha, note)
+        return GridView(geometry, np.broadcast_to(opaque, (*samples.shape[:2], 3)), alpha, note)
 
     def least_bits(self, geometry: Geometry) -> int:
         """The fewest bits that a whole file of such a picture holds."""
@@ -172,12 +172,14 @@ class GridCoder:
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         chosen = self._chosen(view, ask, alpha)
-        quality, coded, z = chosen.quality, chosen.coded, chosen.z << MEAN_BITS
+        quality, coded, z = chosen.quality, chosen.coded, chosen.z
+        z <<= MEAN_BITS
         # a picture of one block is decoded once, for all
         decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
         corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
         texture = self.model.corrected(corrections) if ask.lossless else None
         tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, progress)
+        del chosen, z, decoded  # which are larger than the file
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
         stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
@@ -198,7 +200,7 @@ class GridCoder:
         Raises:
             ImageError: no quality is as small as that.
         """
-        search = Search(self.model, _padded(view.colours))
+        search = Search(self.model, view.colours)
         if ask.lossless:
             return search.chosen(int(self.arrays["exact_quality"]), min(ask.effort, REFINED_FROM))
         if ask.size_bytes is None and ask.bpp is None:
@@ -300,7 +302,7 @@ class GridCoder:
             )
         tiles = tile_count(geometry.height, geometry.width)
         found = sections.read(
-            data[at:], len(self.model.prior.groups), self.model.qualities, tiles, geometry.format.alpha, partial
+            data, at, len(self.model.prior.groups), self.model.qualities, tiles, geometry.format.alpha, partial
         )
         return GridParsed(geometry, found, at)
 
@@ -402,14 +404,6 @@ def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFo
         step = 255 // ((1 << form.depth) - 1)
         opaque = ((opaque.astype(np.uint16) + step // 2) // step * step).astype(np.uint8)
     return Raster(opaque if alpha is None else np.concatenate([opaque, alpha[..., None]], 2), form)
-
-
-def _padded(colours: Samples) -> Samples:
-    """A picture whose sides are multiples of a site's, its border repeated."""
-    height, width = colours.shape[:2]
-    if not height % PATCH and not width % PATCH:
-        return colours
-    return np.pad(colours, ((0, -height % PATCH), (0, -width % PATCH), (0, 0)), mode="edge")
 
 
 def _psnr(error: float) -> float:

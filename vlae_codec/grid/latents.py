@@ -1,4 +1,8 @@
-"""The latents of a picture as streams, one for each group: written, read as far as they go, and what theory says of them."""
+"""The latents of a picture as streams, one for each group: rounded and written, read as far as they go, and what theory says
+of them.
+
+Nothing is held twice: means become latents where they lie, step by step, since no step sees a site that was not visited.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,18 @@ from vlae_codec.exact.fixed import code_length_bits
 from vlae_codec.exact.logistics import MEAN_BITS, Whole
 
 from .network import LARGEST_LATENT, Latents
-from .prior import Answers, Prior, Step, UnknownError, plane, put, taken
+from .prior import Answers, Grid, Prior, Step, UnknownError, plane, put, taken
 
 Bools = npt.NDArray[np.bool_]
+Worth = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Coded:
     """Latents as streams, one a group.
 
-    ideal_bits: the information in them under the prior. kl_bits: KL(q || p) of the box posterior around the means, by one
-    draw of its noise from a fixed seed; its context is the rounded code, as it is of the file.
+    ideal_bits: the information in them under the prior. kl_bits: KL(q || p) of the box posterior around the means that
+    were rounded, by one draw of its noise from a fixed seed; its context is the rounded code, as it is of the file.
     """
 
     streams: list[bytes]
@@ -34,21 +39,23 @@ class Coded:
     kl_bits: float
 
 
-def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.floating[Any]] | None = None) -> Coded:
-    """Latents (h, w, C) coded, group by group; with the means of their posterior (h, w, C), if these are known."""
+def write(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None = None) -> Coded:
+    """Means (h, w, C) become latents as of `rounded`, in their own memory, and these are coded, group by group."""
     encoders = [Encoder() for _ in prior.groups]
     bits, kl_bits, rng = 0.0, 0.0, np.random.default_rng(0)
 
     def answers(step: Step) -> Answers:
         nonlocal kl_bits
-        if means is not None:
-            noisy = _own(prior, means, step) + rng.uniform(-0.5, 0.5, len(step.mixture))
-            kl_bits += float(step.mixture.cell_bits(noisy).sum())
+        own = _own(prior, means, step)
+        kl_bits += float(step.mixture.cell_bits(own + rng.uniform(-0.5, 0.5, len(own))).sum())
+        values = nearest(own) if bits_of_error is None else _thinned(own, step, _worth(prior, bits_of_error, step))[0]
 
-        def of(run: slice, values: Whole) -> Answer:
+        def of(run: slice) -> Answer:
+            these = values[run]
+
             def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
                 nonlocal bits
-                above = values[lanes] >= splits
+                above = these[lanes] >= splits
                 encoders[step.group].put_bits(above.astype(np.uint8), counts)
                 bits += information_bits(above, counts)
                 return above
@@ -57,7 +64,7 @@ def write(prior: Prior, z: Latents, quality: int, means: npt.NDArray[np.floating
 
         return of
 
-    prior.visit(z, quality, answers)  # which finds what is there
+    prior.visit(means, quality, answers)  # which finds these values
     return Coded([encoder.finish().rest for encoder in encoders], bits, kl_bits)
 
 
@@ -66,63 +73,68 @@ def information_bits(above: Bools, counts: Whole) -> float:
     return float(code_length_bits(np.where(above, counts, (1 << 24) - counts)).sum())
 
 
-def cost_bits(prior: Prior, z: Latents, quality: int) -> float:
-    """The information in latents (h, w, C) under the prior, without coding them."""
-    total = 0.0
-
-    def answers(step: Step) -> Whole:
-        nonlocal total
-        own = _own(prior, z, step)
-        total += float(step.mixture.cell_bits(own.astype(np.float64)).sum())
-        return own.astype(np.int64)
-
-    prior.visit(z, quality, answers)
-    return total
-
-
-def _own(prior: Prior, grid: npt.NDArray[Any], step: Step) -> npt.NDArray[Any]:
+def _own(prior: Prior, grid: Grid, step: Step) -> npt.NDArray[Any]:
     """What a grid (h, w, C) has in the lanes of a step."""
     edges = prior.edges
     return taken(plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase), step.lanes)
 
 
-def nearest(means: npt.NDArray[np.floating[Any]]) -> Latents:
-    """Means (h, w, C) rounded to the lattice."""
-    z = np.empty(means.shape, np.int32)
-    for row, own in zip(z, means, strict=True):  # row by row, so that nothing else is as large
-        row[...] = np.clip(np.floor(own + 0.5), -LARGEST_LATENT, LARGEST_LATENT)
-    return z
+def rounded(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None, z: Grid) -> float:
+    """Means (h, w, C) rounded to the lattice, into z, which may be their own memory; the information in what they become.
 
-
-def thinned(
-    prior: Prior, means: npt.NDArray[np.floating[Any]], quality: int, bits_of_error: npt.NDArray[np.float64]
-) -> tuple[Latents, float]:
-    """Means (h, w, C) rounded with an eye to the rate: one step towards zero where that saves more than it costs; and the
-    information in them.
-
-    bits_of_error (C,): what a squared step of each latent is worth, bits. The transforms are nearly orthonormal, so that no
-    pass through the decoder is needed. What is saved in the context of others is not seen.
+    bits_of_error (C,): what a squared step of each latent is worth, bits, for rounding with an eye to the rate: one step
+    towards zero where that saves more than it costs. The transforms are nearly orthonormal, so that no pass through the
+    decoder is needed. What is saved in the context of others is not seen.
     """
-    z = nearest(means)
-    worth = np.broadcast_to(bits_of_error, means.shape)
     total = 0.0
 
     def answers(step: Step) -> Whole:
         nonlocal total
-        rounded = _own(prior, z, step).astype(np.int64)
-        bits = step.mixture.cell_bits(rounded.astype(np.float64))
-        some = np.flatnonzero(rounded)
-        own, near = _own(prior, means, step)[some], rounded[some]
-        other = near - np.sign(near)
-        other_bits = step.mixture.of(some).cell_bits(other.astype(np.float64))
-        lost = _own(prior, worth, step)[some] * ((own - other) ** 2 - (own - near) ** 2)
-        moved = bits[some] - other_bits > lost
-        rounded[some[moved]], bits[some[moved]] = other[moved], other_bits[moved]
+        own = _own(prior, means, step)
+        if bits_of_error is None:
+            values = nearest(own)
+            bits = step.mixture.cell_bits(values.astype(np.float64))
+        else:
+            values, bits = _thinned(own, step, _worth(prior, bits_of_error, step))
         total += float(bits.sum())
-        return rounded
+        return values
 
     prior.visit(z, quality, answers)
-    return z, total
+    return total
+
+
+def nearest(means: Grid) -> Whole:
+    """Means (n,) at the nearest value that a latent may have."""
+    return np.clip(np.floor(means + 0.5), -LARGEST_LATENT, LARGEST_LATENT).astype(np.int64)
+
+
+def _thinned(own: Grid, step: Step, worth: Worth) -> tuple[Whole, Worth]:
+    """The means (n,) of a step rounded with an eye to the rate, and the information in each."""
+    values = nearest(own)
+    bits = step.mixture.cell_bits(values.astype(np.float64))
+    some = np.flatnonzero(values)
+    mean, near = own[some], values[some]
+    other = near - np.sign(near)
+    other_bits = step.mixture.of(some).cell_bits(other.astype(np.float64))
+    lost = worth[some] * ((mean - other) ** 2 - (mean - near) ** 2)
+    moved = bits[some] - other_bits > lost
+    values[some[moved]], bits[some[moved]] = other[moved], other_bits[moved]
+    return values, bits
+
+
+def _worth(prior: Prior, bits_of_error: Worth, step: Step) -> Worth:
+    """What a squared step of each lane of a step is worth, bits: (n,)."""
+    own = bits_of_error[prior.edges[step.group] : prior.edges[step.group + 1]]
+    each: Worth = own[np.arange(step.lanes.start, step.lanes.stop) % len(own)]
+    return each
+
+
+def whole_numbers(z: Grid) -> Latents:
+    """Latents (h, w, C) as int32: in their own memory, where that has room for them."""
+    found: Latents = z.view(np.int32) if z.itemsize == np.dtype(np.int32).itemsize else np.empty(z.shape, np.int32)
+    for row, own in zip(found, z, strict=True):  # row by row, so that nothing else is as large
+        row[...] = own
+    return found
 
 
 def read(
@@ -146,7 +158,7 @@ def _answers_of(decoder: Decoder) -> Answers:
     def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
         return decoder.get_bits(counts).astype(np.bool_)
 
-    return lambda run, values: answer
+    return lambda run: answer
 
 
 def _read_some(
@@ -168,7 +180,7 @@ def _read_some(
         read = np.ones(len(step.mixture), np.bool_)
         _place(prior, known, step, read)
 
-        def of(run: slice, values: Whole) -> Answer:
+        def of(run: slice) -> Answer:
             def answer(lanes: Whole, splits: Whole, below: Whole, counts: Whole) -> Bools:
                 bits = decoder.get_bits(counts)
                 if len(bits) < len(counts):
@@ -187,7 +199,7 @@ def _read_some(
     return z, int(known.sum())
 
 
-def _place(prior: Prior, grid: npt.NDArray[Any], step: Step, values: npt.NDArray[Any]) -> None:
+def _place(prior: Prior, grid: Grid, step: Step, values: npt.NDArray[Any]) -> None:
     """The inverse of `_own`: gives a grid (h, w, C) values in the lanes of a step."""
     edges = prior.edges
     put(plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase), step.lanes, values)

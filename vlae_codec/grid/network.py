@@ -35,6 +35,7 @@ LARGEST_LATENT = 1 << 15
 _BAND = 1 << 19  # numbers in the patches of a band
 _BAND_NUMBERS = 1 << 21  # in what is made of a band
 _ROWS = 16  # of sites whose pixels are decoded at once
+_EXACT = 2.0**24  # below, whole numbers are the same in float32
 
 Latents = npt.NDArray[np.int32]
 """Latents of all sites: (h, w, C) int32."""
@@ -72,26 +73,33 @@ class Linear(Protocol):
         """(..., K) -> (..., O)."""
 
 
-def convolve(x: Numbers, layer: Linear, then: Callable[[Numbers, slice], Numbers] | None = None) -> Numbers:
+def convolve(
+    x: Numbers,
+    layer: Linear,
+    then: Callable[[Numbers, slice], Numbers] | None = None,
+    sites: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Numbers:
     """A 3x3 convolution with zeros beyond the border, taps in raster order, then channel: (H, W, C) -> (H, W, O).
 
-    then: what is done to rows of the result, and which ones these are: cheaper while they are near.
+    then: what is done to rows of the result, and which ones these are: cheaper while they are near. sites: the rows and
+    columns that are wanted, if not all.
     """
     height, width, channels = x.shape
     padded = np.zeros((height + 2, width + 2, channels), x.dtype)
     padded[1:-1, 1:-1] = x
-    rows = max(1, _BAND // (9 * channels * width))
+    below, across = range(height)[sites[0]], range(width)[sites[1]]
+    rows = max(1, _BAND // (9 * channels * len(across)))
 
     def band(starts: npt.NDArray[np.intp]) -> Integers:
-        own = slice(int(starts[0]), min(int(starts[0]) + rows, height))
-        part = padded[own.start : own.stop + 2]
-        down, right, across = part.strides
-        shape = (len(part) - 2, width, 3, 3 * channels)
-        taps = np.lib.stride_tricks.as_strided(part, shape, (down, right, down, across))
+        own = slice(int(starts[0]), min(int(starts[0]) + rows, len(below)))
+        part = padded[below[own.start] :, across.start :]
+        down, right, deep = part.strides
+        shape = (own.stop - own.start, len(across), 3, 3 * channels)
+        taps = np.lib.stride_tricks.as_strided(part, shape, (below.step * down, across.step * right, down, deep))
         made: Integers = layer.linear(taps.reshape(*shape[:2], 9 * channels))
         return then(made, own) if then else made
 
-    return in_pieces(1, band, np.arange(0, height, rows))
+    return in_pieces(1, band, np.arange(0, len(below), rows))
 
 
 def in_bands(
@@ -103,10 +111,15 @@ def in_bands(
     """
     height, width = x.shape[:2]
     out = np.empty((height, width, channels), kind)
-    rows = max(halo, _BAND_NUMBERS // (width * channels), 1)
-    for own, part, inner in bands(height, rows, halo):
+    for own, part, inner in bands(height, band_rows(width, channels, halo), halo):
         out[own] = function(x[part])[inner]
     return out
+
+
+def band_rows(width: int, channels: int, halo: int) -> int:
+    """How many rows of sites a band has, of which so many channels are computed: an even number."""
+    rows = max(halo, _BAND_NUMBERS // (width * channels), 1)
+    return rows + rows % 2
 
 
 def bands(height: int, rows: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -114,6 +127,16 @@ def bands(height: int, rows: int, halo: int) -> Iterator[tuple[slice, slice, sli
     for top in range(0, height, rows):
         start, bottom = max(top - halo, 0), min(top + rows, height)
         yield slice(top, bottom), slice(start, min(bottom + halo, height)), slice(top - start, bottom - start)
+
+
+def pixels_of(picture: npt.NDArray[np.uint8], rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+    """The pixels of some sites of a picture (H, W, 3), its border repeated where it ends within a site: (8 h, 8 w, 3)."""
+    part = picture[_times(rows, PATCH), _times(columns, PATCH)]
+    missing = (
+        (0, PATCH * (sites.stop - sites.start) - size)
+        for sites, size in zip((rows, columns), part.shape[:2], strict=True)
+    )
+    return np.pad(part, (*missing, (0, 0)), mode="edge")
 
 
 def pointwise(x: Numbers, layer: Linear) -> Numbers:
@@ -191,29 +214,32 @@ class Encoder:
         input_, output = affine(arrays, "encoder.input"), affine(arrays, "encoder.output")
         return cls(input_, blocks(arrays, "encoder.blocks"), output, arrays["encoder.log_gain"].astype(np.int64))
 
-    def means(self, picture: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.float64]:
-        """Means of q(z|x) in steps of the lattice, in 2^-BITS, of a picture (8 h, 8 w, 3): (h, w, C)."""
+    def means(self, picture: npt.NDArray[np.uint8], quality: int) -> Numbers:
+        """Means of q(z|x) in steps of the lattice, in 2^-BITS, of a picture (H, W, 3): (h, w, C)."""
         return self.scaled(self.transformed(picture), quality)
 
-    def scaled(self, transformed: npt.NDArray[np.float32], quality: int) -> npt.NDArray[np.float64]:
-        """Means of q(z|x) in steps of the lattice of a quality."""
-        means = transformed * self.gains(quality)
-        means *= 0.5**BITS
-        means += 0.5
-        return np.floor(means, out=means)
+    def scaled(self, transformed: npt.NDArray[np.float32], quality: int) -> Numbers:
+        """Means of q(z|x) in steps of the lattice of a quality: in the same memory, unless float32 does not hold them."""
+        scales = self.gains(quality) * 0.5**BITS
+        largest = (scales * np.maximum(transformed.max((0, 1)), -transformed.min((0, 1)))).max()
+        means: Numbers = transformed if largest < _EXACT - 1 else np.empty(transformed.shape, np.float64)
+        for row, own in zip(means, transformed, strict=True):  # row by row, so that nothing else is as large
+            row[...] = np.floor(own * scales + 0.5)
+        return means
 
     def transformed(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Means of q(z|x) before they are scaled for a quality, at BITS: (h, w, C)."""
-
-        def of(samples: Numbers) -> Numbers:
+        """Means of q(z|x) before they are scaled for a quality, at BITS, of a picture (H, W, 3): (h, w, C)."""
+        height, width = (-(-size // PATCH) for size in picture.shape[:2])
+        channels, halo = self.log_gain.shape[1], 2 * len(self.blocks)
+        out = np.empty((height, width, channels), np.float32)
+        for own, part, inner in bands(height, band_rows(width, channels, halo), halo):
+            samples = unshuffle(pixels_of(picture, part, slice(0, width)), PATCH)
             x = np.floor((samples * 2.0 - 255) * (2.0 ** (BITS - 1) / 255) + 0.5)
             h = clipped(pointwise(x, self.input))
             for block in self.blocks:
                 h = block(h)
-            return clipped(pointwise(h, self.output))  # of at most 21 bits
-
-        channels = self.log_gain.shape[1]
-        return in_bands(of, unshuffle(picture, PATCH), 2 * len(self.blocks), channels, np.float32)
+            out[own] = clipped(pointwise(h, self.output))[inner]  # of at most 21 bits
+        return out
 
     def gains(self, quality: int) -> Integers:
         """How many steps of the lattice a unit of each latent is, in 2^-BITS: (C,)."""

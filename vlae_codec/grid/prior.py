@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -22,7 +22,20 @@ from vlae_codec.exact.fixed import Affine, Integers, exp_integer
 from vlae_codec.exact.logistics import Logistics, Whole
 from vlae_codec.exact.threads import in_pieces
 
-from .network import BITS, LARGEST_LATENT, Arrays, Latents, Numbers, affine, between, clipped, convolve, in_bands, leaky
+from .network import (
+    BITS,
+    LARGEST_LATENT,
+    Arrays,
+    Latents,
+    Numbers,
+    affine,
+    band_rows,
+    bands,
+    between,
+    clipped,
+    convolve,
+    leaky,
+)
 
 STRIDES = (16, 8, 4, 2, 1)
 """Passes of a hierarchical group; the sites at every 32nd row and column come first."""
@@ -42,6 +55,10 @@ _WIDEST = 7  # log2 of the widest first bracket
 _WEIGHT_BIAS = -2 << BITS
 _BAND = 1 << 19
 _TOGETHER = 1 << 17  # lanes whose distributions are held at once: whole runs
+_HELD = 1 << 26  # numbers of contexts that are held at once, if they are of more than one phase
+_HALO = 3  # rows of sites above and below that a context depends on
+Grid = npt.NDArray[Any]
+"""Latents of all sites (h, w, C), in any kind of number; while they are visited, of the sites that were."""
 
 
 @cache
@@ -93,24 +110,34 @@ class Group:
                 if row * stride < height and column * stride < width:
                     yield stride, phase
 
-    def context(self, z: Latents, before: Sequence[Group], quality: int) -> Numbers:
-        """What the groups before say of every site of z (h, w, C): (h, w, hidden); of none, (1, 1, hidden)."""
+    def context(self, z: Grid, before: Sequence[Group], quality: int, phases: Sequence[int]) -> list[Numbers]:
+        """What the groups before say of the sites of some phases of stride 1, of z (h, w, C): each (h', w', hidden)."""
+        height, width = z.shape[:2]
         level = between(self.level, quality).astype(np.float64)
+        shapes = [(*plane(z, 1, phase).shape[:2], len(level)) for phase in phases]
         coarser, around = self.coarser, self.around
         if coarser is None or around is None:
-            return level[None, None]
+            return [np.broadcast_to(level, shape) for shape in shapes]
         edges = [0, *accumulate(group.channels for group in before)]
-
-        def of(known: Latents) -> Numbers:
+        found = [np.empty(shape, np.float32) for shape in shapes]  # what is clipped has at most 21 bits
+        for own, part, inner in bands(height, band_rows(width, len(level), _HALO), _HALO):
+            known = z[part, :, : edges[-1]].astype(np.int32)
             parts = zip(before, pairwise(edges), strict=True)
             seen = np.concatenate([group.seen(known[:, :, start:end]) for group, (start, end) in parts], 2)
             h = convolve(seen, coarser, lambda made, rows: clipped(np.add(made, level, out=made)))
-            return convolve(leaky(h), around, lambda made, rows: clipped(np.add(made, h[rows], out=made)))
+            inputs = leaky(h)
+            for phase, out in zip(phases, found, strict=True):
+                row, column = PHASES[phase]
+                sites = slice(inner.start + row, inner.stop, 2), slice(column, None, 2)
+                made = _added(h[sites], inputs, around, sites)
+                out[own.start // 2 :][: len(made)] = made
+        return found
 
-        return in_bands(of, z, 3, len(level), np.float32)  # what is clipped has at most 21 bits
+    def lanes(self, z: Grid, said: Numbers, stride: int, phase: int, rows: slice) -> Lanes:
+        """What the network says of the lanes in some rows of a step's sites; z (h, w, n) holds what is known before it.
 
-    def lanes(self, z: Latents, context: Numbers, stride: int, phase: int, rows: slice) -> Lanes:
-        """What the network says of the lanes in some rows of a step's sites; z (h, w, n) holds what is known before it."""
+        said (h', w', hidden): what the groups before say of the step's sites.
+        """
         count, columns = rows.stop - rows.start, plane(z, stride, phase).shape[1]
         planes = [plane(z, stride, before) for before in range(phase)]
         planes = [one if one.size else planes[0] for one in planes]  # a grid of one row has none below
@@ -119,14 +146,14 @@ class Group:
         if phase and self.hierarchical:
             for which, row, column in _NEAREST[phase]:
                 base4 += near[which][1 + row : 1 + row + count, 1 + column : 1 + column + columns]
-        own = plane(context, stride, phase)[rows] if context.shape[:2] == z.shape[:2] else context
+        own = said[rows]
         bias = self.step[4 * self.strides.index(stride) + phase].astype(np.float64)
         window = self.window[int(stride > 1)][phase - 1] if phase else None
         hidden = len(bias)
 
         def band(base: npt.NDArray[np.int64], starts: npt.NDArray[np.intp]) -> Integers:
             at, count = int(starts[0]), len(base)
-            h = (own[at : at + count] if len(own) > 1 else own) + bias
+            h = own[at : at + count] + bias
             if window is not None:
                 taps = [
                     one[at + i : at + i + count, j : j + columns] for one in near for i in range(4) for j in range(4)
@@ -156,12 +183,41 @@ class Group:
         return np.concatenate([squash(4 * z - around, 4), squash(z, 8)], 2)
 
 
+def _added(own: Numbers, inputs: Numbers, layer: Affine, sites: tuple[slice, slice]) -> Numbers:
+    """own (h', w', O) and a 3x3 convolution of inputs (h, w, C) at these sites, clipped; there may be none."""
+    if not own.size:
+        return own
+    return convolve(inputs, layer, lambda made, rows: clipped(np.add(made, own[rows], out=made)), sites)
+
+
 def _around(known: npt.NDArray[Any], rows: slice, columns: int) -> npt.NDArray[Any]:
     """What windows, rows and columns -1 .. 2 around the sites of some rows, see of a parity plane; its edge is repeated."""
     height, width, _ = known.shape
     down = np.arange(rows.start - 1, rows.stop + 2).clip(0, height - 1)
     near: npt.NDArray[Any] = known[down][:, np.arange(-1, columns + 2).clip(0, width - 1)]
-    return near
+    return near.astype(np.int32, copy=False)
+
+
+class _Contexts:
+    """What the groups before say of the sites of a group's steps, of as many phases of stride 1 at once as may be held.
+
+    Wider strides have their sites in the first of these phases.
+    """
+
+    def __init__(self, group: Group, z: Grid, before: Sequence[Group], quality: int) -> None:
+        numbers = z.shape[0] * z.shape[1] * group.level.shape[1]
+        self._together = max(1, 4 * _HELD // numbers)
+        self._of = partial(group.context, z, before, quality)
+        self._held: dict[int, Numbers] = {}
+
+    def at(self, stride: int, phase: int) -> Numbers:
+        """Of the sites of a step: (h', w', hidden); steps come in coding order."""
+        wanted = phase if stride == 1 else 0
+        if wanted not in self._held:
+            self._held.clear()  # before others are made
+            phases = range(wanted, min(wanted + self._together, len(PHASES)))
+            self._held.update(zip(phases, self._of(phases), strict=True))
+        return self._held[wanted] if stride == 1 else plane(self._held[0], stride // 2, phase)
 
 
 def taken(sites: npt.NDArray[Any], lanes: slice) -> npt.NDArray[Any]:
@@ -227,8 +283,8 @@ class Step:
     mixture: Logistics
 
 
-Answers = Callable[[slice, Whole], Answer]
-"""(a run of these lanes, the values that z now has there) -> what answers for them."""
+Answers = Callable[[slice], Answer]
+"""A run of these lanes -> what answers for them."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +324,7 @@ class Prior:
         """Where each group begins among the channels, and where the last one ends."""
         return [0, *accumulate(group.channels for group in self.groups)]
 
-    def visit(self, z: Latents, quality: int, answers: Callable[[Step], Answers | Whole | None]) -> None:
+    def visit(self, z: Grid, quality: int, answers: Callable[[Step], Answers | Whole | None]) -> None:
         """Goes through all steps in coding order and sets z (h, w, C), in place, to what the answers lead to.
 
         answers: what answers for the runs of a step, or its values themselves, lane by lane; None leaves all of them at
@@ -276,28 +332,27 @@ class Prior:
         """
         for index, (group, (start, end)) in enumerate(zip(self.groups, pairwise(self.edges), strict=True)):
             own = z[:, :, start:end]
-            context = group.context(z, self.groups[:index], quality)
+            contexts = _Contexts(group, z, self.groups[:index], quality)
             for stride, phase in group.steps(*z.shape[:2]):
-                sites = plane(own, stride, phase)
+                sites, said = plane(own, stride, phase), contexts.at(stride, phase)
                 for at in range(0, sites.size, _TOGETHER):
                     lanes = slice(at, min(at + _TOGETHER, sites.size))
                     rows, part = _rows_of(sites, lanes)
-                    mixture, centres, brackets = group.lanes(own, context, stride, phase, rows).logistics(part)
+                    mixture, centres, brackets = group.lanes(own, said, stride, phase, rows).logistics(part)
                     answer_of = answers(Step(index, stride, phase, lanes, mixture))
                     if not isinstance(answer_of, np.ndarray):
-                        known = taken(sites, lanes).astype(np.int64)
-                        answer_of = _answered(answer_of, known, mixture, centres, brackets)
+                        answer_of = _answered(answer_of, mixture, centres, brackets)
                     put(sites, lanes, answer_of)
 
 
-def _answered(answers: Answers | None, values: Whole, mixture: Logistics, centres: Whole, brackets: Whole) -> Whole:
+def _answered(answers: Answers | None, mixture: Logistics, centres: Whole, brackets: Whole) -> Whole:
     """The values that the answers lead to, run by run; the centres where there are none."""
     found = centres.clip(-LARGEST_LATENT, LARGEST_LATENT)
-    for at in range(0, len(values) if answers else 0, LANES):
+    for at in range(0, len(found) if answers else 0, LANES):
         run = slice(at, at + LANES)
         try:
             assert answers
-            found[run] = bisect(mixture.part(run), centres[run], brackets[run], answers(run, values[run]))
+            found[run] = bisect(mixture.part(run), centres[run], brackets[run], answers(run))
         except UnknownError:
             continue
     return found

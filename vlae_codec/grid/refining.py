@@ -10,6 +10,7 @@ on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,7 @@ from .network import (
     between,
     convolve,
     exponentials,
+    pixels_of,
     pointwise,
     shuffle,
     unshuffle,
@@ -113,13 +115,14 @@ class Gradient:
     def _layers(self) -> dict[str, Real]:
         return {name: Real.of(getattr(self.decoder, name)) for name in ("input", "linear", "up", "output")}
 
-    def to_latents(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
-        """Gradient (h, w, C) of the error: summed over pixels, the mean square over R, G, B of 8 bits.
+    def regions(
+        self, z: npt.NDArray[np.signedinteger], picture: npt.NDArray[np.uint8], quality: int
+    ) -> Iterator[tuple[tuple[slice, slice], Reals]]:
+        """Rows and columns of regions, and there the gradient (h', w', C) of the error: summed over pixels, the mean square
+        over R, G, B of 8 bits.
 
-        z (h, w, C): latents; picture (8 h, 8 w, 3): the source. Computed region by region; at their borders what lies beyond
-        the halo is not seen.
+        z (h, w, C): latents; picture (H, W, 3): the source. At the borders of regions what lies beyond the halo is not seen.
         """
-        out = np.empty(z.shape, np.float32)
         height, width, _ = z.shape
         halo = self.decoder.halo
         for top in range(0, height, _SITES):
@@ -127,11 +130,11 @@ class Gradient:
                 far_top, far_left = max(top - halo, 0), max(left - halo, 0)
                 rows = slice(far_top, min(top + _SITES + halo, height))
                 columns = slice(far_left, min(left + _SITES + halo, width))
-                pixels = picture[rows.start * PATCH : rows.stop * PATCH, columns.start * PATCH : columns.stop * PATCH]
-                found = self._region(z[rows, columns], pixels, quality)
-                part = out[top : top + _SITES, left : left + _SITES]
-                part[...] = found[top - far_top :, left - far_left :][: part.shape[0], : part.shape[1]]
-        return out
+                pixels = pixels_of(picture, rows, columns)
+                found = self._region(z[rows, columns].astype(np.int32), pixels, quality).astype(np.float32)
+                own = slice(top, min(top + _SITES, height)), slice(left, min(left + _SITES, width))
+                inner = found[top - far_top :, left - far_left :]
+                yield own, inner[: own[0].stop - top, : own[1].stop - left]
 
     def _region(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
         layers = self._layers

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from vlae_codec.coding.bits import read_varint, varint
 from vlae_codec.errors import FormatError, TruncatedError
@@ -78,8 +79,8 @@ def write(content: Content) -> bytes:
     return out
 
 
-def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, partial: bool) -> Found:
-    """Takes a payload apart.
+def read(data: bytes, first: int, groups: int, qualities: int, tiles: int, alpha: bool, partial: bool) -> Found:
+    """Takes the payload apart that begins at `first`.
 
     groups, qualities: of the model; tiles: of the picture, if the file is exact; alpha: whether it has any.
 
@@ -87,12 +88,12 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
         FormatError: it is damaged.
         TruncatedError: it ends early and `partial` is not set, or before its first latents.
     """
-    kind, quality = _take(data, 0, 2)
-    at, sizes = 2, []
+    kind, quality = _take(data, first, 2)
+    at, sizes = first + 2, []
     for _ in range(groups):
         size, at = read_varint(data, at)
         sizes.append(size)
-    at = _checked(data, 0, at, "sizes of its latents")
+    at = _checked(data, first, at, "sizes of its latents")
     if kind not in (LOSSY, EXACT) or quality >= qualities:
         raise FormatError("the file is of a kind or quality that does not exist: it is damaged")
     ends = [at]
@@ -101,6 +102,7 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
     streams = [data[start:end] for start, end in pairwise(ends)]
     whole = [end <= len(data) for end in ends[1:]]
     start, end = ends[0], ends[-1]
+    ends = [one - first for one in ends]
     exact = kind == EXACT
     if len(data) < end + _LONG:
         if not partial:
@@ -111,7 +113,8 @@ def read(data: bytes, groups: int, qualities: int, tiles: int, alpha: bool, part
         )
     if long_check(data[start:end]) != data[end : end + _LONG]:
         raise FormatError("the check of the latents fails: the file is damaged")
-    stored, found, corrections, at = None, None, b"", end + _LONG
+    stored, corrections, at = None, b"", end + _LONG
+    found: Sequence[tuple[bytes, bytes] | None] | None = None
     try:
         if alpha:
             stored, at = _read_alpha(data, at)
@@ -137,7 +140,24 @@ def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
     return stored, at + _LONG + size
 
 
-def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[tuple[bytes, bytes] | None], bytes, int]:
+@dataclass(frozen=True)
+class _Tiles(Sequence[tuple[bytes, bytes] | None]):
+    """The tiles of a file, which stay where they are until they are asked for: where the check of each begins, and its
+    stream ends; None of those that are not all there.
+    """
+
+    data: bytes
+    places: Sequence[tuple[int, int] | None]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        place = self.places[index]
+        return place and (self.data[place[0] : place[0] + _LONG], self.data[place[0] + _LONG : place[1]])
+
+
+def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[_Tiles, bytes, int]:
     """The tiles, the corrections before them, and where they end."""
     start, sizes = at, []
     size, at = read_varint(data, at)
@@ -149,17 +169,17 @@ def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[list[t
         size, at = read_varint(data, at)
         sizes.append(size)
     at = _checked(data, start, at, "sizes of its tiles")
-    found: list[tuple[bytes, bytes] | None] = []
+    places = list[tuple[int, int] | None]()
     for size in sizes:
         if len(data) - at < _LONG + size:
             if not partial:
                 raise TruncatedError("the file ends within its pixels; decode it as partial to see what is there")
-            found.append(None)
+            places.append(None)
             at = len(data)
             continue
-        found.append((data[at : at + _LONG], data[at + _LONG : at + _LONG + size]))
+        places.append((at, at + _LONG + size))
         at += _LONG + size
-    return found, corrections, at
+    return _Tiles(data, places), corrections, at
 
 
 def long_check(data: bytes) -> bytes:

@@ -238,7 +238,7 @@ def _picture_samples(picture: Image.Image) -> npt.NDArray[np.uint16] | npt.NDArr
     array = _clear_black_and_white(picture) if mode == "1" and "transparency" in picture.info else _converted(picture)
     if array.shape[2] == 4 and bool((array[..., 3] == 255).all()):
         array = array[..., :3]
-    if array.shape[2] == 3 and bool((array == array[..., :1]).all()):
+    if array.shape[2] == 3 and all(bool((array[..., 0] == array[..., other]).all()) for other in (1, 2)):
         array = array[..., :1]
     return array
 
@@ -247,8 +247,26 @@ def _converted(picture: Image.Image) -> npt.NDArray[np.uint8]:
     picture = picture.convert("LA") if picture.mode == "La" else picture  # Pillow converts it to nothing else
     mode = picture.mode
     taken = "RGBA" if picture.has_transparency_data else (KEPT | LOSING).get(mode, "RGB")
-    array = np.asarray(picture if mode == taken else picture.convert(taken))
-    return array if array.ndim == 3 else array[..., None]
+    return samples_of(picture, taken)
+
+
+_STRIP_PIXELS = 1 << 22
+
+
+def samples_of(picture: Image.Image, mode: str) -> npt.NDArray[np.uint8]:
+    """The samples (H, W, C) of a loaded picture as one of L, LA, RGB or RGBA, a strip of rows at a time.
+
+    Pillow makes a copy of what it converts, and two of what becomes an array.
+    """
+    width, height = picture.size
+    samples = np.empty((height, width, len(mode)), np.uint8)
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        part = picture.crop((0, top, width, bottom))
+        strip = np.asarray(part if part.mode == mode else part.convert(mode))
+        samples[top:bottom] = strip.reshape(bottom - top, width, len(mode))
+    return samples
 
 
 def _clear_black_and_white(picture: Image.Image) -> npt.NDArray[np.uint8]:

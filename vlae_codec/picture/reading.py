@@ -20,7 +20,7 @@ from vlae_codec.errors import FormatError, ImageError
 
 from . import checks
 from .drawing import drawing_of, raster_of
-from .images import Picture, read_raster, to_raster
+from .images import Picture, read_raster, samples_of, to_raster
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
 from .npy import MAGIC, read_npy
 from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
@@ -189,19 +189,6 @@ def _from_array(array: npt.NDArray[Any]) -> Raster:
     return Raster(given, PixelFormat(kind, 8 * given.dtype.itemsize, alpha))
 
 
-_STRIP_PIXELS = 1 << 22
-
-
-def _levels(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """0 and 255 of a picture of single bits, a strip of rows at a time: Pillow makes three copies of what it converts."""
-    samples = np.empty((picture.height, picture.width), np.uint8)
-    rows = max(1, _STRIP_PIXELS // picture.width)
-    for top in range(0, picture.height, rows):
-        bottom = min(top + rows, picture.height)
-        samples[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)).convert("L"))
-    return samples
-
-
 def _from_pillow(picture: Image.Image, stored: str, name: str) -> tuple[Raster, list[str]]:
     """The samples of a loaded picture, and what of them had to be changed.
 
@@ -217,11 +204,10 @@ def _from_pillow(picture: Image.Image, stored: str, name: str) -> tuple[Raster, 
     if "transparency" in picture.info and mode in ("1", "L", "RGB"):
         return _with_clear_colour(picture), []
     if mode == "1":
-        return Raster(_levels(picture)[..., None], PixelFormat(depth=1)), []
+        return Raster(samples_of(picture, "L"), PixelFormat(depth=1)), []
     taken = LOSING.get(mode, {"PA": "RGBA"}.get(mode, mode if mode in _AS_THEY_ARE else "RGB"))
     notes = [] if mode in ("PA", "RGBX", taken) else [f"its colours were converted from {mode} to {taken}"]
-    samples: npt.NDArray[Any] = np.asarray(picture if mode == taken else picture.convert(taken))
-    raster = Raster(samples if samples.ndim == 3 else samples[..., None], _AS_THEY_ARE[taken])
+    raster = Raster(samples_of(picture, taken), _AS_THEY_ARE[taken])
     few = re.fullmatch(r"L;([24])[A-Z]*", stored)
     return (_of_few_bits(raster, int(few[1])) if few and taken == "L" else raster), notes
 
