@@ -1,11 +1,11 @@
 """Training by several processes that torchrun begins, the ranks: each has its rows of every batch; gradients are averaged.
 
     torchrun --nproc-per-node 2 -m vlae_codec train mnist                # processes of one machine
-    torchrun --nnodes 4 --rdzv-endpoint HOST:29500 -m vlae_codec train mnist --device cuda
+    torchrun --nnodes 4 --rdzv-endpoint HOST:29500 -m vlae_codec train photo --device cuda
 
 All ranks draw the same batch and the same noise, of which each takes its own rows, so that the gradient is that of one
-process but for rounding, and for dropout, which each rank draws on its own. Rank 0 alone writes; all read its checkpoint, so
-that they need the same folder. One process alone is rank 0 of 1.
+process but for rounding, and for dropout and drawn texture, which each rank draws on its own. Rank 0 alone writes; all read
+its checkpoint, so that they need the same folder. One process alone is rank 0 of 1.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def rows(total: int) -> slice:
         ConfigError: they cannot.
     """
     if total % count():
-        raise ConfigError(f"train.batch_size is {total}, which {count()} processes cannot share equally")
+        raise ConfigError(
+            f"{count()} processes cannot share a batch of {total} equally: change its size in the experiment"
+        )
     own = total // count()
     return slice(rank() * own, (rank() + 1) * own)
 
@@ -69,6 +71,15 @@ def rows(total: int) -> slice:
 def wrapped(model: nn.Module) -> nn.Module:
     """The model itself, or with others what averages its gradients; it begins as that of rank 0."""
     return DistributedDataParallel(model) if count() > 1 else model
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Gives all processes the means of their gradients: for models that are not called as one, which `wrapped` is for."""
+    gradients = [one.grad for one in model.parameters() if one.grad is not None] if count() > 1 else []
+    if gradients:
+        means = mean(torch.cat([one.reshape(-1) for one in gradients]))
+        for one, part in zip(gradients, means.split([one.numel() for one in gradients]), strict=True):
+            one.copy_(part.view_as(one))
 
 
 def mean(values: Tensor) -> Tensor:

@@ -32,16 +32,21 @@ SMALL = PhotoConfig(
 )
 
 
+def write_data(target: Path) -> None:
+    """The folders of pictures that `SMALL` names."""
+    for folder in ("scaled", "plain", "valid"):
+        (target / folder).mkdir()
+        for number in (1, 2):
+            made = write_picture(picture(400, 400, seed=number), ".png").data
+            (target / folder / f"{number}.png").write_bytes(made)
+        rows = [f"{number}.png\tsomewhere\tCC0" for number in (1, 2, 3)]
+        (target / folder / "SOURCES.tsv").write_text("\n".join(["file\trepo_or_package\tlicence_as_stated", *rows]))
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(train, "compiled", lambda function: function)
-    for folder in ("scaled", "plain", "valid"):
-        (tmp_path / folder).mkdir()
-        for number in (1, 2):
-            made = write_picture(picture(400, 400, seed=number), ".png").data
-            (tmp_path / folder / f"{number}.png").write_bytes(made)
-        rows = [f"{number}.png\tsomewhere\tCC0" for number in (1, 2, 3)]
-        (tmp_path / folder / "SOURCES.tsv").write_text("\n".join(["file\trepo_or_package\tlicence_as_stated", *rows]))
+    write_data(tmp_path)
     return tmp_path
 
 

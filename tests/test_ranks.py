@@ -15,11 +15,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from test_grid_training import SMALL as PHOTO  # noqa: E402
+from test_grid_training import write_data  # noqa: E402
 from test_models import SMALL  # noqa: E402
 
 from vlae_codec.errors import ConfigError  # noqa: E402
 from vlae_codec.models import ranks, train  # noqa: E402
 from vlae_codec.models.config import Config, DataConfig, TrainConfig  # noqa: E402
+from vlae_codec.models.grid import train as photo_train  # noqa: E402
+from vlae_codec.models.grid.run import Schedule  # noqa: E402
 
 CONFIG = Config(
     replace(SMALL, dropout=0.0, dense_dropout=0.0),
@@ -43,6 +47,25 @@ def step(folder):
             found[kind] = {"gradients": {name: one.grad for name, one in run.model.named_parameters()}, "told": told}
         if ranks.rank() == 0:
             torch.save({**found, "count": ranks.count()}, folder / "step.pt")
+
+
+def photo_steps(folder):
+    """One step of each stage of a photo model's training, in float32; rank 0 writes the gradients of the first two."""
+    torch.set_num_threads(1)
+    torch.autocast = lambda *_, **__: contextlib.nullcontext()
+    photo_train.compiled = lambda function: function
+    average, found = ranks.average_gradients, []
+
+    def recording(model):
+        average(model)
+        gradients = ((name, one.grad) for name, one in model.named_parameters())
+        found.append({name: gradient.clone() for name, gradient in gradients if gradient is not None})
+        if ranks.rank() == 0:
+            torch.save({"count": ranks.count(), "stages": found[:2]}, folder / "steps.pt")
+
+    ranks.average_gradients = recording
+    stages = dict.fromkeys(("transforms", "texture", "grain"), Schedule(1, 2, 48, warm_up=1))
+    photo_train.train(replace(PHOTO, **stages), folder / f"run-{os.environ['WORLD_SIZE']}", folder)
 
 
 def training(folder, data_folder, epochs):
@@ -103,6 +126,20 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path, fields):
             assert difference <= most * (float(gradient.norm()) + 1e-3 * largest), (kind, name)
 
 
+def test_photo_models_have_the_gradients_of_one_process(tmp_path):
+    write_data(tmp_path)
+    found = []
+    for count in (1, 2):
+        together(count, photo_steps, tmp_path)
+        found.append(torch.load(tmp_path / "steps.pt", weights_only=True))
+        assert found[-1]["count"] == count
+    for one, two in zip(*(each["stages"] for each in found), strict=True):
+        largest = max(float(gradient.abs().max()) for gradient in one.values())
+        assert largest > 0
+        for name, gradient in one.items():
+            assert float((two[name] - gradient).norm()) <= 1e-3 * (float(gradient.norm()) + 0.01 * largest), name
+
+
 @pytest.fixture
 def data_sets(tmp_path, fields):
     np.savez(tmp_path / "mnist_static.npz", **{part: np.packbits(fields.reshape(100, -1), axis=1) for part in PARTS})
@@ -129,5 +166,5 @@ def test_batches_are_shared_equally(monkeypatch):
     monkeypatch.setattr(ranks, "count", lambda: 3)
     monkeypatch.setattr(ranks, "rank", lambda: 1)
     assert ranks.rows(21) == slice(7, 14)
-    with pytest.raises(ConfigError, match=r"train\.batch_size is 20, which 3 processes cannot share equally"):
+    with pytest.raises(ConfigError, match="3 processes cannot share a batch of 20 equally"):
         ranks.rows(20)

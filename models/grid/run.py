@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vlae_codec.errors import ConfigError
+from vlae_codec.models import ranks
 
 from .muon import Muon
 from .pictures import Crops
@@ -92,8 +93,9 @@ class Run:
         os.replace(self.folder / "checkpoint.new", self.folder / "checkpoint.pt")
 
     def update(self, loss: Tensor) -> None:
-        """One step of the optimisers down the gradient of a loss."""
+        """One step of the optimisers down the gradient of a loss, the mean of those of all processes."""
         loss.backward()
+        ranks.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip)
         factor = self.schedule.factor(self.step)
         for one in self.optimizers:
@@ -122,7 +124,8 @@ def average_of(stage: Path) -> dict[str, Tensor]:
 
 
 Loss = Callable[[Tensor, np.random.Generator], tuple[Tensor, dict[str, float]]]
-"""RGB crops (B, 3, S, S) of 0 .. 255, and chance -> what is to fall, and figures for the log."""
+"""RGB crops (B, 3, S, S) of 0 .. 255, and chance -> what is to fall, and figures for the log. Of several processes each sees
+its own rows of a batch, and the same chance."""
 
 
 def advance(
@@ -143,9 +146,12 @@ def advance(
     Raises:
         ConfigError: training diverged; the last checkpoint stays.
     """
-    schedule, name = run.schedule, run.folder.name
-    run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
+    schedule, name, first = run.schedule, run.folder.name, ranks.rank() == 0
+    own = ranks.rows(schedule.batch)
+    if first:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
+    ranks.wait()  # until all have read the checkpoint
     if run.step >= schedule.steps:
         return
     torch.manual_seed(schedule.seed + run.step)
@@ -153,7 +159,7 @@ def advance(
     started = saved = time.monotonic()
     sums, count = dict[str, float](), 0
     for crops in pictures:
-        value, figures = loss(torch.from_numpy(crops).permute(0, 3, 1, 2).float().to(device), rng)
+        value, figures = loss(torch.from_numpy(crops[own]).permute(0, 3, 1, 2).float().to(device), rng)
         run.update(value)
         count += 1
         for key, figure in figures.items():
@@ -161,17 +167,18 @@ def advance(
         now, ended = time.monotonic(), run.step >= schedule.steps
         if run.step % _REPORTED == 0 or ended:
             run.seconds, started = run.seconds + now - started, now
-            means = {key: figure / count for key, figure in sums.items()}
-            if not all(map(math.isfinite, means.values())):
+            means = ranks.mean(torch.tensor([*sums.values()], device=device) / count).tolist()
+            if not all(map(math.isfinite, means)):
                 raise ConfigError(f"training diverged at step {run.step} of {name}: try lower learning rates")
-            run.log(means)
-            said = ", ".join(f"{key.replace('_', ' ')} {figure:.4f}" for key, figure in means.items())
+            if first:
+                run.log(dict(zip(sums, means, strict=True)))
+            said = ", ".join(f"{key.replace('_', ' ')} {mean:.4f}" for key, mean in zip(sums, means, strict=True))
             report(f"{name}, step {run.step} of {schedule.steps}: {said}; {run.seconds:.0f} s")
             sums, count = {}, 0
-        if now - saved > CHECKPOINT_SECONDS or ended:
+        if first and (now - saved > CHECKPOINT_SECONDS or ended):
             run.save()
             saved = now
-        if run.step % every == 0 or ended:
+        if first and (run.step % every == 0 or ended):
             report(f"{name}, {evaluate(run.average)}")
         if ended:
             break

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vlae_codec.errors import ConfigError
+from vlae_codec.models import ranks
 from vlae_codec.models.layers import compiled
 from vlae_codec.picture.scaling import read_rgb, scaled
 
@@ -75,13 +76,19 @@ def train(
     threads: int | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Trains all stages to their ends, from the folder's checkpoints where there are some.
+    """Trains all stages to their ends, from the folder's checkpoints where there are some, alone or as one of the `ranks`.
 
     Raises:
-        ConfigError: a folder of pictures is missing or empty, a checkpoint is damaged, or training diverged.
+        ConfigError: a folder of pictures is missing or empty, a checkpoint is damaged, training diverged, or processes do
+            not find each other.
     """
     if threads:
         torch.set_num_threads(threads)
+    with ranks.joined(device):
+        _train(config, folder, data_folder, device, report if ranks.rank() == 0 else lambda _: None)
+
+
+def _train(config: PhotoConfig, folder: Path, data_folder: Path, device: str, report: Callable[[str], None]) -> None:
     valid = _validated(data_folder / config.data.valid)
     lossy, _ = _sources(config.data, data_folder, config.data.scaled_share)
     exact, held_out = exact_sources(config.data, data_folder)
@@ -121,7 +128,7 @@ def _train_transforms(
     encoder, decoder = compiled(model.encoder), compiled(model.decoder)  # the prior's small steps gain little by it
 
     def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        levels = _levels(rng, len(rgb), config.model.levels, device)
+        levels = _levels(rng, config.transforms.batch, config.model.levels, device)
         terms = model.terms(rgb / 255 - 0.5, levels, encoder, decoder)
         lambdas = model.lambdas(levels)
         bpp = terms.rate_bits / (rgb.shape[2] * rgb.shape[3])
@@ -153,9 +160,10 @@ def _train_texture(
     given, bits = compiled(decoded_of), compiled(_bits_given)
 
     def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        spread = rng.uniform(-0.5, 0.5, len(rgb)) if rng.random() < 0.5 else np.zeros(len(rgb))
+        count = config.texture.batch
+        spread = rng.uniform(-0.5, 0.5, count) if rng.random() < 0.5 else np.zeros(count)
         near = (config.level + spread).clip(0, config.model.levels - 1).astype(np.float32)
-        levels = torch.from_numpy(near).to(device)
+        levels = torch.from_numpy(near[ranks.rows(count)]).to(device)
         with torch.autocast(rgb.device.type, torch.bfloat16):
             decoded, hidden = given(transforms, rgb, levels)
             x = to_ycocg(rgb)
@@ -186,7 +194,7 @@ def _train_grain(
     given, draw, bits = compiled(decoded_of), compiled(own_context), compiled(_bits_given)
 
     def loss(rgb: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        levels = _levels(rng, len(rgb), config.model.levels, device)
+        levels = _levels(rng, config.grain.batch, config.model.levels, device)
         with torch.autocast(rgb.device.type, torch.bfloat16):
             decoded, hidden = given(transforms, rgb, levels)
             with torch.no_grad():
@@ -292,8 +300,10 @@ def _crops(run: Run, sources: Sequence[Source]) -> Pictures:
     return Pictures(sources, schedule.crop, schedule.batch, schedule.seed * 1000003 + run.step)
 
 
-def _levels(rng: np.random.Generator, count: int, levels: int, device: str) -> Tensor:
-    return torch.from_numpy(rng.uniform(0, levels - 1, count).astype(np.float32)).to(device)
+def _levels(rng: np.random.Generator, batch: int, levels: int, device: str) -> Tensor:
+    """A level for each of this process's rows of a batch."""
+    drawn = rng.uniform(0, levels - 1, batch).astype(np.float32)
+    return torch.from_numpy(drawn[ranks.rows(batch)]).to(device)
 
 
 _SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm"}
