@@ -14,7 +14,7 @@ from PIL import Image
 
 import vlae_codec
 from vlae_codec import codec, registry, zoo
-from vlae_codec.choose import chooser
+from vlae_codec.choose import Chooser, chooser
 from vlae_codec.family import Ask
 from vlae_codec.field.shapes import corners, edges, euler, extents, solid
 from vlae_codec.picture.drawing import Drawing, raster_of
@@ -67,6 +67,26 @@ def test_foreign_drawings_are_kept_exactly(foreign):
     assert len(foreign) > 60
     assert len(kinds) <= 4, kinds
     assert all(first.why for first, *_ in found if first.ask.lossless)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_page_goes_to_the_same_ways_whether_models_of_drawings_are_asked_or_not(lossless, monkeypatch):
+    """They would not know it, and do not code it: with more fields than they take, not all whole, none is even loaded."""
+    page = np.zeros((1792, 1794), np.uint8)
+    page[3:200, 4:70] = RNG.integers(0, 2, (197, 66))
+    asked = []
+    monkeypatch.setattr(Chooser, "_judged", lambda self, views: asked.append(len(views)) or judged(self, views))
+    _, (short,) = ways([page], lossless=lossless)
+    monkeypatch.setattr(Chooser, "_is_page", lambda self, seen: False)
+    _, (long,) = ways([page], lossless=lossless)
+    assert asked == [0, 1]
+    assert [(one.which, one.ask, one.why, one.note, one.known) for one in short] == [
+        (one.which, one.ask, one.why, one.note, one.known) for one in long
+    ]
+    assert len(short) == 2
+
+
+judged = Chooser._judged
 
 
 def test_what_was_measured_is_as_was_promised():

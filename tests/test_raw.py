@@ -26,6 +26,7 @@ from vlae_codec.coding.deflate import deflate
 from vlae_codec.container2 import NO_MODEL, Header2, read_file2, write_file2
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
 from vlae_codec.family import Ask
+from vlae_codec.picture import raster as pixels
 from vlae_codec.picture import rows
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.png import write_png
@@ -322,6 +323,27 @@ def test_what_a_library_encodes_wrongly_is_not_taken(monkeypatch):
     safe = raw.encode(picture)
     assert safe[0] & 15 == Coder.PLAIN
     assert same(raw.decode(picture.geometry, safe), picture)
+
+
+def test_of_a_huge_page_nothing_but_its_samples_is_held_whole(monkeypatch):
+    """A byte a pixel they are; what is packed of them takes an eighth. Pillow's own picture, not traced, is as large."""
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 1 << 16)
+    monkeypatch.setattr(raw.streams, "_STRIP_PIXELS", 1 << 16)
+    lines = np.random.default_rng(0).integers(-1, 2, (2048, 10)).cumsum(axis=0) + np.arange(100, 2048, 200)
+    bits = (np.abs(np.arange(2048)[:, None] - lines[:, None]) < 4).any(axis=2).astype(np.uint8)[..., None]
+    page = Raster(bits, PixelFormat(depth=1, pair=((255,), (0,))))
+    tracemalloc.start()
+    try:
+        data, held = raw.encode(page), tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        written = write_png(page)
+        held = max(held, tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert data[0] & 15 in (Coder.G4_ONES, Coder.G4_ZEROS)
+    assert held < 0.8 * bits.size
+    assert same(raw.decode(page.geometry, data), page)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(written))), bits[..., 0] == 0)
 
 
 # Damage and malice

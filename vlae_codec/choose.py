@@ -149,8 +149,10 @@ class Chooser:
 
     def settle(self, pictures: Sequence[Seen]) -> list[list[Candidate]]:
         """The ways to code each picture that are left: lossy ones first, and of exact ones a model of drawings."""
-        found = [[*seen.ways] for seen in pictures]
-        drawings = [(index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None]
+        found = [self._of_page(seen) if self._is_page(seen) else [*seen.ways] for seen in pictures]
+        drawings = [
+            (index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None and not self._is_page(seen)
+        ]
         judged = self._judged([seen.drawing for _, seen in drawings if seen.drawing is not None])
         for place, (index, seen) in enumerate(drawings):
             found[index] = self._of_drawing(seen, {which: one[place] for which, one in judged.items()})
@@ -221,6 +223,21 @@ class Chooser:
         if seen.gray and seen.reading is not None:
             return [way, self._whole(seen.reading, _RAW, self._exactly)]
         return [way, *self._kept(seen, best, judged, self._exactly)]
+
+    def _is_page(self, seen: Seen) -> bool:
+        """Whether a drawing is for no model of drawings, so that none has to be loaded and asked.
+
+        It has more fields than they code, which are not all whole, so that none knows it.
+        """
+        if seen.drawing is None or not self.judges or self.insist:
+            return False
+        height, width = seen.drawing.raster.samples.shape[:2]
+        return bool(height % SIDE or width % SIDE) and field_count(height, width) > _MOST_FIELDS
+
+    def _of_page(self, seen: Seen) -> list[Candidate]:
+        """The ways to code such a drawing."""
+        asked = self.ask.lossless
+        return self._kept(seen, self.takers[0], {}, self.ask) if asked else self._unlike(seen, self.takers[0], {})
 
     def _knows(self, which: int, judged: dict[int, Judged]) -> bool:
         coder = self.coder(which)

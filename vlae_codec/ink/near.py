@@ -67,10 +67,13 @@ def smoothed(bits: Bits, quality: float, fast: bool | None = None) -> Bits:
 
     fast: by machine code; of itself where that is worth it.
     """
-    rows, made = rows_of(*bits.shape), list[Bits]()
+    rows = rows_of(*bits.shape)
+    if rows >= len(bits):
+        return _smoothed_strip(bits, quality, fast)
+    found = np.empty_like(bits)
     for top in range(0, len(bits), rows):
-        made.append(_smoothed_strip(bits[top : top + rows], quality, fast))
-    return made[0] if len(made) == 1 else np.concatenate(made)
+        found[top : top + rows] = _smoothed_strip(bits[top : top + rows], quality, fast)
+    return found
 
 
 def _smoothed_strip(bits: Bits, quality: float, fast: bool | None) -> Bits:

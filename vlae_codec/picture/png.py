@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from vlae_codec.errors import FormatError
 from . import rows
 from .chunks import SIGNATURE, png_file
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
-from .raster import Kind, PixelFormat, Raster
+from .raster import Kind, PixelFormat, Raster, strips
 
 _THOROUGH_BYTES = 1 << 18
 """Rows of at most so many bytes are deflated in every way that is known; of more only in that which is usual."""
@@ -32,10 +33,8 @@ _XMP = b"XML:com.adobe.xmp\0"
 
 def write_png(raster: Raster, metadata: Metadata | None = None) -> bytes:
     """The picture as a PNG file of its own kind and depth."""
-    stored = raster.as_stored()
-    form = stored.format
+    form, (height, width) = replace(raster.format, pair=None), raster.samples.shape[:2]
     colour_type = _INDEXED if form.kind == Kind.PALETTE else _COLOUR_TYPES[form.kind, form.alpha]
-    height, width = stored.samples.shape[:2]
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, form.depth, colour_type, 0, 0, 0))]
     said = list(_written_metadata(metadata or Metadata()))
     chunks += [(name, body) for name, body in said if name != b"eXIf"]
@@ -43,17 +42,28 @@ def write_png(raster: Raster, metadata: Metadata | None = None) -> bytes:
         chunks.append((b"PLTE", bytes(value for entry in form.palette for value in entry[:3])))
     if form.palette and form.alpha:
         chunks.append((b"tRNS", bytes(entry[3] for entry in form.palette).rstrip(b"\xff") or b"\xff"))
-    chunks.append((b"IDAT", _zlib_rows(stored)))
+    chunks.append((b"IDAT", _zlib_rows(_packed(raster), form)))
     chunks += [(name, body) for name, body in said if name == b"eXIf"]
     return png_file([*chunks, (b"IEND", b"")])
 
 
-def _zlib_rows(stored: Raster) -> bytes:
-    form = stored.format
-    values = stored.samples
+def _packed(raster: Raster) -> rows.Rows:
+    """Rows as they are stored; a strip at a time where samples take more than these: of a page eight times as much."""
+    form = raster.format
+    if form.pair is None and form.depth >= 8:
+        return rows.pack(raster.samples, form.depth)
+    return np.concatenate([_packed_strip(Raster(strip, form).as_stored()) for _, strip in strips(raster.samples)])
+
+
+def _packed_strip(stored: Raster) -> rows.Rows:
+    form, values = stored.format, stored.samples
     if form.kind == Kind.GRAY and form.depth < 8:
         values = values // np.uint8(255 // ((1 << form.depth) - 1))
-    packed, step = rows.pack(values, form.depth), max(1, form.channels * form.depth // 8)
+    return rows.pack(values, form.depth)
+
+
+def _zlib_rows(packed: rows.Rows, form: PixelFormat) -> bytes:
+    step = max(1, form.channels * form.depth // 8)
     if packed.size <= _THOROUGH_BYTES:
         lines, stream = rows.smallest_deflate(packed, step)
         return b"\x78\xda" + stream + zlib.adler32(lines).to_bytes(4, "big")

@@ -12,6 +12,7 @@ stand for them, whatever the source was; `as_stored` undoes that.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -192,12 +193,23 @@ def check_size(width: int, height: int) -> None:
 _STRIP_PIXELS = 1 << 22
 
 
+def strips(samples: npt.NDArray[Any]) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    """Samples (H, W, ...) in strips of rows, each with where it is: what is computed of a huge picture stays small so."""
+    count = max(1, _STRIP_PIXELS // samples.shape[1])
+    for top in range(0, len(samples), count):
+        where = slice(top, min(top + count, len(samples)))
+        yield where, samples[where]
+
+
+def is_plain(samples: npt.NDArray[Any]) -> bool:
+    """Whether all pixels are the same."""
+    return all(bool((strip == samples[0, 0]).all()) for _, strip in strips(samples))
+
+
 def _in_two(raster: Raster) -> Raster | None:
     samples, first, second = raster.samples, raster.samples[0, 0], None
     bits = np.zeros((*samples.shape[:2], 1), np.uint8)
-    rows = max(1, _STRIP_PIXELS // samples.shape[1])
-    for top in range(0, len(samples), rows):
-        strip = samples[top : top + rows]
+    for where, strip in strips(samples):
         other = (strip != first).any(axis=2)
         if not other.any():
             continue
@@ -205,7 +217,7 @@ def _in_two(raster: Raster) -> Raster | None:
             second = strip[other][0]
         if not (strip[other] == second).all():
             return None
-        bits[top : top + rows, :, 0] = other
+        bits[where, :, 0] = other
     one = tuple(int(value) for value in first)
     if second is None:
         return Raster(bits, replace(raster.format, pair=(one, one)))

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, ImageError, TruncatedError
-from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
+from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster, Samples, is_plain, strips
 from vlae_codec.picture.rows import Values
 
 from .forms import Form, Less, forms, read_form, restored
-from .streams import DEFAULT_EFFORT, G4, Deflate, DeflateFiltered, Lzma, Plain, Way, Webp
+from .streams import DEFAULT_EFFORT, G4, Deflate, DeflateFiltered, InStrips, Lzma, Plain, Way, Webp
 
 CHECK_BYTES = 4
 SAMPLE_BYTES, _BANDS = 1 << 17, 4
@@ -67,7 +67,7 @@ def encode(raster: Raster, effort: int = DEFAULT_EFFORT) -> bytes:
         ImageError: samples are not of the levels or entries that the format has.
     """
     pixel = raster.samples[0, 0]
-    if (raster.samples == pixel).all():
+    if is_plain(raster.samples):
         return _checked(Coder.BLANK, Less(0), pixel.astype(pixel.dtype.newbyteorder(">")).tobytes())
     _check_samples(raster)
     found = [(form.less, coder, data) for form in forms(raster) for coder, data in _streams(form, effort)]
@@ -81,9 +81,22 @@ def encode(raster: Raster, effort: int = DEFAULT_EFFORT) -> bytes:
 def _holds(payload: bytes, raster: Raster) -> bool:
     """Whether it is that picture: libraries of all versions are trusted to decode, none to have encoded."""
     try:
-        return np.array_equal(decode(raster.geometry, payload).samples, raster.samples)
+        return all(np.array_equal(strip, raster.samples[where]) for where, strip in _strips(raster.geometry, payload))
     except FormatError:
         return False
+
+
+def _strips(geometry: Geometry, payload: bytes) -> Iterator[tuple[slice, Samples]]:
+    """The picture's samples, as many rows at a time as its way of coding allows; errors as of `decode`."""
+    coder, less, content = _verified(payload)
+    way = WAYS.get(coder)
+    if not isinstance(way, InStrips):
+        yield from strips(decode(geometry, payload).samples)
+        return
+    shape, meaning, at = read_form(geometry, less, content, 0)
+    for where, values in way.strips(content[at:], shape):
+        part = Geometry(geometry.width, len(values), geometry.format)
+        yield where, restored(part, less, meaning, values).samples
 
 
 def verify(geometry: Geometry, data: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.picture.raster import Raster
+from vlae_codec.picture.raster import Raster, is_plain
 from vlae_codec.picture.rows import Values
 
 from .codec import CHECK_BYTES, SAMPLE_BYTES, WAYS, bands
@@ -39,7 +39,7 @@ def least_bytes(raster: Raster) -> float:
 
 def estimate_bytes(raster: Raster) -> int:
     """About what `codec.encode` gives: mostly within a tenth, in a small part of the time."""
-    if (raster.samples == raster.samples[0, 0]).all():
+    if is_plain(raster.samples):
         return 1 + CHECK_BYTES + int(raster.samples[0, 0].nbytes)
     return 1 + CHECK_BYTES + round(min(_estimate(form) for form in forms(raster)))
 

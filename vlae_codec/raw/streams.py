@@ -12,7 +12,7 @@ import lzma
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ _WEBP_HEADER = 5  # RFC 9649, 3.4: signature, then width - 1 and height - 1 (14 
 _LARGEST_DICTIONARY = 1 << 23
 _EOFB = 0x001001  # ITU-T T.6, 2.4.1.1
 _EOFB_BITS = 24
+_STRIP_PIXELS = 1 << 22
 
 
 def affordable(steps: int, effort: int) -> bool:
@@ -65,6 +66,14 @@ class Way(Protocol):
         Raises:
             FormatError: the data are damaged.
         """
+
+
+@runtime_checkable
+class InStrips(Protocol):
+    """A way whose values need not all be there at once."""
+
+    def strips(self, data: bytes, shape: Shape) -> Iterator[tuple[slice, Values]]:
+        """The values of some rows after the other, and which; errors as of `Way.decode`."""
 
 
 def _unpacked(packed: Rows, shape: Shape) -> Values:
@@ -215,7 +224,9 @@ class G4:
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         if shape.depth != 1 or shape.channels != 1:
             return
-        out, picture = io.BytesIO(), Image.fromarray(values[..., 0] == self._black)
+        packed = rows.pack(values, 1)
+        white = packed if self._black else ~packed
+        out, picture = io.BytesIO(), Image.frombytes("1", (shape.width, shape.height), white.tobytes())
         strip = shape.height * shape.rows[1]
         picture.save(out, "TIFF", compression="group4", strip_size=strip)
         with TiffImagePlugin.TiffImageFile(io.BytesIO(out.getvalue())) as written:
@@ -223,6 +234,25 @@ class G4:
         yield _without_marker(out.getvalue()[start : start + size])
 
     def decode(self, data: bytes, shape: Shape) -> Values:
+        picture = self._picture(data, shape)
+        bits = np.empty((shape.height, shape.width, 1), np.uint8)
+        for where, strip in self._strips(picture):
+            bits[where] = strip
+        return bits
+
+    def strips(self, data: bytes, shape: Shape) -> Iterator[tuple[slice, Values]]:
+        """See `InStrips`."""
+        yield from self._strips(self._picture(data, shape))
+
+    def _strips(self, picture: Image.Image) -> Iterator[tuple[slice, Values]]:
+        count = max(1, _STRIP_PIXELS // picture.width)
+        for top in range(0, picture.height, count):
+            bottom = min(top + count, picture.height)
+            white = np.asarray(picture.crop((0, top, picture.width, bottom)))
+            yield slice(top, bottom), (white == bool(self._black)).astype(np.uint8)[..., None]
+
+    def _picture(self, data: bytes, shape: Shape) -> Image.Image:
+        """Black and white as Pillow has them, a byte a pixel."""
         if shape.depth != 1 or shape.channels != 1:
             raise FormatError("the file has a picture as fax that is not one of two colours: it is damaged")
         strip = data + _EOFB.to_bytes(3, "big")
@@ -231,11 +261,11 @@ class G4:
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
         start = 8 + len(strip) + len(strip) % 2
         head = struct.pack("<2sHI", b"II", 42, start) + strip + b"\0" * (len(strip) % 2)
-        got = _opened(TiffImagePlugin.TiffImageFile, head + struct.pack("<H", len(tags)) + entries + bytes(4))
-        if got.shape != (shape.height, shape.width):
+        file = head + struct.pack("<H", len(tags)) + entries + bytes(4)
+        picture = _loaded(TiffImagePlugin.TiffImageFile, file)
+        if picture.size != (shape.width, shape.height):
             raise FormatError("the pixel section has a fax of another size than the file says: it is damaged")
-        bits: Values = (got == bool(self._black)).astype(np.uint8)[..., None]
-        return bits
+        return picture
 
 
 def _without_marker(strip: bytes) -> bytes:
@@ -248,11 +278,17 @@ def _without_marker(strip: bytes) -> bytes:
 
 
 def _opened(plugin: Any, file: bytes) -> npt.NDArray[Any]:
+    """The samples that a Pillow plug-in reads from a file; errors as of `_loaded`."""
+    return np.asarray(_loaded(plugin, file))
+
+
+def _loaded(plugin: Any, file: bytes) -> Image.Image:
     """What a Pillow plug-in reads from a file of our own making: its size is known, so nothing else has to be checked."""
     try:
-        with our_sizes(), plugin(io.BytesIO(file)) as picture:
+        with our_sizes():
+            picture: Image.Image = plugin(io.BytesIO(file))
             picture.load()
-            return np.asarray(picture)
+            return picture
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged data
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise FormatError(f"the pixel section is damaged: {reason}") from error
