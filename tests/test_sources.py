@@ -1081,3 +1081,16 @@ def test_quiet_packs_say_nothing(run):
     Path("set/notes.txt").write_text("left out")
     result = run("pack", "set", "-o", "a.vlz", "-q")
     assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("command", [("pack", "-o", "c.vlz"), ("measure", "--effort", "0")], ids=lambda words: words[0])
+def test_files_of_our_own_are_said_to_be_such(run, command):
+    save(Path("a.png"), BITS[0])
+    run("compress", "a.png", "-o", "file-0.vlz", "--effort", 0)
+    run("pack", "a.png", "-o", "file-1.vlz")
+    for name, first in (("file-0.vlz", 0), ("file-1.vlz", 1), ("file-*.vlz", 0)):
+        said = run(command[0], name, *command[1:], expect=1).stderr
+        assert said == (
+            f"Error: file-{first}.vlz is a file of vlae-codec, and pictures are wanted here: "
+            "decompress or unpack it first\n"
+        )

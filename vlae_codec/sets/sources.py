@@ -41,6 +41,8 @@ _PARQUET_COLUMN = re.compile(r"(.*\.parquet):(.+)", re.DOTALL | re.IGNORECASE)
 """One column of a file: FILE.parquet:COLUMN."""
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _IDX_NAME = re.compile(r"(\.idx|idx\d-ubyte)(\.gz)?$", re.IGNORECASE)
+_OURS, _VERSIONS = b"\xd7", (1, 2)
+"""How files of our own begin (see FORMAT.md); the next four bits are their version. WMF begins with that byte, too."""
 _MAGICS = {
     b"\x93NUMPY": "npy",
     b"PK\x03\x04": "zip",
@@ -353,6 +355,8 @@ def _kind(path: str) -> str:
             return suffix
     with reading(path), places.open_read(path) as file:
         head = file.read(6)
+    if head[:1] == _OURS and head[1:] and head[1] >> 4 in _VERSIONS:
+        raise ImageError(f"{path} is a file of vlae-codec, and pictures are wanted here: decompress or unpack it first")
     of_magic = next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), "loose")
     return "idx" if _IDX_NAME.search(path) else of_magic
 
