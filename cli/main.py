@@ -71,6 +71,7 @@ def _foreseen() -> Iterator[None]:
         raise _said(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nInterrupted; no half-written file was kept.", err=True)
+        _forget_interrupt()
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         if sys.stderr is not None:
@@ -87,6 +88,14 @@ def _foreseen() -> Iterator[None]:
         if not memory.is_short(error):
             raise
         raise _said("not enough memory for this") from error
+
+
+def _forget_interrupt() -> None:
+    """After an interrupt that hit an `exec`, as of a dataclass in a module that loads, Python itself ends by the signal.
+
+    Even if it was caught, if Python was begun by `python -m` (CPython's `run_eval_code_obj`): until the next `exec`.
+    """
+    exec("")
 
 
 def _said(text: str) -> click.ClickException:

@@ -1073,6 +1073,20 @@ def test_a_pack_that_is_terminated_leaves_nothing_and_says_no_more_than_that(tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_an_interrupt_while_modules_load_ends_as_any_other(tmp_path):
+    """Classes are then made by `exec`, of which Python remembers that it was interrupted, though that was caught."""
+    (tmp_path / "interrupted.py").write_text(
+        "import signal\n\nfrom vlae_codec.cli.main import _foreseen\n\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "with _foreseen():\n    exec('import signal; signal.raise_signal(signal.SIGINT)')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (128 + signal.SIGINT, "\nInterrupted; no half-written file was kept.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_processes_end_with_one_that_was_killed(tmp_path):
     work = "import time\n\ndef work(shared, item, done):\n    print(item, flush=True)\n    time.sleep(1000)\n"
     main = "from work import work\nfrom vlae_codec.archive.jobs import spread\n\n"
