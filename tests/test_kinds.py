@@ -9,7 +9,7 @@ from make_golden_ink import drawing
 from vlae_codec import zoo
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.report import html, kinds, page_codecs, tables
-from vlae_codec.report.kinds import OURS, Kind, OfKind
+from vlae_codec.report.kinds import OURS, DrawingKind, OfKind
 
 NAMES = ["icons/a.png", "icons/b.png", "pages/one/a.png", "alone.png"]
 PIXELS = [10, 20, 30, 40]
@@ -74,7 +74,7 @@ def test_text_json_and_page_have_a_row_a_kind():
 
 
 def test_one_folder_is_no_table():
-    found = measurement(kinds.by_kind([Kind("digits")] * 4, PIXELS, COLUMNS))
+    found = measurement(kinds.by_kind([DrawingKind("digits")] * 4, PIXELS, COLUMNS))
     assert "by kind" not in tables.text(found)
     assert tables.summary(found)["kinds"] == [
         {"folder": "digits", "images": 4, "pixels": 100, "bytes": {"vlae": 33, "png": 114, "jb2": 53}}
@@ -83,7 +83,7 @@ def test_one_folder_is_no_table():
 
 
 def test_folders_of_anybody_are_shown_harmlessly():
-    hostile = Kind("<script>\x1b[2J", "", "ink")
+    hostile = DrawingKind("<script>\x1b[2J", "", "ink")
     found = measurement([OfKind(hostile, 4, 100, {OURS: 1, "png": 2})])
     assert "\x1b" not in tables.text(found)
     assert "<script>" not in html.html(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import inspect
 import io
 import json
 import re
@@ -20,6 +21,7 @@ import pytest
 
 import vlae_codec
 import vlae_codec.cli
+import vlae_codec.cluster
 import vlae_codec.models
 from vlae_codec import registry, zoo
 
@@ -220,3 +222,28 @@ def test_a_damaged_model_is_refused(tmp_path):
         zoo.load(tmp_path)
     with pytest.raises(vlae_codec.ModelError):
         zoo.load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("package", [vlae_codec, vlae_codec.cluster], ids=["vlae_codec", "cluster"])
+def test_what_a_signature_shows_is_public(package):
+    """Of the package's own classes, in functions and in classes that are made; what models tell each other is for them."""
+    public = {*vlae_codec.__all__, *package.__all__}
+    shown = {(name, one.__name__) for name in package.__all__ for one in classes_of(getattr(package, name))}
+    assert {pair for pair in shown if pair[1] not in public} == set()
+
+
+def classes_of(thing):
+    """Our classes in the annotations of a function, or of a class and its methods, but for protocols."""
+    if getattr(thing, "_is_protocol", False):
+        return
+    parts = [thing]
+    if inspect.isclass(thing):
+        members = [value for name, value in vars(thing).items() if not name.startswith("_")]
+        parts += [getattr(one, "fget", None) or getattr(one, "__func__", None) or one for one in members]
+    known = vars(sys.modules[thing.__module__])
+    for part in parts:
+        for annotation in getattr(part, "__annotations__", {}).values():
+            for word in re.findall(r"[A-Za-z]\w*", str(annotation)):
+                one = known.get(word)
+                if inspect.isclass(one) and one.__module__.startswith("vlae_codec."):
+                    yield one

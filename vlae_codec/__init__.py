@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     )
     from .family import Coder, Decoded, Sampling
     from .many import Compressed, Decompressed, compress_files, decompress_files
-    from .picture.drawing import Drawing
+    from .picture.drawing import Drawing, Look
     from .picture.images import to_drawing
-    from .picture.metadata import Metadata
+    from .picture.metadata import Metadata, Resolution, Unit
+    from .picture.raster import Geometry, Kind, PixelFormat, Raster
 
 __version__ = "0.1.0"
 
@@ -68,9 +69,10 @@ _HOMES = {
     ),
     "family": ("Coder", "Decoded", "Sampling"),
     "many": ("Compressed", "Decompressed", "compress_files", "decompress_files"),
-    "picture.drawing": ("Drawing",),
+    "picture.drawing": ("Drawing", "Look"),
     "picture.images": ("to_drawing",),
-    "picture.metadata": ("Metadata",),
+    "picture.metadata": ("Metadata", "Resolution", "Unit"),
+    "picture.raster": ("Geometry", "Kind", "PixelFormat", "Raster"),
 }
 """The names of this package, by the module that has them."""
 
@@ -86,15 +88,22 @@ __all__ = [
     "Drawing",
     "Encoded",
     "FormatError",
+    "Geometry",
     "ImageError",
+    "Kind",
     "Ledger",
+    "Look",
     "Metadata",
     "ModelError",
     "OutputError",
     "Packed",
+    "PixelFormat",
     "PlaceError",
+    "Raster",
+    "Resolution",
     "Sampling",
     "TruncatedError",
+    "Unit",
     "Unpacked",
     "VlaeError",
     "compress",

@@ -11,8 +11,27 @@
 client or a URL is given. docs/scale.md says what a set is, what happens when something dies, and how far it goes.
 """
 
+from vlae_codec.report.kinds import DrawingKind, OfKind
+from vlae_codec.report.photo_measure import Crop, PhotoMeasurement
+from vlae_codec.report.tables import Measurement
+
 from .api import PackedSet, Tested, UnpackedSet, pack, test, unpack
 from .measuring import measure, measure_photographs
 from .progress import Tally
 
-__all__ = ["PackedSet", "Tally", "Tested", "UnpackedSet", "measure", "measure_photographs", "pack", "test", "unpack"]
+__all__ = [
+    "Crop",
+    "DrawingKind",
+    "Measurement",
+    "OfKind",
+    "PackedSet",
+    "PhotoMeasurement",
+    "Tally",
+    "Tested",
+    "UnpackedSet",
+    "measure",
+    "measure_photographs",
+    "pack",
+    "test",
+    "unpack",
+]

@@ -17,7 +17,7 @@ Columns = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Kind:
+class DrawingKind:
     """folder: with a / between its parts; empty of what lies in none. known_to: the model of drawings that `compress`
     samples it by, empty if it keeps it exactly. kept_by: the model of its exact file, empty if none; both None if not asked.
     """
@@ -39,7 +39,7 @@ class Kind:
 class OfKind:
     """So many images and pixels of a kind, and the bytes of all their files, by codec: ours is `vlae`."""
 
-    kind: Kind
+    kind: DrawingKind
     images: int
     pixels: int
     bytes: Mapping[str, int]
@@ -77,15 +77,15 @@ _NO_CODECS = ("raw_bits",)
 
 def kinds_of(
     names: Sequence[str], known_to: Sequence[str] | None = None, kept_by: Sequence[str] | None = None
-) -> list[Kind]:
+) -> list[DrawingKind]:
     """The kind of each image, by its name and, if that was asked, by who knows it and who keeps it."""
     folders = [name.rpartition("/")[0] for name in names]
     if known_to is None or kept_by is None:
-        return [Kind(folder) for folder in folders]
-    return [Kind(*of) for of in zip(folders, map(str, known_to), map(str, kept_by), strict=True)]
+        return [DrawingKind(folder) for folder in folders]
+    return [DrawingKind(*of) for of in zip(folders, map(str, known_to), map(str, kept_by), strict=True)]
 
 
-def by_kind(kinds: Sequence[Kind], pixels: Sequence[int], columns: Columns) -> list[OfKind]:
+def by_kind(kinds: Sequence[DrawingKind], pixels: Sequence[int], columns: Columns) -> list[OfKind]:
     """What the files of each kind take, in the order of folders; `columns` are of all images: other codecs' and ours."""
     codecs = {key.removesuffix("_bits"): column for key, column in columns.items() if _is_codec(key)}
     if ours := next((key for key in _OURS if key in columns), None):
@@ -109,7 +109,7 @@ def together(parts: Sequence[Sequence[OfKind]]) -> list[OfKind]:
     return found
 
 
-def _in_order(kinds: Sequence[Kind]) -> list[Kind]:
+def _in_order(kinds: Sequence[DrawingKind]) -> list[DrawingKind]:
     return sorted({*kinds}, key=lambda one: (one.folder, one.known_to or "", one.kept_by or ""))
 
 
