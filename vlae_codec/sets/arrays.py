@@ -341,6 +341,26 @@ def _check_length(layout: Layout, length: int) -> None:
         )
 
 
+def _check_whole(layout: Layout) -> None:
+    """Refuses an array that is not as long as it claims; one that is deflated is read through, so that its checks are, too.
+
+    What pictures there are is listed next, whose number is nothing but a claim before.
+    """
+    if layout.open.func is _open_file:
+        _check_length(layout, _size(layout.open.args[0]))
+        return
+    left = layout.shape[0] * layout.image_bytes
+    with reading(layout.title), layout.open() as stream:
+        stream.seek(layout.offset)
+        while left and (data := stream.read(min(left, BLOCK_BYTES))):
+            left -= len(data)
+        beyond = stream.read(1)
+    if left:
+        raise ImageError(f"{layout.title} ends early: it claims {layout.shape[0]} images")
+    if beyond:
+        raise ImageError(f"{layout.title} goes on after its array: save the arrays in files of their own")
+
+
 def _in_c_order(layout: Layout) -> IO[bytes]:
     """The bytes of an array that is stored in Fortran order, which has no images to be read one by one."""
     with layout.open() as stream:
@@ -417,6 +437,7 @@ def _stored(
     file = places.name(path).removesuffix(".gz" if gz else "")
     pictures = Pictures(path, "/".join([PurePath(file).stem, *([key] if key else [])]), layout)
     if coloured:
+        _check_whole(layout)
         return pictures
     if threshold is not None and not layout.packed:
         layout = _with_threshold(layout, threshold)
@@ -425,6 +446,7 @@ def _stored(
         paper, ink = _paper_and_ink(cursor)
     except _ManyValuesError:
         if layout.of_pictures:
+            _check_whole(layout)
             return pictures
         raise
     finally:
