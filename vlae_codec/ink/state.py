@@ -210,6 +210,6 @@ def _counters(contexts: int) -> npt.NDArray[np.int32]:
     found[MATCHES:CALM] = _LIKELY
     found[CALM:VISITS] = _RARE
     found[VISITS:REFINED] = 0
-    found[REFINED:SEEN] = np.tile(squashed()[::256], 2 * ROWS)
+    found[REFINED:SEEN].reshape(2 * ROWS, KNOTS)[:] = squashed()[::256]
     found[SEEN:COUNTERS] = -1
     return found

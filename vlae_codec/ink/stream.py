@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec.exact.memory import give_back
+
 from .hands import Hand, hand_for
 from .state import AT, Start, State, fresh
 
@@ -24,7 +26,7 @@ def encode(start: Start, bits: Bits, told: Told | None = None, hand: Hand | None
     hand: who does it; of itself who does so many pixels soonest.
     """
     (height, width), hand = bits.shape, hand or hand_for(start, bits.size)
-    state = fresh(start, height, width, hand.fast)
+    state = _begun(start, height, width, hand)
     pixels, stream = hand.own(_writable(bits)), hand.own(np.zeros(_ROOM, np.uint8))
     hand.begin(state.now, stream, 0)
     rows = max(1, _BAND // width)
@@ -43,7 +45,7 @@ def encode(start: Start, bits: Bits, told: Told | None = None, hand: Hand | None
 def learned(start: Start, bits: Bits) -> State:
     """All that adapts, as it is after a picture: for training."""
     (height, width), hand = bits.shape, hand_for(start, bits.size)
-    state = fresh(start, height, width, hand.fast)
+    state = _begun(start, height, width, hand)
     stream = hand.own(np.zeros(2 * bits.size + height + _ROOM, np.uint8))
     hand.begin(state.now, stream, 0)
     hand.walk(state, stream, 0, hand.own(_writable(bits)), 0, height, True)
@@ -55,7 +57,7 @@ def decode(
 ) -> Bits:
     """The inverse of `encode`; whatever the bytes are, some picture comes out."""
     hand = hand or hand_for(start, height * width)
-    state = fresh(start, height, width, hand.fast)
+    state = _begun(start, height, width, hand)
     pixels = hand.own(np.zeros(height * width, np.uint8))
     data = hand.own(np.frombuffer(stream or b"\0", np.uint8).copy())
     hand.begin(state.now, data, max(1, len(stream)))
@@ -67,6 +69,12 @@ def decode(
             told(bottom)
     found: Bits = np.frombuffer(pixels, np.uint8).reshape(height, width)
     return found
+
+
+def _begun(start: Start, height: int, width: int, hand: Hand) -> State:
+    """All that adapts, as it is before a picture; since it is large, what was freed before goes back to the system first."""
+    give_back()
+    return fresh(start, height, width, hand.fast)
 
 
 def _writable(bits: Bits) -> Bits:
