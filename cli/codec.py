@@ -15,9 +15,12 @@ from vlae_codec import codec, container, many, registry, zoo
 from vlae_codec.choose import AUTO
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
-from vlae_codec.family import DEFAULT_EFFORT, Coder, Decoded, Sampling
+from vlae_codec.family import DEFAULT_EFFORT, Banded, Coder, Decoded, Sampling
+from vlae_codec.files import whole
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
+from vlae_codec.picture.png import write_png_bands
+from vlae_codec.picture.raster import Geometry
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.picture.writing import write_picture
 from vlae_codec.reason import Reason
@@ -273,6 +276,7 @@ def decompress(
         samplings,
         partial=partial,
         model=model,
+        in_bands=True,
         jobs=jobs,
         read=_reader(samples, max_bytes),
         progress=progress,
@@ -312,6 +316,8 @@ def _reader(samples: int | None, max_bytes: int) -> Callable[[Path], bytes]:
 
 def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) -> dict[str, Any]:
     """Writes the picture of a file, or the sheet of its samples: a row of the report."""
+    if one.banded and str(target) != "-" and target.suffix.lower() in ("", ".png"):
+        return _written_in_bands(one.path, one.banded, target, force)
     decoded = one.result()
     first = decoded[0]
     if first.metadata is not None and as_sheet:
@@ -335,17 +341,30 @@ def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> d
     """Writes a picture as it came, with its metadata: a row of the report."""
     made = write_picture(decoded.raster, target.suffix or ".png", decoded.metadata, lossy=True)
     write(target, made.data, force)
-    height, width, channels = decoded.raster.samples.shape
+    return _photo_row(path, target, decoded.raster.geometry, decoded, made.notes)
+
+
+def _written_in_bands(path: Path, banded: Banded, target: Path, force: bool) -> dict[str, Any]:
+    """The same of a large picture, rows as they are decoded."""
+    with whole(target, force) as out:
+        write_png_bands(out, banded.geometry, banded.bands, banded.metadata)
+    return _photo_row(path, target, banded.geometry, banded, ())
+
+
+def _photo_row(
+    path: Path, target: Path, geometry: Geometry, decoded: Decoded | Banded, notes: Sequence[str]
+) -> dict[str, Any]:
+    channels = max(1, geometry.format.channels - geometry.format.alpha)
     return {
         "input": str(path),
         "output": str(target),
-        "width": width,
-        "height": height,
-        "exact_pixels": decoded.exact_samples // max(1, channels - decoded.raster.format.alpha),
-        "sampled_pixels": decoded.sampled_samples // max(1, channels - decoded.raster.format.alpha),
+        "width": geometry.width,
+        "height": geometry.height,
+        "exact_pixels": decoded.exact_samples // channels,
+        "sampled_pixels": decoded.sampled_samples // channels,
         "whole": decoded.whole,
         "photo": True,
-        "notes": [*filter(None, [decoded.note]), *made.notes],
+        "notes": [*filter(None, [decoded.note]), *notes],
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .archive.chunks import ArchiveLedger
     from .archive.reader import Archive, open_archive
     from .archive.sharded import ArchiveSet
-    from .codec import Encoded, Ledger, compress, decode, decode_samples, decompress, encode, inspect
+    from .codec import Encoded, Ledger, compress, decode, decode_bands, decode_samples, decompress, encode, inspect
     from .errors import (
         ConfigError,
         FormatError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TruncatedError,
         VlaeError,
     )
-    from .family import Coder, Decoded, Sampling
+    from .family import Banded, Coder, Decoded, Sampling
     from .many import Compressed, Decompressed, compress_files, decompress_files
     from .picture.drawing import Drawing, Look
     from .picture.images import to_drawing
@@ -52,6 +52,7 @@ _HOMES = {
         "Ledger",
         "compress",
         "decode",
+        "decode_bands",
         "decode_samples",
         "decompress",
         "encode",
@@ -67,7 +68,7 @@ _HOMES = {
         "TruncatedError",
         "VlaeError",
     ),
-    "family": ("Coder", "Decoded", "Sampling"),
+    "family": ("Banded", "Coder", "Decoded", "Sampling"),
     "many": ("Compressed", "Decompressed", "compress_files", "decompress_files"),
     "picture.drawing": ("Drawing", "Look"),
     "picture.images": ("to_drawing",),
@@ -80,6 +81,7 @@ __all__ = [
     "Archive",
     "ArchiveLedger",
     "ArchiveSet",
+    "Banded",
     "Coder",
     "Compressed",
     "ConfigError",
@@ -109,6 +111,7 @@ __all__ = [
     "compress",
     "compress_files",
     "decode",
+    "decode_bands",
     "decode_samples",
     "decompress",
     "decompress_files",

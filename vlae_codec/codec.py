@@ -16,7 +16,7 @@ from typing import Any
 from . import container, container2, registry, zoo
 from .choose import AUTO, Candidate, Chooser, Seen, chooser
 from .errors import ImageError, ModelError, Progress, TruncatedError
-from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Parsed, Sampling, Sections, View
+from .family import DEFAULT_EFFORT, Ask, Banded, Banding, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
@@ -294,6 +294,22 @@ def decode_samples(
         for index, decoded in zip(own, pictures, strict=True):
             found[index] = [replace(one, metadata=opened[index].metadata) for one in decoded]
     return found
+
+
+def decode_bands(
+    data: bytes,
+    sampling: Sampling = Sampling(),
+    *,
+    partial: bool = False,
+    model: Coder | None = None,
+    progress: Progress | None = None,
+) -> Banded | None:
+    """The picture of one file in bands of rows; None if its model hands out none. Arguments and errors as of `decode`."""
+    _check_bytes(data, "decode_bands")
+    file = _open(data, partial or sampling.partial, model)
+    if not isinstance(file.coder, Banding):
+        return None
+    return replace(file.coder.bands(file.parsed, sampling, progress), metadata=file.metadata)
 
 
 def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ in proportion to what a file claims. What is missing of a cut file is sampled; w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -216,6 +216,35 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class Banded:
+    """A picture that comes in bands of rows, from the top, each decoded when it is asked for, and once; the rest is as of
+    `Decoded`. What is damaged of a band is told of when its turn comes.
+    """
+
+    geometry: Geometry
+    bands: Iterator[Raster]
+    exact_samples: int
+    sampled_samples: int
+    whole: bool = True
+    note: str | None = None
+    metadata: Metadata | None = None
+
+    def joined(self) -> Decoded:
+        """The whole picture; its bands are gone then.
+
+        Raises:
+            FormatError: a band is damaged.
+        """
+        samples: npt.NDArray[Any] = np.empty(self.geometry.shape, self.geometry.format.dtype)
+        top = 0
+        for band in self.bands:
+            samples[top : top + len(band.samples)] = band.samples
+            top += len(band.samples)
+        raster = Raster(samples, self.geometry.format)
+        return Decoded(raster, self.exact_samples, self.sampled_samples, self.whole, self.note, self.metadata)
+
+
+@dataclass(frozen=True)
 class Terms:
     """What theory says that pictures cost: KL(q || p), and E_q[-log2 p(x|z)], each (n,) bits."""
 
@@ -314,6 +343,19 @@ class Remembering(Protocol):
 
     def remembering(self) -> Coder:
         """The same coder, which remembers what it searched for, up to some 100 MB; other processes share nothing of it."""
+
+
+@runtime_checkable
+class Banding(Protocol):
+    """Optional: a coder that hands a picture out in bands of rows, so that a large one is never held whole."""
+
+    def bands(self, file: Parsed, sampling: Sampling, progress: Progress | None = None) -> Banded:
+        """The picture of a file, as `Coder.decode` has it.
+
+        Raises:
+            FormatError: what all of its bands need is damaged.
+            ImageError: as of `Coder.decode`.
+        """
 
 
 @runtime_checkable

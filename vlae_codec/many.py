@@ -21,7 +21,7 @@ from .choose import AUTO, Chooser, Seen, chooser
 from .codec import Encoded, Kept
 from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
-from .family import DEFAULT_EFFORT, Ask, Coder, Decoded, Sampling
+from .family import DEFAULT_EFFORT, Ask, Banded, Coder, Decoded, Sampling
 from .picture.fields import field_count
 from .picture.metadata import Metadata
 from .picture.reading import Readable
@@ -31,6 +31,7 @@ Read = Callable[[Path], bytes]
 """How the bytes of an input are had."""
 _BATCH, _BATCH_FIELDS = 256, 1 << 13  # the most inputs and fields of a batch
 _BATCH_APART = 32  # the most inputs of a batch of one of several processes
+_BANDED_PIXELS = 1 << 23  # of what is large enough to come in bands: more than a batch has of several files
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,17 +75,18 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Decompressed:
-    """What one file became: a picture for each sampling, or why there is none."""
+    """What one file became: a picture for each sampling, or why there is none; or one that is still to come, in bands."""
 
     path: Path
     decoded: list[Decoded]
     error: VlaeError | None = None
+    banded: Banded | None = None
 
     def result(self) -> list[Decoded]:
         """The pictures; raises the error if there is one."""
         if self.error is not None:
             raise self.error
-        return self.decoded
+        return self.decoded if self.banded is None else [self.banded.joined()]
 
 
 def read_file(path: Path) -> bytes:
@@ -161,6 +163,7 @@ def decompress_files(
     *,
     partial: bool = False,
     model: Coder | str | None = None,
+    in_bands: bool = False,
     jobs: int = 1,
     read: Read = read_file,
     progress: Progress | None = None,
@@ -170,6 +173,7 @@ def decompress_files(
     Args:
         partial: accept a lossless file that is cut short after its latent section.
         model: for files that name no released one: a model that was loaded, or its folder.
+        in_bands: large photographs come as `banded`, rows as they are decoded, with one process and one sampling.
         jobs, read, progress: as of `compress_files`.
 
     Raises:
@@ -187,7 +191,8 @@ def decompress_files(
         except FormatError:
             return 0  # to be told of when it is decoded
 
-    shared, paths = (chosen, tuple(samplings), partial), _listed(paths)
+    banding = in_bands and jobs == 1 and len(samplings) == 1
+    shared, paths = (chosen, tuple(samplings), partial, banding), _listed(paths)
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
 
 
@@ -305,16 +310,31 @@ def _difference(kept: Kept, choice: Chooser) -> VlaeError | None:
 
 
 def _decompressed(
-    shared: tuple[Coder | None, Sequence[Sampling], bool], batch: _Batch[bytes], progress: Progress | None
+    shared: tuple[Coder | None, Sequence[Sampling], bool, bool], batch: _Batch[bytes], progress: Progress | None
 ) -> list[Decompressed]:
     """All files of a batch together; if that fails, one by one, to tell the bad ones from the good."""
-    model, samplings, partial = shared
+    model, samplings, partial, in_bands = shared
     try:
+        if in_bands and (banded := _banded(batch, samplings[0], partial, model, progress)):
+            return [Decompressed(batch.given[0].path, [], banded=banded)]
         together = codec.decode_samples(batch.sound, samplings, partial=partial, model=model, progress=progress)
     except VlaeError:
         return [_decompressed_alone(one, model, samplings, partial) for one in batch.given]
     decoded = iter(together)
     return [Decompressed(one.path, [] if one.error else next(decoded), one.error) for one in batch.given]
+
+
+def _banded(
+    batch: _Batch[bytes], sampling: Sampling, partial: bool, model: Coder | None, progress: Progress | None
+) -> Banded | None:
+    """The picture of a large file in bands, if its model has such; large ones come alone."""
+    if len(batch.given) > 1 or not batch.sound:
+        return None
+    (data,) = batch.sound
+    geometry, _ = codec.heading(data)
+    if geometry.width * geometry.height < _BANDED_PIXELS:
+        return None
+    return codec.decode_bands(data, sampling, partial=partial, model=model, progress=progress)
 
 
 def _decompressed_alone(

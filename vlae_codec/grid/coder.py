@@ -10,7 +10,7 @@ An exact file begins with the lossy file at the quality at which its code pays f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any
@@ -23,7 +23,7 @@ from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
 from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.exact.memory import give_back
 from vlae_codec.exact.threads import in_threads
-from vlae_codec.family import Ask, Decoded, Identity, Sampling, Sections, Terms
+from vlae_codec.family import Ask, Banded, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import adaptation, latents, pixels, sections
@@ -318,20 +318,27 @@ class GridCoder:
         return [self._decode(file, samplings, progress) for file in files]
 
     def _decode(self, file: GridParsed, samplings: Sequence[Sampling], progress: Progress | None) -> list[Decoded]:
-        geometry, found = file.geometry, file.found
-        shape = -(-geometry.height // PATCH), -(-geometry.width // PATCH)
-        read: dict[int, Latents] = {}
+        read: dict[bool, Latents] = {}
         made: dict[Sampling, Decoded] = {}
         for sampling in samplings:
-            count = min(PREVIEW_GROUPS, len(found.groups)) if sampling.preview else len(found.groups)
-            if count not in read:
-                groups, whole = found.groups[:count], found.whole[:count]
-                read[count], _ = latents.read(self.model.prior, groups, whole, shape, found.quality)
+            if sampling.preview not in read:
+                read[sampling.preview] = self._latents(file, sampling.preview)
             if sampling not in made:
-                made[sampling] = self._picture(file, read[count], sampling, progress)
+                made[sampling] = self._bands(file, read[sampling.preview], sampling, progress).joined()
         return [made[sampling] for sampling in samplings]
 
-    def _picture(self, file: GridParsed, z: Latents, sampling: Sampling, progress: Progress | None) -> Decoded:
+    def bands(self, file: GridParsed, sampling: Sampling, progress: Progress | None = None) -> Banded:
+        """See `family.Banding`: a band is a row of blocks."""
+        return self._bands(file, self._latents(file, sampling.preview), sampling, progress)
+
+    def _latents(self, file: GridParsed, preview: bool) -> Latents:
+        """The latents of a file, or those of a preview."""
+        geometry, found = file.geometry, file.found
+        shape = -(-geometry.height // PATCH), -(-geometry.width // PATCH)
+        count = min(PREVIEW_GROUPS, len(found.groups)) if preview else len(found.groups)
+        return latents.read(self.model.prior, found.groups[:count], found.whole[:count], shape, found.quality)[0]
+
+    def _bands(self, file: GridParsed, z: Latents, sampling: Sampling, progress: Progress | None) -> Banded:
         geometry, found, model = file.geometry, file.found, self.model
         height, width, gray = geometry.height, geometry.width, _is_gray(geometry.format)
         left, top, right, bottom = sampling.region(width, height)
@@ -342,10 +349,17 @@ class GridCoder:
         temperature = drawing.temperature(found.quality, sampling.temperature) if drawing else 0
         texture = model.corrected(found.corrections) if tiles else model.texture
         painter = Painter(model, height, width, gray, z, found.quality, texture, tiles, temperature, sampling.seed)
-        made = painter.paint(crop, progress)
-        channels = 1 if gray else 3
-        raster = _raster(made.samples, self._alpha(file, crop), geometry.format)
-        return Decoded(raster, channels * made.exact, channels * made.drawn, file.whole)
+        channels, (exact, drawn), alpha = 1 if gray else 3, painter.counts(crop), self._alpha(file, crop)
+
+        def made() -> Iterator[Raster]:
+            top = 0
+            for band in painter.bands(crop, progress):
+                opacity = None if alpha is None else alpha[top : top + len(band)]
+                top += len(band)
+                yield _raster(band, opacity, geometry.format)
+
+        whole = Geometry(crop.width, crop.height, geometry.format)
+        return Banded(whole, made(), channels * exact, channels * drawn, file.whole)
 
     def _alpha(self, file: GridParsed, crop: Box) -> npt.NDArray[np.uint8] | None:
         """The opacity of a region, if the picture has any; full where the file was cut before it."""

@@ -21,18 +21,9 @@ from .grain import Drawing
 from .model import Model
 from .network import Latents
 from .texture import Texture
-from .tiles import Box, Region, blocks, decode_block, tile_count, tile_number, tiles_of
+from .tiles import TILE, Box, Region, blocks, boxes, decode_block, tile_count, tile_number, tiles_of
 
 Samples = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Painted:
-    """Samples (H, W, 3) of a region; of its pixels so many are exact, and so many have drawn texture."""
-
-    samples: Samples
-    exact: int
-    drawn: int
 
 
 @dataclass(frozen=True)
@@ -54,25 +45,36 @@ class Painter:
     temperature: int
     seed: int
 
-    def paint(self, crop: Box, progress: Progress | None) -> Painted:
-        """A region of the picture.
+    def bands(self, crop: Box, progress: Progress | None) -> Iterator[Samples]:
+        """A region of the picture, from the top: rows of blocks, as far as they lie in it, (h, W, 3) each.
 
         Raises:
             FormatError: a tile is damaged.
         """
-        out = np.empty((crop.height, crop.width, 3), np.uint8)
-        exact, drawn, done, count = 0, 0, 0, tile_count(self.height, self.width)
-        for block in blocks(self.height, self.width, crop):
-            for what, own in self._parts(out, crop, block):
-                exact, drawn = (exact + own, drawn) if what == "decompressing" else (exact, drawn + own)
-                done += 1
-                if progress:
-                    progress(what, done, count)
-            give_back()
-        return Painted(out, exact, drawn)
+        done, count = 0, tile_count(self.height, self.width)
+        for _, row in groupby(blocks(self.height, self.width, crop), lambda block: block.top):
+            own = list(row)
+            band = Box(own[0].top, own[0].left, own[-1].bottom, own[-1].right).common(crop)
+            out = np.empty((band.height, band.width, 3), np.uint8)
+            for block in own:
+                for what in self._parts(out, band, block):
+                    done += 1
+                    if progress:
+                        progress(what, done, count)
+                give_back()
+            yield out
 
-    def _parts(self, out: Samples, crop: Box, block: Box) -> Iterator[tuple[str, int]]:
-        """Puts a block into the picture of a crop; of each tile with pixels of its own: what was done, of how many."""
+    def counts(self, crop: Box) -> tuple[int, int]:
+        """How many pixels of a region are exact, and how many have drawn texture."""
+        exact, others = 0, 0
+        for box in boxes(self.height, self.width, TILE):
+            if box.meets(crop):
+                pixels = box.common(crop).height * box.common(crop).width
+                exact, others = (exact + pixels, others) if self._stored(box) else (exact, others + pixels)
+        return exact, others if self.model.grain and self.temperature else 0
+
+    def _parts(self, out: Samples, crop: Box, block: Box) -> Iterator[str]:
+        """Puts a block into the picture of a crop; of each tile with pixels of its own, what was done."""
         wanted = [box for box in tiles_of(block) if box.meets(crop)]
         stored = [box for box in wanted if self._stored(box)]
         others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
@@ -81,9 +83,11 @@ class Painter:
         give_back()
         place(out, crop, block, region.picture())
         for box, part in self._read(region, stored):
-            yield "decompressing", place(out, crop, box, part)
+            place(out, crop, box, part)
+            yield "decompressing"
         for box, part in self._draw(region, others, crop):
-            yield "drawing texture", place(out, crop, box, part)
+            place(out, crop, box, part)
+            yield "drawing texture"
 
     def _stored(self, box: Box) -> tuple[bytes, bytes] | None:
         return self.tiles[tile_number(box, self.width)] if self.tiles else None
@@ -160,8 +164,7 @@ def pixel_check(part: Samples) -> bytes:
     return zlib.crc32(np.ascontiguousarray(part).tobytes()).to_bytes(4, "big")
 
 
-def place(out: Samples, crop: Box, box: Box, part: Samples) -> int:
-    """Puts what a box has in common with the crop into its picture; how many pixels that is."""
+def place(out: Samples, crop: Box, box: Box, part: Samples) -> None:
+    """Puts what a box has in common with the crop into its picture."""
     own = box.common(crop)
     out[own.within(crop)] = part[own.within(box)]
-    return own.height * own.width

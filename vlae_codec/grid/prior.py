@@ -334,11 +334,12 @@ class Prior:
             own = z[:, :, start:end]
             contexts = _Contexts(group, z, self.groups[:index], quality)
             for stride, phase in group.steps(*z.shape[:2]):
-                sites, said = plane(own, stride, phase), contexts.at(stride, phase)
+                sites = plane(own, stride, phase)
                 for at in range(0, sites.size, _TOGETHER):
                     lanes = slice(at, min(at + _TOGETHER, sites.size))
                     rows, part = _rows_of(sites, lanes)
-                    mixture, centres, brackets = group.lanes(own, said, stride, phase, rows).logistics(part)
+                    found = group.lanes(own, contexts.at(stride, phase), stride, phase, rows)
+                    mixture, centres, brackets = found.logistics(part)
                     answer_of = answers(Step(index, stride, phase, lanes, mixture))
                     if not isinstance(answer_of, np.ndarray):
                         answer_of = _answered(answer_of, mixture, centres, brackets)

@@ -1,15 +1,18 @@
 """PNG files (W3C PNG, third edition) where Pillow does not do: every kind of raster written as it came, and metadata.
 
-Pillow writes neither gray of 2 and 4 bits nor 16-bit colours, and reads the latter as 8 bits. `write_png` and
-`read_deep_png` do; `png_metadata` reads what is said beside the pixels, and ignores what is damaged of it.
+Pillow writes neither gray of 2 and 4 bits nor 16-bit colours, and reads the latter as 8 bits; nor does it write a picture
+before all of it is there. `write_png`, `write_png_bands` and `read_deep_png` do. `png_metadata` reads what is said beside
+the pixels, and ignores what is damaged of it.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import IO
 
 import numpy as np
 
@@ -17,12 +20,15 @@ from vlae_codec.coding.deflate import inflate_at_most
 from vlae_codec.errors import FormatError
 
 from . import rows
-from .chunks import SIGNATURE, png_file
+from .chunks import SIGNATURE, png_chunk, png_file
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
-from .raster import Kind, PixelFormat, Raster, strips
+from .raster import Geometry, Kind, PixelFormat, Raster, strips
+from .rows import Rows
 
 _THOROUGH_BYTES = 1 << 18
 """Rows of at most so many bytes are deflated in every way that is known; of more only in that which is usual."""
+_PIECE_BYTES = 1 << 24
+"""What a chunk of pixels has at least, unless it is the last one."""
 _COLOUR_TYPES = {(Kind.GRAY, False): 0, (Kind.GRAY, True): 4, (Kind.RGB, False): 2, (Kind.RGB, True): 6}
 _INDEXED = 3
 _XMP = b"XML:com.adobe.xmp\0"
@@ -33,43 +39,61 @@ _XMP = b"XML:com.adobe.xmp\0"
 
 def write_png(raster: Raster, metadata: Metadata | None = None) -> bytes:
     """The picture as a PNG file of its own kind and depth."""
-    form, (height, width) = replace(raster.format, pair=None), raster.samples.shape[:2]
+    out = io.BytesIO()
+    write_png_bands(out, raster.geometry, [raster], metadata)
+    return out.getvalue()
+
+
+def write_png_bands(
+    out: IO[bytes], geometry: Geometry, bands: Iterable[Raster], metadata: Metadata | None = None
+) -> None:
+    """Writes a picture that comes in bands of rows, from the top, as a PNG file of its own kind and depth."""
+    form = replace(geometry.format, pair=None)
     colour_type = _INDEXED if form.kind == Kind.PALETTE else _COLOUR_TYPES[form.kind, form.alpha]
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, form.depth, colour_type, 0, 0, 0))]
+    header = struct.pack(">IIBBBBB", geometry.width, geometry.height, form.depth, colour_type, 0, 0, 0)
     said = list(_written_metadata(metadata or Metadata()))
-    chunks += [(name, body) for name, body in said if name != b"eXIf"]
+    chunks = [(b"IHDR", header), *((name, body) for name, body in said if name != b"eXIf")]
     if form.palette:
         chunks.append((b"PLTE", bytes(value for entry in form.palette for value in entry[:3])))
     if form.palette and form.alpha:
         chunks.append((b"tRNS", bytes(entry[3] for entry in form.palette).rstrip(b"\xff") or b"\xff"))
-    chunks.append((b"IDAT", _zlib_rows(_packed(raster), form)))
-    chunks += [(name, body) for name, body in said if name == b"eXIf"]
-    return png_file([*chunks, (b"IEND", b"")])
+    out.write(png_file(chunks))
+    for stream in _deflated(_packed(bands), geometry, form):
+        out.write(png_chunk(b"IDAT", stream))
+    for name, body in said:
+        if name == b"eXIf":
+            out.write(png_chunk(name, body))
+    out.write(png_chunk(b"IEND", b""))
 
 
-def _packed(raster: Raster) -> rows.Rows:
-    """Rows as they are stored; a strip at a time where samples take more than these: of a page eight times as much."""
-    form = raster.format
-    if form.pair is None and form.depth >= 8:
-        return rows.pack(raster.samples, form.depth)
-    return np.concatenate([_packed_strip(Raster(strip, form).as_stored()) for _, strip in strips(raster.samples)])
+def _packed(bands: Iterable[Raster]) -> Iterator[Rows]:
+    """Rows as they are stored (h, R), a strip at a time: samples of a page take eight times as much."""
+    for band in bands:
+        for _, strip in strips(band.samples):
+            stored = Raster(strip, band.format).as_stored()
+            form, values = stored.format, stored.samples
+            if form.kind == Kind.GRAY and form.depth < 8:
+                values = values // np.uint8(255 // ((1 << form.depth) - 1))
+            yield rows.pack(values, form.depth)
 
 
-def _packed_strip(stored: Raster) -> rows.Rows:
-    form, values = stored.format, stored.samples
-    if form.kind == Kind.GRAY and form.depth < 8:
-        values = values // np.uint8(255 // ((1 << form.depth) - 1))
-    return rows.pack(values, form.depth)
-
-
-def _zlib_rows(packed: rows.Rows, form: PixelFormat) -> bytes:
+def _deflated(packed: Iterator[Rows], geometry: Geometry, form: PixelFormat) -> Iterator[bytes]:
+    """The zlib stream of filtered rows, in pieces: small pictures in every way that is known, and in one piece."""
     step = max(1, form.channels * form.depth // 8)
-    if packed.size <= _THOROUGH_BYTES:
-        lines, stream = rows.smallest_deflate(packed, step)
-        return b"\x78\xda" + stream + zlib.adler32(lines).to_bytes(4, "big")
-    level = form.depth >= 8 and form.kind != Kind.PALETTE
-    filtered = rows.adaptively_filtered(packed, step) if level else rows.filtered(packed, step, rows.NO_FILTER)
-    return zlib.compress(filtered.tobytes(), 6)
+    if geometry.height * rows.row_bytes(geometry.width, form.channels, form.depth) <= _THOROUGH_BYTES:
+        lines, stream = rows.smallest_deflate(np.concatenate(list(packed)), step)
+        yield b"\x78\xda" + stream + zlib.adler32(lines).to_bytes(4, "big")
+        return
+    level, above = form.depth >= 8 and form.kind != Kind.PALETTE, None
+    deflater, held = zlib.compressobj(6), bytearray()
+    for strip in packed:
+        kept = rows.adaptively_filtered(strip, step, above) if level else rows.filtered(strip, step, rows.NO_FILTER)
+        held += deflater.compress(kept.tobytes())
+        above = strip[-1:]
+        if len(held) >= _PIECE_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held + deflater.flush())
 
 
 def _written_metadata(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:

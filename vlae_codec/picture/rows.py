@@ -77,19 +77,22 @@ def unpack(rows: Rows, width: int, channels: int, depth: int) -> Values:
     return values.reshape(height, -1)[:, : width * channels].reshape(height, width, channels)
 
 
-def filtered(rows: Rows, step: int, kind: int) -> Rows:
-    """All rows with one filter: (H, R) -> (H, 1 + R). `step` is the bytes of a pixel, at least 1."""
+def filtered(rows: Rows, step: int, kind: int, above: Rows | None = None) -> Rows:
+    """All rows with one filter: (H, R) -> (H, 1 + R). `step` is the bytes of a pixel, at least 1.
+
+    above (1, R): the row above the first, if there is one.
+    """
     out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     out[:, 0] = kind
-    for at, strip, above in _strips(rows):
-        out[at : at + len(strip), 1:] = strip if kind == NO_FILTER else strip - _predicted(strip, above, step, kind)
+    for at, strip, over in _strips(rows, above):
+        out[at : at + len(strip), 1:] = strip if kind == NO_FILTER else strip - _predicted(strip, over, step, kind)
     return out
 
 
-def _strips(rows: Rows) -> Iterator[tuple[int, Rows, Rows]]:
+def _strips(rows: Rows, first: Rows | None = None) -> Iterator[tuple[int, Rows, Rows]]:
     """First row, rows, and the rows above them, of strips of bounded size."""
     count = max(1, _STRIP_BYTES // rows.shape[1])
-    before = np.zeros((1, rows.shape[1]), np.uint8)
+    before: Rows = np.zeros((1, rows.shape[1]), np.uint8) if first is None else first
     for at in range(0, len(rows), count):
         strip = rows[at : at + count]
         yield at, strip, np.concatenate([before, strip[:-1]])
@@ -118,14 +121,17 @@ def _paeth(left: npt.NDArray[np.int16], above: npt.NDArray[np.int16], corner: np
     return chosen.astype(np.uint8)
 
 
-def adaptively_filtered(rows: Rows, step: int) -> Rows:
-    """Each row with the filter that leaves the least sum of its bytes' sizes as signed numbers: (H, R) -> (H, 1 + R)."""
+def adaptively_filtered(rows: Rows, step: int, above: Rows | None = None) -> Rows:
+    """Each row with the filter that leaves the least sum of its bytes' sizes as signed numbers: (H, R) -> (H, 1 + R).
+
+    above: as of `filtered`.
+    """
     out = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
-    for at, strip, above in _strips(rows):
+    for at, strip, over in _strips(rows, above):
         least = np.full(len(strip), np.iinfo(np.int64).max)
         here = out[at : at + len(strip)]
         for kind in FILTERS:
-            line = strip if kind == NO_FILTER else strip - _predicted(strip, above, step, kind)
+            line = strip if kind == NO_FILTER else strip - _predicted(strip, over, step, kind)
             cost = np.abs(line.view(np.int8).astype(np.int16)).sum(axis=1, dtype=np.int64)
             better = cost < least
             here[better, 0], here[better, 1:], least[better] = kind, line[better], cost[better]
