@@ -79,9 +79,12 @@ class Painter:
         stored = [box for box in wanted if self._stored(box)]
         others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
         margin = self.model.grain.margin if self.model.grain and others else 1
-        region = decode_block(self.model.decoder, self.z, self.quality, block, self.gray, margin)
+        needed = block.common(crop)
+        for box in stored:
+            needed = needed.joined(box)
+        region = decode_block(self.model.decoder, self.z, self.quality, needed, self.gray, margin)
         give_back()
-        place(out, crop, block, region.picture())
+        place(out, crop, needed, region.picture())
         for box, part in self._read(region, stored):
             place(out, crop, box, part)
             yield "decompressing"

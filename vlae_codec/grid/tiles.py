@@ -64,6 +64,11 @@ class Box:
         top, left = max(self.top, other.top), max(self.left, other.left)
         return Box(top, left, min(self.bottom, other.bottom), min(self.right, other.right))
 
+    def joined(self, other: Box) -> Box:
+        """The smallest box around both."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Box(top, left, max(self.bottom, other.bottom), max(self.right, other.right))
+
     def meets(self, other: Box) -> bool:
         """Whether they have a pixel in common."""
         return (
