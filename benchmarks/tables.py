@@ -432,14 +432,20 @@ def photos_speed() -> str:
 
 def photos_ablations() -> str:
     """What window, code and placement bring, from `benchmarks/ablations.py`."""
-    systems = known_result("ablations")["systems"]
+    systems = known_result("ablations")["systems"].values()
+    alone = {row["masked_layers"]: row["bpd"] for row in systems if row["kind"] == "pixels"}
     rows = []
     for kind, name in _SYSTEMS.items():
-        for row in (one for one in systems.values() if one["kind"] == kind):
-            figures = [f"{row[key]:.3f}" for key in ("code_bpd", "pixels_bpd")] if kind != "pixels" else ["", ""]
-            shown = f"{row['psnr_db']:.1f}" if kind == "placed" else ""
-            rows.append([name, str(row["masked_layers"]), *figures, _with_error(row, "bpd", 3), shown])
-    return markdown(["", "masked layers", "z, bits/dim", "pixels given z", "together", "decoded picture, dB"], rows)
+        for row in (one for one in systems if one["kind"] == kind):
+            layers, figures = row["masked_layers"], ["", "", _with_error(row, "bpd", 3), "", ""]
+            if kind != "pixels":
+                figures[:2] = [f"{row[key]:.3f}" for key in ("code_bpd", "pixels_bpd")]
+                figures[3] = _percent(row["bpd"] / alone[layers])
+            if kind == "placed":
+                figures[4] = f"{row['psnr_db']:.1f}"
+            rows.append([name, str(layers), *figures])
+    seen = ["z, bits/dim", "pixels given z", "together", "against p(x) alone", "decoded picture, dB"]
+    return markdown(["", "masked layers", *seen], rows)
 
 
 _SYSTEMS = {
