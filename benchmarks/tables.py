@@ -371,6 +371,22 @@ _WAYS = {
 }
 
 
+def photos_passes() -> str:
+    """What drawing texture again and again brings, from `benchmarks/temperatures.py --passes`, one table a number."""
+    rows = []
+    for table in known_result("passes"):
+        (level,) = table["levels"]
+        zero, *drawn = level["temperatures"]
+        cells = [
+            f"{_with_error(row, 'kid', 3)}, {row['ssimulacra2'] - zero['ssimulacra2']:.1f}".replace("-", "−")
+            for row in drawn
+            if row["temperature"] >= 0.5
+        ]
+        rows.append([str(table["passes"]), _with_error(zero, "kid", 3), *cells])
+    header = ["passes", "temperature 0", "0.5", "0.75", "1"]
+    return markdown(header, rows)
+
+
 def photos_rates() -> str:
     """PSNR at some rates, from `benchmarks/photos.py`."""
     p = photos("lossy")
@@ -731,6 +747,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "photos_parts": photos_parts,
     "photos_preview": photos_preview,
     "photos_realism": photos_realism,
+    "photos_passes": photos_passes,
     "photos_rates": photos_rates,
     "photos_bd_rate": photos_bd_rate,
     "photos_speed": photos_speed,

@@ -104,7 +104,10 @@ class _Seen:
         steps = tiles.steps + 16
         wide = np.zeros((*tiles.decoded.shape[:3], 4), np.int16)
         wide[..., :3] = tiles.decoded
-        planes = np.stack([seen_of(one, one)[0] for one in tiles.decoded])
+        count, height, width, _ = wide.shape
+        planes = np.empty((count, height - 1, width - 2, PLANES), np.float32)
+        for own, decoded in zip(planes, tiles.decoded, strict=True):
+            own[...] = seen_of(decoded, decoded)[0]
         flat = planes.reshape(*planes.shape[:2], -1)
         return cls(
             wide,

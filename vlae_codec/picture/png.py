@@ -27,7 +27,7 @@ from .rows import Rows
 
 _THOROUGH_BYTES = 1 << 18
 """Rows of at most so many bytes are deflated in every way that is known; of more only in that which is usual."""
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
 """What a chunk of pixels has at least, unless it is the last one."""
 _COLOUR_TYPES = {(Kind.GRAY, False): 0, (Kind.GRAY, True): 4, (Kind.RGB, False): 2, (Kind.RGB, True): 6}
 _INDEXED = 3
