@@ -108,22 +108,23 @@ def main(
         digits = np.stack([digit.bits for digit in demo_digits()])
     table: Table = {"model": name, "sha256": zoo.named(name).digest.hex(), "cores": len(os.sched_getaffinity(0))}
     table["images_per_shard"] = images
+    many = most // 100, most // 10, most
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for n in WORKERS:
             np.save(place / f"{n}.npy", np.resize(digits, (n * images, 28, 28)))
-        table["speed"] = {n: speed(place, name, images, n, turns) for n in WORKERS if n <= workers}
-        table["tasks"] = tasks()
-        table["sent"] = sent(place, digits)
-        table["memory"] = {
-            n: memory(place, str(tiny.absolute()), digits, n, each, workers)
-            for n in (most // 100, most // 10, most)
-            if n
-        }
-        table["listing"] = listing(place, digits)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(table, indent=2) + "\n")
+        for part, measured in (
+            ("speed", lambda: {n: speed(place, name, images, n, turns) for n in WORKERS if n <= workers}),
+            ("tasks", tasks),
+            ("sent", lambda: sent(place, digits)),
+            ("listing", lambda: listing(place, digits)),
+            ("memory", lambda: {n: memory(place, str(tiny.absolute()), digits, n, each, workers) for n in many if n}),
+        ):
+            table[part] = measured()
+            click.echo(f"{part}: {json.dumps(table[part])}", err=True)
+            if out:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_text(json.dumps(table, indent=2) + "\n")
     click.echo(json.dumps(table, indent=2))
 
 
