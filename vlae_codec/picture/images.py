@@ -19,7 +19,7 @@ from vlae_codec.errors import ImageError
 
 from .checks import check_file_size, png_size
 from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
-from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened
+from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
 from .raster import Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -261,11 +261,12 @@ def samples_of(picture: Image.Image, mode: str) -> npt.NDArray[np.uint8]:
     width, height = picture.size
     samples = np.empty((height, width, len(mode)), np.uint8)
     rows = max(1, _STRIP_PIXELS // max(1, width))
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        part = picture.crop((0, top, width, bottom))
-        strip = np.asarray(part if part.mode == mode else part.convert(mode))
-        samples[top:bottom] = strip.reshape(bottom - top, width, len(mode))
+    with our_sizes():  # older versions of Pillow look at what they crop
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            part = picture.crop((0, top, width, bottom))
+            strip = np.asarray(part if part.mode == mode else part.convert(mode))
+            samples[top:bottom] = strip.reshape(bottom - top, width, len(mode))
     return samples
 
 
