@@ -71,7 +71,9 @@ from vlae_codec.cluster.dask import connected
 if __name__ == "__main__":
     source, out, model, shards, workers = sys.argv[1:6]
     with connected(f"local:{workers}") as client:
-        peak = lambda: __import__("resource").getrusage(__import__("resource").RUSAGE_SELF).ru_maxrss * 1024
+        def peak():  # not ru_maxrss, which a process has from the one that began it
+            (line,) = (one for one in open("/proc/self/status") if one.startswith("VmHWM"))
+            return int(line.split()[1]) * 1024
         cluster.pack(source, out + "-{shard:05d}.vlz", int(shards), model=model, client=client, force=True)
         print(json.dumps({"client_bytes": peak(), "worker_bytes": max(client.run(peak).values())}))
 """
@@ -87,6 +89,9 @@ if __name__ == "__main__":
 @click.option("--shards", "most", default=1000, show_default=True, help="The most shards whose memory is measured.")
 @click.option("--each", default=1000, show_default=True, help="Images of each of these.")
 @click.option("--workers", default=WORKERS[-1], show_default=True, help="The most workers.")
+@click.option(
+    "--only", type=click.Choice(["speed", "tasks", "sent", "listing", "memory"]), help="This part alone, again."
+)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
     data_folder: Path,
@@ -97,6 +102,7 @@ def main(
     most: int,
     each: int,
     workers: int,
+    only: str | None,
     out: Path | None,
 ) -> None:
     """Measures speed, then tasks, bytes, memory, and listing."""
@@ -107,11 +113,13 @@ def main(
 
         digits = np.stack([digit.bits for digit in demo_digits()])
     table: Table = {"model": name, "sha256": zoo.named(name).digest.hex(), "cores": len(os.sched_getaffinity(0))}
+    if only and out and out.exists():
+        table = json.loads(out.read_text()) | table
     table["images_per_shard"] = images
     many = most // 100, most // 10, most
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        for n in WORKERS:
+        for n in WORKERS if only in (None, "speed") else ():
             np.save(place / f"{n}.npy", np.resize(digits, (n * images, 28, 28)))
         for part, measured in (
             ("speed", lambda: {n: speed(place, name, images, n, turns) for n in WORKERS if n <= workers}),
@@ -120,6 +128,8 @@ def main(
             ("listing", lambda: listing(place, digits)),
             ("memory", lambda: {n: memory(place, str(tiny.absolute()), digits, n, each, workers) for n in many if n}),
         ):
+            if only not in (None, part):
+                continue
             table[part] = measured()
             click.echo(f"{part}: {json.dumps(table[part])}", err=True)
             if out:
