@@ -54,7 +54,7 @@ class Painter:
         done, count = 0, tile_count(self.height, self.width)
         for _, row in groupby(blocks(self.height, self.width, crop), lambda block: block.top):
             own = list(row)
-            band = Box(own[0].top, own[0].left, own[-1].bottom, own[-1].right).common(crop)
+            band = own[0].joined(own[-1]).common(crop)
             out = np.empty((band.height, band.width, 3), np.uint8)
             for block in own:
                 for what in self._parts(out, band, block):
@@ -69,7 +69,8 @@ class Painter:
         exact, others = 0, 0
         for box in boxes(self.height, self.width, TILE):
             if box.meets(crop):
-                pixels = box.common(crop).height * box.common(crop).width
+                own = box.common(crop)
+                pixels = own.height * own.width
                 exact, others = (exact + pixels, others) if self._stored(box) else (exact, others + pixels)
         return exact, others if self.model.grain and self.temperature else 0
 
@@ -122,7 +123,7 @@ class Painter:
         def draw(row: Sequence[Box]) -> list[tuple[Box, Samples]]:
             grain = self.model.grain
             assert grain
-            whole = Box(row[0].top, row[0].left, row[-1].bottom, row[-1].right).common(crop)
+            whole = row[0].joined(row[-1]).common(crop)
             drawing = Drawing(self.seed, self.temperature, self._channels)
             planes = grain.textured(region, whole, (self.height, self.width), drawing)
             own = [box.common(crop) for box in row]
