@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import importlib
 import json
@@ -19,6 +20,7 @@ from conftest import TINY, levels_of
 from PIL import Image
 
 from vlae_codec import cluster, places, zoo
+from vlae_codec.cluster import dask as dask_module
 from vlae_codec.cluster import survey, tasks
 from vlae_codec.cluster.engine import Local
 from vlae_codec.cluster.pattern import Pattern
@@ -429,6 +431,27 @@ def test_workers_of_another_version_are_refused(dask, sources):
     finally:
         dask.run(become, before, workers=[worker])
     assert not [*Path().glob("set-*")]
+
+
+def objects():
+    """How many objects a process holds, of those that can hold others."""
+    gc.collect()
+    return len(gc.get_objects())
+
+
+def test_a_worker_holds_nothing_of_shards_that_it_has_packed(tmp_path, monkeypatch, fields):
+    pytest.importorskip("distributed")
+    monkeypatch.chdir(tmp_path)
+    np.save("many.npy", fields[np.arange(300) % len(fields)])
+    with dask_module.connected("local:1") as client:
+        held = {}
+
+        def count(tally):
+            if tally.shards in (120, 300):
+                (held[tally.shards],) = client.run(objects).values()
+
+        assert not cluster.pack("many.npy", OUT, 300, client=client, progress=count, **OPTIONS).failures
+    assert held[300] - held[120] < 90, "less than an object for two shards"
 
 
 def test_the_command_line_says_who_does_not_answer(sources, run, monkeypatch):

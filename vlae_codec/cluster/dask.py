@@ -22,6 +22,8 @@ from .identity import Identity, check_same, here
 
 _SILENT = logging.CRITICAL + 1
 _AHEAD = 2  # tasks handed out for each that can run
+_SMALL = {"distributed.worker.profile.enabled": False, "distributed.admin.low-level-log-length": 100}
+"""How workers keep little: by default they hold profiles of the last 1,000 seconds, and 1,000 entries of each log."""
 CONNECT_SECONDS = 10.0
 """How long a scheduler may take to answer."""
 
@@ -116,6 +118,7 @@ def connected(where: str) -> Iterator[Any]:
         VlaeError: Dask is not installed, or nobody answers there.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise VlaeError("a scheduler needs Dask: pip install 'vlae-codec[cluster]'") from error
@@ -125,7 +128,8 @@ def connected(where: str) -> Iterator[Any]:
         if not count.isdecimal() or not 0 < int(count) <= 1 << 10:
             raise VlaeError(f"{where} is not a cluster: local:4 begins four processes on this machine")
         quiet: Any = {"silence_logs": _SILENT, "dashboard_address": ":0"}
-        local = LocalCluster(n_workers=int(count), threads_per_worker=1, **quiet)
+        with dask.config.set(_SMALL):  # taken over by workers that begin later in place of others
+            local = LocalCluster(n_workers=int(count), threads_per_worker=1, **quiet)
         with local as cluster, Client(cluster) as client:
             yield client
         return
