@@ -28,9 +28,11 @@ def as_named(text: str) -> Path:
 
 
 class PathName(click.Path):
-    """As `as_named`."""
+    """As `as_named`; a URL is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and places.is_url(value) and not os.path.exists(value):
+            self.fail(f"{value} is a URL: name a file here; pack, unpack, list and test take URLs", param, ctx)
         found = super().convert(value, param, ctx)
         return as_named(value) if isinstance(value, str) else found
 

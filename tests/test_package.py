@@ -33,7 +33,7 @@ DOORS = {  # report stands apart: nothing that reads or writes our files goes th
     "click": {"cli"},
     "matplotlib": {"plots.py"},
     "distributed": {"cluster"},
-    "fsspec": {"places.py"},
+    "fsspec": {"remote.py"},
     "pyarrow": {"parquet.py"},
 }
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import socket
 import tarfile
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +159,50 @@ def test_what_arrived_of_a_transfer_that_broke_is_removed(monkeypatch):
     with pytest.raises(OutputError, match="cannot write memory://broken/a: the network is gone"):
         places.write("memory://broken/a", b"whole", force=False)
     assert not places.exists("memory://broken/a")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server of a folder that sends files from their beginnings only, and says nothing."""
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=tmp_path)) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+        thread.join()
+
+
+def test_a_web_server_that_sends_no_parts_of_files(tmp_path, server, digits, fields):
+    pytest.importorskip("aiohttp")
+    pictures = [png_bytes(to_picture(digit)) for digit in digits[:4]]
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for i, data in enumerate(pictures):
+            archive.writestr(f"z{i}.png", data)
+    (tmp_path / "t.tar").write_bytes(tar_of(digits, 4, 3))
+    (tmp_path / "t.tar.gz").write_bytes(tar_of(digits, 7, 3, "w:gz"))
+    np.save(tmp_path / "a.npy", fields[:5])
+    np.savez_compressed(tmp_path / "a.npz", a=fields[5:8])
+    for name in ("z.zip", "t.tar", "t.tar.gz", "a.npy", "a.npz"):
+        assert drawn([f"{server}/{name}"]) == drawn([str(tmp_path / name)]), name
+    everything = np.random.default_rng(0).bytes(1 << 20)
+    (tmp_path / "any").write_bytes(everything)
+    with places.open_read(f"{server}/any") as file:
+        for at, count in ((0, 10), (1 << 19, 100), (5, 1 << 19), ((1 << 20) - 3, 9)):
+            file.seek(at)
+            assert file.read(count) == everything[at : at + count]
+            assert file.tell() == min(at + count, len(everything))
+        assert file.seek(-2, 2) == len(everything) - 2
+        assert file.read() == everything[-2:]
+    with pytest.raises(FileNotFoundError) as found:
+        places.open_read(f"{server}/none")
+    assert found.value.filename == f"{server}/none"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
+    with pytest.raises(ImageError, match=f"cannot read {nobody}: .*onnect"):
+        drawn([nobody])

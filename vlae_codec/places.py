@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
-from . import files
+from . import files, remote
 from .errors import OutputError, PlaceError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
@@ -55,8 +55,7 @@ def open_read(place: str) -> BinaryIO:
     """
     if not is_url(place):
         return open(tidy(place), "rb")
-    system, path = _system(place)
-    return cast(BinaryIO, system.open(path, "rb"))
+    return cast(BinaryIO, remote.Remote(place))
 
 
 def open_unbuffered(place: str) -> BinaryIO:
@@ -68,39 +67,39 @@ def size(place: str) -> int:
     """Its length in bytes; errors as `open_read`."""
     if not is_url(place):
         return os.stat(tidy(place)).st_size
-    system, path = _system(place)
-    return int(system.size(path) or 0)
+    with remote.asked(place) as (system, path):
+        return int(system.size(path) or 0)
 
 
 def exists(place: str) -> bool:
     """Whether there is a file or a folder; errors as `open_read`."""
     if not is_url(place):
         return os.path.exists(tidy(place))
-    system, path = _system(place)
-    return bool(system.exists(path))
+    with remote.asked(place) as (system, path):
+        return bool(system.exists(path))
 
 
 def is_folder(place: str) -> bool:
     """Whether there is a folder; errors as `open_read`."""
     if not is_url(place):
         return os.path.isdir(tidy(place))
-    system, path = _system(place)
-    return bool(system.isdir(path))
+    with remote.asked(place) as (system, path):
+        return bool(system.isdir(path))
 
 
 def is_file(place: str) -> bool:
     """Whether there is a file; errors as `open_read`."""
     if not is_url(place):
         return os.path.isfile(tidy(place))
-    system, path = _system(place)
-    return bool(system.isfile(path))
+    with remote.asked(place) as (system, path):
+        return bool(system.isfile(path))
 
 
 def is_empty(folder: str) -> bool:
     """Whether there is nothing in a folder; errors as `open_read`."""
     if is_url(folder):
-        system, path = _system(folder)
-        return not system.ls(path)
+        with remote.asked(folder) as (system, path):
+            return not system.ls(path)
     with os.scandir(tidy(folder)) as entries:
         return next(entries, None) is None
 
@@ -119,9 +118,9 @@ def beside(place: str, *parts: str) -> str:
 
 def below(folder: str) -> list[str]:
     """All files in the folder of a URL and in its folders, by name: relative to it; errors as `open_read`."""
-    system, path = _system(folder)
-    root = path.rstrip("/") + "/"
-    return sorted(one.removeprefix(root) for one in system.find(path))
+    with remote.asked(folder) as (system, path):
+        root = path.rstrip("/") + "/"
+        return sorted(one.removeprefix(root) for one in system.find(path))
 
 
 def expanded(pattern: str) -> list[str]:
@@ -173,7 +172,8 @@ def whole(place: str, force: bool) -> Iterator[IO[bytes]]:
         with open(waiting, "wb") as out:
             yield out
         check_free(place, force)
-        _send(waiting, place)
+        with _blamed(place):
+            remote.send(waiting, place)
 
 
 def check_free(place: str, force: bool) -> None:
@@ -208,14 +208,7 @@ def create(place: str, data: bytes) -> bool:
             except FileExistsError:
                 return False
             return True
-        system, path_there = _system(place)
-        try:
-            system.pipe_file(path_there, data, mode="create")
-        except FileExistsError:
-            return False
-        except (TypeError, ValueError) as error:
-            raise NotImplementedError(f"{place}: the store creates no files exclusively") from error
-        return True
+        return remote.create(place, data)
 
 
 def read(place: str) -> bytes | None:
@@ -253,26 +246,12 @@ def remove(place: str) -> None:
 
     with _blamed(place), contextlib.suppress(FileNotFoundError):
         if is_url(place):
-            system, path = _system(place)
-            system.rm(path, recursive=bool(system.isdir(path)))
+            with remote.asked(place) as (system, path):
+                system.rm(path, recursive=bool(system.isdir(path)))
         elif os.path.isdir(tidy(place)):
             shutil.rmtree(tidy(place))
         else:
             os.unlink(tidy(place))
-
-
-def make_folder(place: str) -> None:
-    """Makes a folder, and those above it, where stores have folders.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    with _blamed(place):
-        if is_url(place):
-            system, path = _system(place)
-            system.makedirs(path, exist_ok=True)
-        else:
-            Path(tidy(place)).mkdir(parents=True, exist_ok=True)
 
 
 def put(source: Path, place: str, force: bool) -> None:
@@ -281,20 +260,6 @@ def put(source: Path, place: str, force: bool) -> None:
 
     with whole(place, force) as out, source.open("rb") as file:
         shutil.copyfileobj(file, out, _BLOCK_BYTES)
-
-
-def _send(waiting: str, place: str) -> None:
-    """Puts a file to a URL; where that fails in the middle, what arrived is removed."""
-    system, path = _system(place)
-    with _blamed(place):
-        with contextlib.suppress(FileExistsError, NotImplementedError, PermissionError):
-            system.makedirs(system._parent(path), exist_ok=True)
-        try:
-            system.put_file(waiting, path)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                system.rm_file(path)
-            raise
 
 
 def _numbered(pattern: str) -> list[str]:
@@ -316,37 +281,8 @@ def _matching(pattern: str) -> list[str]:
         import glob
 
         return glob.glob(pattern)
-    system, path = _system(pattern)
-    return [system.unstrip_protocol(one) for one in system.glob(path)]
-
-
-def _system(place: str) -> tuple[Any, str]:
-    """fsspec's file system of a URL, and the path in it.
-
-    Raises:
-        PlaceError: fsspec or the driver is not installed, or does not know the scheme.
-    """
-    scheme = place.partition("://")[0]
-    try:
-        import fsspec
-    except ImportError as error:
-        raise PlaceError(f"{scheme}:// needs fsspec: pip install 'vlae-codec[cluster]'") from error
-    try:
-        system, path = fsspec.core.url_to_fs(place)
-    except ImportError as error:
-        raise PlaceError(f"{scheme}:// needs a driver: pip install {_driver(error, scheme)}") from error
-    except ValueError as error:
-        if "protocol" not in str(error).lower():
-            raise PlaceError(f"{place} cannot be read as a URL: {error}") from error
-        raise PlaceError(f"{scheme}:// is not known to fsspec: see fsspec.available_protocols()") from error
-    return system, path
-
-
-def _driver(error: ImportError, scheme: str) -> str:
-    """The package that a driver's import did not find."""
-    cause = error.__cause__ or error.__context__ or error
-    missing = getattr(cause, "name", None) or getattr(error, "name", None)
-    return missing.partition(".")[0] if missing else f"what fsspec needs for {scheme}:// ({error})"
+    with remote.asked(pattern) as (system, path):
+        return [system.unstrip_protocol(one) for one in system.glob(path)]
 
 
 @contextlib.contextmanager
@@ -355,8 +291,6 @@ def _blamed(place: str) -> Iterator[None]:
     try:
         yield
     except (OSError, NotADirectoryError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise OutputError(f"cannot write {place}: {error.strerror or error}") from error
 
 

@@ -154,7 +154,7 @@ def test(
     reading = Reading(Named.of(model, seen), max_bytes=max_bytes)
     for outcome in _told("testing", engine.run("test-shard", tasks.test, items, reading), items, progress):
         place = outcome.item.shard.place
-        found = [outcome.error] if outcome.result is None else outcome.result.problems
+        found = [_failure(outcome)] if outcome.result is None else outcome.result.problems
         problems += [f"{place}: {problem}" for problem in found]
     return Tested(len(items), sum(item.images for item in items), tuple(problems))
 
@@ -196,7 +196,7 @@ def unpack(
     problems, unmatched, read = list[str](), set(only), list[tasks.Read]()
     for outcome in _told("unpacking", engine.run("unpack-shard", tasks.unpack, items, reading), items, progress):
         if outcome.result is None:
-            problems.append(f"{outcome.item.shard.place}: {outcome.error}")
+            problems.append(f"{outcome.item.shard.place}: {_failure(outcome)}")
             continue
         read.append(outcome.result)
         unmatched &= {*outcome.result.unmatched}
@@ -331,6 +331,11 @@ def _packed(
 def _shards(pattern: str) -> list[OneShard]:
     """The shards of a set, as items of tasks."""
     return [OneShard(number, shard.images or 0, shard) for number, shard in enumerate(sets.find(pattern))]
+
+
+def _failure(outcome: Outcome) -> str:
+    """Why a shard could not be read, without its place."""
+    return (outcome.error or "").removeprefix(f"{outcome.item.shard.place}: ")
 
 
 def _told(

@@ -17,7 +17,7 @@ from vlae_codec.errors import VlaeError
 from vlae_codec.exact.memory import keep_as_usual
 from vlae_codec.exact.threads import THREADS
 
-from .engine import ATTEMPTS, Outcome, Work
+from .engine import ATTEMPTS, Outcome, Work, reason
 from .identity import Identity, check_same, here
 
 _SILENT = logging.CRITICAL + 1
@@ -155,4 +155,4 @@ def _reason(error: BaseException) -> str:
     """Why a task failed, in a line."""
     if type(error).__name__ == "KilledWorker":
         return f"{ATTEMPTS} workers died while they worked on it, perhaps for lack of memory"
-    return (str(error) or type(error).__name__).partition("\n")[0]
+    return reason(error)

@@ -93,5 +93,12 @@ def attempted(given: tuple[Work, Any], item: Any, _done: Done) -> Outcome:
             return Outcome(item, work(shared, item))
         except (VlaeError, OSError, MemoryError) as error:
             if not left:
-                return Outcome(item, None, str(error) or type(error).__name__)
+                return Outcome(item, None, reason(error))
     raise AssertionError("not reached")
+
+
+def reason(error: BaseException) -> str:
+    """Why a task failed, in a line; where it is a file that could not be read or written, which."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return (str(error) or type(error).__name__).partition("\n")[0]
