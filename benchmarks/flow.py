@@ -4,8 +4,10 @@ of an archive at random.
     python benchmarks/flow.py after -o results/flow.json
 
 It uses little but the package's public names, so that the same file measures an older checkout (`PYTHONPATH=OLD ... before`)
-into another entry of the same results; what that does not have is left out. Seconds are of one thread; the processor's say
-more than the clock's on a machine that others use. Images are the 100 digits that ship with the package, shifted about.
+into another entry of the same results; what that does not have is left out. Starts of both are measured in turn, since a
+machine's speed drifts by more than they differ, with the older package installed beside ours: `--beside OLD/bin/python`.
+Seconds are of one thread; the processor's say more than the clock's on a machine that others use. Images are the 100 digits
+that ship with the package, shifted about.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import numpy.typing as npt
 import vlae_codec
 
 Bits = npt.NDArray[np.uint8]
-DECISIONS, SAMPLES, IMAGES, READ, CHUNK, STARTS = 10_000_000, 16, 10_000, 2_000, 100, 15
+DECISIONS, SAMPLES, IMAGES, READ, CHUNK, STARTS = 10_000_000, 16, 10_000, 2_000, 100, 60
 
 
 @click.command()
@@ -45,16 +47,22 @@ DECISIONS, SAMPLES, IMAGES, READ, CHUNK, STARTS = 10_000_000, 16, 10_000, 2_000,
 )
 @click.option("--archive/--no-archive", "archives", default=True, show_default=True)
 @click.option("--only", help="Measure this part alone: start, samples, stream, page or archive.")
-def main(entry: str, out: Path | None, page: tuple[int, int], archives: bool, only: str | None) -> None:
+@click.option("--beside", metavar="PYTHON", help="Whose starts are measured in turn with ours: of the entry before.")
+def main(
+    entry: str, out: Path | None, page: tuple[int, int], archives: bool, only: str | None, beside: str | None
+) -> None:
     """Measure the flow: ENTRY is what the results call this checkout."""
-    parts: dict[str, Callable[[Bits], Any]] = {"start": start, "samples": samples, "stream": stream}
+    pythons = {entry: sys.executable} | ({"before": beside} if beside else {})
+    parts: dict[str, Callable[[Bits], Any]] = {"start": partial(starts, pythons), "samples": samples, "stream": stream}
     if all(page):
         parts["page"] = partial(one_page, *page)
     if archives and hasattr(vlae_codec, "open_archive"):
         parts["archive"] = archive
     table = json.loads(out.read_text()) if out and out.exists() else {}
     for name, measure in parts.items() if only is None else [(only, parts[only])]:
-        table.setdefault(entry, {})[name] = measure(digits())
+        found = measure(digits())
+        for one, value in found.items() if name == "start" else [(entry, found)]:
+            table.setdefault(one, {})[name] = value
         if out:
             out.write_text(json.dumps(table, indent=2) + "\n")
     click.echo(json.dumps(table[entry], indent=2))
@@ -73,27 +81,35 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - processor}
 
 
-def start(bits: Bits) -> dict[str, Any]:
-    """Importing the package, and one `decompress` of a lossy digit by command: medians, in processes of their own.
+def starts(pythons: dict[str, str], bits: Bits) -> dict[str, Any]:
+    """Importing the package, and one `decompress` of a lossy digit by command, by entry: medians of processes, in turn.
 
-    Before, each is done once, so that what Python keeps of modules and we of models is there.
+    Before, each is done once, so that what Python keeps of modules and we of models is there. What is
+    beside the first entry has the median of its ratios to that, turn by turn.
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "a.vlz").write_bytes(vlae_codec.compress(bits[7], effort=0))
         command = ["-m", "vlae_codec", "decompress", f"{folder}/a.vlz", "-o", f"{folder}/a.png", "-f", "-q"]
         names = "import vlae_codec; vlae_codec.decompress"
         runs = {"python alone": ["-c", ""], "import": ["-c", names], "decompress": command}
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {entry: {} for entry in pythons}
         for name, arguments in runs.items():
-            seconds = [_of_process(arguments) for _ in range(STARTS + 1)][1:]
-            found[name] = {key: statistics.median(one[key] for one in seconds) for key in seconds[0]}
+            turns = [[_of_process([one, *arguments], folder) for one in pythons.values()] for _ in range(STARTS + 1)][
+                1:
+            ]
+            for place, entry in enumerate(pythons):
+                own = {key: statistics.median(turn[place][key] for turn in turns) for key in turns[0][0]}
+                ratio = statistics.median(
+                    turn[place]["processor_seconds"] / turn[0]["processor_seconds"] for turn in turns
+                )
+                found[entry][name] = own | ({"processor_ratio": ratio} if place else {})
     return found
 
 
-def _of_process(arguments: list[str]) -> dict[str, float]:
-    """What a Python process takes, and its own children."""
+def _of_process(command: list[str], folder: str) -> dict[str, float]:
+    """What a process takes, and its own children; it runs in the folder, so that it has its installed package."""
     clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True)
+    subprocess.run(command, check=True, cwd=folder)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"seconds": time.perf_counter() - clock, "processor_seconds": processor}

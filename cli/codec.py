@@ -12,17 +12,14 @@ from typing import Any, BinaryIO
 import click
 
 from vlae_codec import codec, container, many, registry, zoo
-from vlae_codec.choose import AUTO
 from vlae_codec.errors import OutputError, VlaeError
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Banded, Coder, Decoded, Sampling
 from vlae_codec.files import whole
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
-from vlae_codec.picture.png import write_png_bands
 from vlae_codec.picture.raster import Geometry
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
-from vlae_codec.picture.writing import write_picture
 from vlae_codec.reason import Reason
 
 from .files import (
@@ -122,7 +119,7 @@ def compress(
     larger.
     """
     _check_goals(lossless, lossy, quality, bpp, size_bytes, keep_metadata and strip)
-    model = model_name if model_name == AUTO else zoo.named(model_name)
+    model = model_name if model_name == zoo.AUTO else zoo.named(model_name)
     failures, to_stdout = _Failures(), is_stdout(out, images)
     found = expanded(images, picture_suffixes() if recursive else None, failures.of)
     targets = _targets(found, out, ".vlz", force, failures)
@@ -339,6 +336,8 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
 
 def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> dict[str, Any]:
     """Writes a picture as it came, with its metadata: a row of the report."""
+    from vlae_codec.picture.writing import write_picture  # drawings are decoded sooner without
+
     made = write_picture(decoded.raster, target.suffix or ".png", decoded.metadata, lossy=True)
     write(target, made.data, force)
     return _photo_row(path, target, decoded.raster.geometry, decoded, made.notes)
@@ -346,6 +345,8 @@ def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> d
 
 def _written_in_bands(path: Path, banded: Banded, target: Path, force: bool) -> dict[str, Any]:
     """The same of a large picture, rows as they are decoded."""
+    from vlae_codec.picture.png import write_png_bands
+
     with whole(target, force) as out:
         write_png_bands(out, banded.geometry, banded.bands, banded.metadata)
     return _photo_row(path, target, banded.geometry, banded, ())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import click
-from click.shell_completion import CompletionItem
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
 
 
 def models(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -22,5 +25,7 @@ def experiments(_ctx: click.Context, _param: click.Parameter, incomplete: str) -
 
 def _named(names: list[str], incomplete: str, others: str) -> list[CompletionItem]:
     """The names that begin so; if there are none, the shell looks among its own: "file" or "dir"."""
+    from click.shell_completion import CompletionItem
+
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type=others)]

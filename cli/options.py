@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from vlae_codec.choose import AUTO
+from vlae_codec import zoo
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.picture.drawing import LARGEST_THRESHOLD
@@ -89,7 +89,7 @@ CHOSEN_MODEL = click.option(
     "--model",
     "model_name",
     metavar="auto|NAME|DIR",
-    default=AUTO,
+    default=zoo.AUTO,
     show_default=True,
     help="A released model or a model's folder; auto is the one that suits each picture.",
     shell_complete=completing.models,

@@ -17,6 +17,7 @@ import zlib
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vlae_codec
@@ -55,6 +56,23 @@ def test_the_codec_never_imports_torch_nor_what_clusters_need(tmp_path):
         "assert not {'dask', 'distributed', 'fsspec'} & {*sys.modules}, 'a set on one machine needs no engine'\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
+
+
+def test_a_drawing_decodes_without_what_only_encoders_and_archives_need(tmp_path):
+    """Starting is most of the time that a small file takes."""
+    (tmp_path / "a.vlz").write_bytes(vlae_codec.compress(np.eye(28, dtype=bool), effort=0))
+    script = (
+        "import sys\n"
+        "from vlae_codec.cli.main import main\n"
+        "main('decompress a.vlz -q'.split(), standalone_mode=False)\n"
+        "found = {'tarfile', 'zipfile', 'bz2', 'lzma', 'shutil', 'tempfile', 'concurrent.futures', 'threadpoolctl',\n"
+        "         'click.shell_completion'} & {*sys.modules}\n"
+        "ours = ('choose', 'picture.reading', 'picture.writing', 'field.search', 'archive', 'sets', 'grid', 'ink')\n"
+        "found |= {f'vlae_codec.{name}' for name in ours} & {*sys.modules}\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
+    assert (tmp_path / "a.png").is_file()
 
 
 @pytest.mark.parametrize(("library", "doors"), DOORS.items())

@@ -28,8 +28,6 @@ from .picture.raster import Kind
 from .picture.reading import Readable, Reading
 from .reason import Reason
 
-AUTO = "auto"
-"""The name of the model that stands for all of them."""
 _METADATA_BYTES = 4
 """What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
@@ -328,7 +326,7 @@ def chooser(
     keep: Callable[[Metadata], Metadata] = Metadata.plain,
     insist: bool = False,
 ) -> Chooser:
-    """What chooses for that: `model` is one that was loaded, the name of a released one, or a folder; None or `AUTO` is all.
+    """What chooses for that: `model` is one that was loaded, the name of a released one, or a folder; None or "auto" is all.
 
     Raises:
         ModelError: there is no such model.
@@ -337,7 +335,7 @@ def chooser(
     if insist and ask.lossless:
         raise ValueError("a file is lossless or lossy, not both")
     first: tuple[Coder | str, ...] = "", zoo.PHOTO, zoo.INK
-    if model is None or model == AUTO:
+    if model is None or model == zoo.AUTO:
         takers = tuple(range(len(first), len(first) + len(zoo.drawers())))
         return Chooser(ask, (*first, *zoo.drawers()), takers, takers, insist=insist, keep=keep)
     coder = zoo.named(model) if isinstance(model, str) else model

@@ -11,18 +11,19 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import container, container2, registry, zoo
-from .choose import AUTO, Candidate, Chooser, Seen, chooser
 from .errors import ImageError, ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Banded, Banding, Coder, Decoded, Parsed, Sampling, Sections, View
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
-from .picture.reading import Readable
 from .reason import Reason
+
+if TYPE_CHECKING:  # what only encodes is loaded by those who do
+    from .choose import Candidate, Chooser, Seen
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -81,7 +82,7 @@ def compress(
     quality: float | None = None,
     bpp: float | None = None,
     size_bytes: int | None = None,
-    model: Coder | str = AUTO,
+    model: Coder | str = zoo.AUTO,
     threshold: int | None = None,
 ) -> bytes:
     """Compresses one picture: a Pillow image or an array (H, W), (H, W, 3) or (H, W, 4).
@@ -104,6 +105,9 @@ def compress(
         ValueError: arguments are out of range, or contradict each other.
         TypeError: it is no picture but a path or bytes.
     """
+    from .choose import chooser
+    from .picture.reading import Readable
+
     if isinstance(picture, str | bytes | os.PathLike):
         raise TypeError(
             f"compress takes a Pillow image or an array, not {type(picture).__name__}: open the file with PIL.Image.open, "

@@ -14,17 +14,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import codec, container, container2, zoo
-from .choose import AUTO, Chooser, Seen, chooser
 from .codec import Encoded, Kept
 from .errors import FormatError, ImageError, Progress, VlaeError
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Banded, Coder, Decoded, Sampling
 from .picture.fields import field_count
 from .picture.metadata import Metadata
-from .picture.reading import Readable
+
+if TYPE_CHECKING:
+    from .choose import Chooser, Seen
 
 PathLike = str | os.PathLike[str]
 Read = Callable[[Path], bytes]
@@ -110,7 +111,7 @@ def compress_files(
     quality: float | None = None,
     bpp: float | None = None,
     size_bytes: int | None = None,
-    model: Coder | str = AUTO,
+    model: Coder | str = zoo.AUTO,
     threshold: int | None = None,
     keep: Callable[[Metadata], Metadata] = Metadata.plain,
     page: int | None = None,
@@ -139,6 +140,9 @@ def compress_files(
         ModelError: the model is unknown or damaged.
         ValueError: effort or threshold is out of range.
     """
+    from .choose import chooser
+    from .picture.reading import Readable
+
     choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep, lossy)
 
     def opened(path: Path) -> _Picture:

@@ -24,6 +24,8 @@ RELEASED = Path(__file__).parent / "released"
 DEFAULT = "mnist-dynamic"
 PHOTO = "photo"
 INK = "ink"
+AUTO = "auto"
+"""The name of the model that stands for all of them: see `choose`."""
 
 FAMILIES = {
     "field": "vlae_codec.field.coder",

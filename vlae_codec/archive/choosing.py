@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlae_codec.choose import AUTO, Chooser, Seen, chooser
+from vlae_codec import zoo
+from vlae_codec.choose import Chooser, Seen, chooser
 from vlae_codec.family import Ask, ChainedCoder, Coder
 from vlae_codec.picture.fields import SIDE
 from vlae_codec.picture.metadata import Metadata
@@ -44,7 +45,7 @@ def chooser_of(ask: Ask, model: Coder | str | None, keep: Callable[[Metadata], M
     Raises:
         ModelError: there is no such model.
     """
-    return chooser(ask, model, keep, insist=not ask.lossless and model not in (None, AUTO))
+    return chooser(ask, model, keep, insist=not ask.lossless and model not in (None, zoo.AUTO))
 
 
 def choose_for(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -53,7 +55,7 @@ def in_pieces(size: int, function: Callable[..., Array], *arrays: Array) -> Arra
     if count <= size:
         return function(*arrays)
     pieces = [[array[i : i + size] for array in arrays] for i in range(0, count, size)]
-    with _single_threaded_blas(), ThreadPoolExecutor(cores()) as pool:
+    with _single_threaded_blas(), _pool() as pool:
         return np.concatenate(list(pool.map(lambda piece: function(*piece), pieces)))
 
 
@@ -63,7 +65,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         if len(items) <= 1 or cores() == 1:
             yield from map(function, items)
             return
-        with ThreadPoolExecutor(cores()) as pool:
+        with _pool() as pool:
             yield from pool.map(function, items)
 
 
@@ -81,6 +83,13 @@ def batches(items: Iterable[T], weight: Callable[[T], int], most: int, heaviest:
         yield batch
 
 
+def _pool() -> ThreadPoolExecutor:
+    """Threads, as many as there are cores."""
+    from concurrent.futures import ThreadPoolExecutor  # only batches need it: a single image starts faster without
+
+    return ThreadPoolExecutor(cores())
+
+
 _lock = threading.Lock()
 _users = 0
 _limits: Any = None
@@ -89,7 +98,7 @@ _limits: Any = None
 @contextmanager
 def _single_threaded_blas() -> Iterator[None]:
     """Limits BLAS to one thread while anybody is inside: the setting is the process's, and calls may overlap."""
-    from threadpoolctl import threadpool_limits  # only batches need it: a single image starts faster without
+    from threadpoolctl import threadpool_limits
 
     global _users, _limits  # noqa: PLW0603
     with _lock:

@@ -20,7 +20,6 @@ from .images import EXACT_FORMATS
 from .metadata import Metadata
 from .png import write_png
 from .raster import Kind, PixelFormat, Raster, Samples
-from .reading import read_picture
 
 _LOSSY_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpg": ("JPEG", {"quality": 92}),
@@ -98,6 +97,8 @@ def _image(stored: Raster) -> Image.Image:
 
 
 def _exact(raster: Raster, suffix: str, said: Metadata) -> Written:
+    from .reading import read_picture
+
     kind, mode, options = EXACT_FORMATS[suffix]
     for image in _images(raster, mode):
         out = io.BytesIO()
