@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 Table = dict[str, Any]
 
 
-PAGES = "README.md", "docs/drawings.md", "docs/photos.md", "docs/scale.md"
+PAGES = "README.md", "docs/drawings.md", "docs/photos.md", "docs/python.md", "docs/scale.md"
 """The pages that have tables."""
 
 
@@ -214,6 +214,42 @@ def speed() -> str:
         ]
     )
     return markdown(["", "", ""], rows)
+
+
+def flow() -> str:
+    """What the flow of bytes takes, before and after the house, from `benchmarks/flow.py`."""
+    both = result("flow")
+    before, after = both["before"], both["after"]
+
+    def taken(*path: str) -> list[str]:
+        return [_seconds_at(table, path) for table in (before, after)]
+
+    pages = [
+        f"{_seconds_at(table, ('page', 'compress'))}, {table['page']['bytes']:,} bytes" for table in (before, after)
+    ]
+    size, held = "{width}×{height}".format(**after["page"]), [before["stream"], after["stream"]]
+    some, archive = after["samples"]["samples"], after["archive"]
+    reads = f"{archive['read']:,} of {archive['images']:,} images of an archive at random, chunks of {archive['chunk']}"
+    one_by_one, together = _seconds_at(before, ("samples", "one by one")), _seconds_at(after, ("samples", "together"))
+    rows = [
+        ["`import vlae_codec`, `vlae_codec.decompress`", *taken("start", "import")],
+        ["`vlae-codec decompress` of a drawing, from start to end", *taken("start", "decompress")],
+        [f"{some} pictures of one lossy file", one_by_one, together],
+        [f"the end of a stream of {after['stream']['decisions'] / 1e6:.0f} million decisions", *taken("stream", "end")],
+        ["what the coder holds until then", *(f"{one['held_bytes'] / 1e6:.1f} MB" for one in held)],
+        [f"a page of {size} full of digits, one exact file, effort 0", *pages],
+        [f"{reads}: first time", "", _seconds_at(after, ("archive", "first epoch"))],
+        ["the same in another order", "", _seconds_at(after, ("archive", "second epoch"))],
+    ]
+    return markdown(["one thread", "drawings alone", "now"], rows)
+
+
+def _seconds_at(table: Table, path: Sequence[str]) -> str:
+    """What a part of the flow took of the processor."""
+    for name in path:
+        table = table[name]
+    seconds = table["processor_seconds"]
+    return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def archives() -> str:
@@ -738,6 +774,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "model": model,
     "quality": quality,
+    "flow": flow,
     "archives": archives,
     "ledger": ledger,
     "archive_speed": archive_speed,

@@ -64,6 +64,24 @@ def test_exact_files_come_back_as_they_came(run, name: str) -> None:
     assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
+def test_of_a_cut_file_without_a_model_is_said_why_nothing_shows(run) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("noise.png")
+    run("compress", "noise.png", "--lossless")
+    data = Path("noise.vlz").read_bytes()
+    about = json.loads(run("info", "noise.vlz", "--json").stdout)
+    assert (about["model"], about["complete"]) == (None, True)
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    for broken in (data[:-1], data[: len(data) // 2], data[:12], data[:9], damaged):
+        Path("cut.vlz").write_bytes(broken)
+        assert json.loads(run("info", "cut.vlz", "--json").stdout)["complete"] is False
+        said = run("decompress", "cut.vlz", "--partial", "-o", "cut.png", expect=1).stderr
+        assert "kept without a model" in said
+        assert "no coarse picture in front" in said
+        assert "model" not in run("decompress", "cut.vlz", "-o", "cut.png", expect=1).stderr
+    assert not Path("cut.png").exists()
+
+
 def test_prefix_region_and_preview_are_pictures(run) -> None:
     run("compress", "photo.png", "--lossless", "--effort", 0, "--model", "photo")
     data = Path("photo.vlz").read_bytes()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlae_codec.errors import ImageError, Progress
+from vlae_codec.errors import FormatError, ImageError, Progress
 from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parsed, Sampling, Sections, Terms, View
 from vlae_codec.picture.raster import Geometry, Raster
 
-from .codec import decode, encode
+from .codec import decode, encode, verify
 from .estimate import estimate_bytes, is_regular, least_bytes
 
 _HOPED, _AT_LEAST = 0.92, 0.5  # of an estimate: of little effort, and of a part of the picture; and if it is not to err
@@ -28,9 +28,15 @@ class RawView:
 
 @dataclass(frozen=True)
 class RawParsed(ExactParsed):
-    """A file's payload, not decoded yet."""
+    """A file's payload, not decoded yet. broken: why it cannot be; None if its check holds."""
 
     payload: bytes
+    broken: FormatError | None = None
+
+    @property
+    def whole(self) -> bool:
+        """See `family.Parsed`."""
+        return self.broken is None
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,20 @@ class RawCoder:
         return Sections(data, ideal_bits=8.0 * len(data), coded_bits=8.0 * len(data))
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> RawParsed:
-        """See `family.Coder`; what is damaged is found when it is decoded."""
-        return RawParsed(geometry, data[at:])
+        """See `family.Coder`; with `partial` a file that is cut or damaged can be told of, though not decoded."""
+        payload = data[at:]
+        try:
+            verify(geometry, payload)
+        except FormatError as error:
+            if not partial:
+                raise
+            return RawParsed(geometry, payload, error)
+        return RawParsed(geometry, payload)
 
     def decode(
         self, files: Sequence[Parsed], samplings: Sequence[Sampling], progress: Progress | None = None
     ) -> list[list[Decoded]]:
-        """See `family.Coder`: the same picture for every sampling, but for its region."""
+        """See `family.Coder`: the same picture for every sampling, but for its region; nothing of a file that is cut."""
         return [[_decoded(file, sampling) for sampling in samplings] for file in files]
 
     def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
@@ -94,6 +107,9 @@ class RawCoder:
 
 def _decoded(file: Parsed, sampling: Sampling) -> Decoded:
     assert isinstance(file, RawParsed)  # of this coder's making
+    if file.broken:
+        why = "it was kept without a model and has no coarse picture in front, so it decodes only whole"
+        raise type(file.broken)(f"{file.broken}; {why}") from file.broken
     raster = decode(file.geometry, file.payload)
     left, top, right, bottom = sampling.region(file.geometry.width, file.geometry.height)
     raster = Raster(raster.samples[top:bottom, left:right], raster.format)
