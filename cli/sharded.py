@@ -31,7 +31,7 @@ class SetProgress:
     def __call__(self, tally: Tally) -> None:
         """How far it is."""
         more = f"{tally.shards} of {counted(tally.of_shards, 'shard')}, {tally.bytes} bytes"
-        self._line(tally.what, tally.images, tally.of_images, more)
+        self._line(tally.what, tally.images, tally.of_images, more if tally.of_shards else "")
 
 
 @contextlib.contextmanager

@@ -7,11 +7,15 @@ import gzip
 import importlib
 import json
 import os
+import pickle
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import tracemalloc
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,7 @@ from conftest import TINY, levels_of
 from PIL import Image
 
 from vlae_codec import cluster, places, zoo
+from vlae_codec.archive.options import Options
 from vlae_codec.cluster import dask as dask_module
 from vlae_codec.cluster import survey, tasks
 from vlae_codec.cluster.engine import Local
@@ -393,19 +398,140 @@ def test_the_command_line_measures_by_workers(dask, sources, run):
 
 
 def test_a_worker_that_is_killed_costs_time_only(dask, sources):
-    processes, killed = dask.run(os.getpid), []
+    processes, killed, names = dask.run(os.getpid), [], []
 
     def kill(tally):
         if tally.shards == 1 and not killed:
+            names.extend(name for some in dask.processing().values() for name in some)
             (worker,) = [*dask.processing()][:1]
             os.kill(processes[worker], signal.SIGKILL)
             killed.append(worker)
 
     packed = cluster.pack(sources, OUT, 6, client=dask, progress=kill, **OPTIONS)
     assert killed
+    assert {name[:16] for name in names} <= {f"pack-shard-0000{i}" for i in range(6)}, "as the dashboard has them"
     assert (packed.shards, packed.failures) == (6, ())
     cluster.pack(sources, "here-{shard:05d}.vlz", 6, **OPTIONS)
     assert written() == written("here-*.vlz")
+
+
+def test_a_run_by_workers_that_was_stopped_goes_on(dask, sources):
+    with pytest.raises(KeyboardInterrupt):
+        cluster.pack(sources, OUT, 6, client=dask, progress=stop_after(2), **OPTIONS)
+    with (
+        locked(Pattern.of(str(Path(OUT).absolute())), "other"),
+        pytest.raises(OutputError, match="another run, process"),
+    ):
+        cluster.pack(sources, OUT, 6, client=dask, **OPTIONS)
+    packed = cluster.pack(sources, OUT, 6, client=dask, **OPTIONS)
+    assert packed.kept >= 2
+    assert (packed.ledger.images, packed.failures) == (32, ())
+    cluster.pack(sources, "here-{shard:05d}.vlz", 6, **OPTIONS)
+    assert written() == written("here-*.vlz")
+
+
+def loads():
+    """How often a process has loaded the weights of a model that was asked for."""
+    return tasks._loaded.cache_info().misses
+
+
+def test_a_worker_loads_a_model_once(dask, sources):
+    before = dask.run(loads)
+    cluster.pack(sources, OUT, 8, client=dask, **OPTIONS)
+    cluster.test(ALL, client=dask, **OPTIONS)
+    assert all(before[worker] <= count <= 1 for worker, count in dask.run(loads).items())
+    assert any(dask.run(loads).values())
+
+
+def test_what_is_sent_is_small(sources, fields):
+    """Paths and places in files, never a pixel: an array is two numbers, a loose picture some bytes of its name."""
+    looking = survey.Looking(None, True, str(Path("copies").absolute()))
+    np.save("large.npy", np.resize(fields, (400, 28, 28)))
+    found = survey.listed(Local(1), ["large.npy"], looking)
+    few, many = (next(survey.parts(found.sources, [n, 400 - n])) for n in (10, 300))
+    assert len(pickle.dumps(many)) <= len(pickle.dumps(few)) + 20 < 1000
+    folder = Path("pictures")
+    folder.mkdir()
+    for i in range(2000):
+        (folder / f"{i:08d}.png").touch()
+    loose = survey.listed(Local(1), ["pictures"], looking)
+    assert len(pickle.dumps(next(survey.parts(loose.sources, [2000])))) < 2000 * 20
+    packing = tasks.Packing(Pattern.of(OUT), "run", "plan", Options(), tasks.Named.of(str(TINY), str))
+    with locked(packing.pattern, "run"):
+        receipts = [tasks.pack(packing, part) for part in survey.parts(found.sources, [10, 100, 290])][:2]
+    small, large = (len(pickle.dumps(receipt)) for receipt in receipts)
+    assert large <= small + 100 < 3000
+
+
+def test_a_worker_holds_one_chunk(tmp_path, monkeypatch, fields):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vlae_codec.sets.arrays.BLOCK_BYTES", 20 * 784)  # what is read at once
+    np.save("many.npy", np.resize(fields, (400, 28, 28)))
+    found = survey.listed(Local(1), ["many.npy"], survey.Looking(None, True, None))
+    packing = tasks.Packing(Pattern.of(OUT), "run", "plan", Options(chunk=20), tasks.Named.of(str(TINY), str))
+    peaks = []
+    with locked(packing.pattern, "run"):
+        for images in (20, 100, 380):  # the first loads what is loaded once
+            (part, _) = survey.parts(found.sources, [images, 400 - images])
+            gc.collect()
+            tracemalloc.start()
+            tasks.pack(packing, part)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 280 * 300, "of 280 images more some numbers each, and not their 784 pixels"
+
+
+def test_a_store_that_creates_no_files_exclusively(sources):
+    """Then a lock is written where there is none, and who publishes a shard looks whose it is."""
+    fsspec = pytest.importorskip("fsspec")
+    memory = importlib.import_module("fsspec.implementations.memory").MemoryFileSystem
+
+    class Plain(memory):
+        protocol = "plain"
+        store: typing.ClassVar = {}
+        pseudo_dirs: typing.ClassVar = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("plain://"))
+
+        def pipe_file(self, path, value):
+            return super().pipe_file(path, value)
+
+    fsspec.register_implementation("plain", Plain, clobber=True)
+    out = "plain://bucket/set-{shard:05d}.vlz"
+    with pytest.raises(NotImplementedError):
+        places.create("plain://bucket/a", b"")
+    with locked(Pattern.of(out), "first"), pytest.raises(OutputError, match="another run, process"):
+        cluster.pack(sources, out, 2, **OPTIONS)
+
+    def overwrite(_tally):
+        places.write(Pattern.of(out).lock, json.dumps({"run": "another"}).encode(), force=True)
+
+    failures = cluster.pack(sources, out, 2, progress=overwrite, **OPTIONS).failures
+    assert len(failures) == 2
+    assert "another one has taken over" in failures[0]
+    places.remove(Pattern.of(out).lock)
+    assert cluster.pack(sources, out, 2, **OPTIONS).failures == ()
+    assert cluster.test("plain://bucket/set-*.vlz", **OPTIONS).problems == ()
+
+
+def test_a_terminal_tells_of_the_whole(sources):
+    pty = pytest.importorskip("pty")
+    terminal, other = pty.openpty()
+    command = [sys.executable, "-m", "vlae_codec", "pack", *sources, "-o", OUT, "--shards", "4", "--jobs", "1"]
+    subprocess.run([*command, "--model", TINY], stdout=subprocess.DEVNULL, stderr=other, check=True)
+    os.close(other)
+    said = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert "weighing: 12/12" in said
+    images, shards, size = re.search(
+        r"packing: (\d+)/32, (\d) of 4 shards, (\d+) bytes, .*/s, \d+ s left", said
+    ).groups()
+    assert int(images) == 8 * int(shards)
+    assert int(size) > 0
+    total = sum(map(len, written()))
+    assert f"packing: 32/32, 4 of 4 shards, {total} bytes" in said
 
 
 def test_a_bad_source_stops_no_other_shard(dask, sources):
@@ -416,6 +542,22 @@ def test_a_bad_source_stops_no_other_shard(dask, sources):
     assert len([*Path().glob("set-0*.vlz")]) == 3
 
 
+def deadly(shared, item):
+    """A task that ends its worker if it has a certain number."""
+    if item.number == shared:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item.number
+
+
+def test_a_task_that_kills_its_workers_stops_no_other():
+    pytest.importorskip("distributed")
+    items = [survey.Part(number, 1, survey.Packed(b"")) for number in range(6)]
+    with dask_module.connected("local:1") as client:
+        outcomes = {one.item.number: one for one in dask_module.Dask(client).run("deadly", deadly, items, 2)}
+    assert outcomes.pop(2).error == "3 workers died while they worked on it, perhaps for lack of memory"
+    assert {number: one.result for number, one in outcomes.items()} == {n: n for n in (0, 1, 3, 4, 5)}
+
+
 def test_workers_of_another_version_are_refused(dask, sources):
     def become(version):
         import vlae_codec
@@ -423,7 +565,21 @@ def test_workers_of_another_version_are_refused(dask, sources):
         before, vlae_codec.__version__ = vlae_codec.__version__, version
         return before
 
+    def retrain(digest):
+        from vlae_codec.cluster import identity
+
+        if not hasattr(identity, "kept"):
+            identity.kept = identity._models
+        (name, own), *rest = identity.kept()
+        identity._models = lambda: ((name, digest or own), *rest)
+
     worker = sorted(dask.nthreads())[0]
+    dask.run(retrain, "0" * 64, workers=[worker])
+    try:
+        with pytest.raises(VlaeError, match=f"{worker} has other weights of the model "):
+            cluster.pack(sources, OUT, 2, client=dask, **OPTIONS)
+    finally:
+        dask.run(retrain, None, workers=[worker])
     before = dask.run(become, "0.0.9", workers=[worker])[worker]
     try:
         with pytest.raises(VlaeError, match=f"{worker} has vlae-codec 0.0.9, and here it is {before}"):

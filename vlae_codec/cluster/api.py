@@ -98,7 +98,7 @@ def pack(
         jobs: how many of these; one a core unless told otherwise.
         model: the name of a released model, or a folder that all workers see.
         force: begin anew: what is there of the set is removed.
-        progress: told a `Tally` as shards are done.
+        progress: told a `Tally` as sources are listed, pictures weighed, and shards done.
         lossless, ordered, effort, chunk, quality, threshold, keep, skip_unsuitable: as of `vlae_codec.pack`, in each shard.
 
     Raises:
@@ -122,8 +122,8 @@ def pack(
         record = Record(pattern, run)
         before = _begun(record, force)
         looking = survey.Looking(threshold, lossless, places.beside(pattern.folder, "copies"))
-        found = survey.listed(engine, given, looking)
-        plan = _plan(engine, found, shards, said, before, pattern)
+        found = survey.listed(engine, given, looking, progress)
+        plan = _plan(engine, found, shards, said, before, pattern, progress)
         packing = Packing(pattern, run, _plan_id(plan), options, named)
         record.write(plan, {}, packing.plan)
         receipts, kept, failures = _work(engine, packing, found, plan, before is not None, progress)
@@ -261,6 +261,7 @@ def _plan(
     said: Mapping[str, Any],
     before: Mapping[str, Any] | None,
     pattern: Pattern,
+    progress: Tell | None,
 ) -> Plan:
     """How the images are divided: as an earlier run did, if there was one.
 
@@ -268,7 +269,7 @@ def _plan(
         OutputError: that one was of other images, or had other options.
     """
     if before is None:
-        return Plan(said, found.inventory, survey.cut(survey.weighed(engine, found.sources), shards))
+        return Plan(said, found.inventory, survey.cut(survey.weighed(engine, found.sources, progress), shards))
     plan = Plan(said, found.inventory, planned(before))
     other = plan.matches(before) or (None if len(plan.images) == shards else f"{len(plan.images)} shards")
     if other or sum(plan.images) != found.images:

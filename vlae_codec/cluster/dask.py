@@ -1,7 +1,8 @@
 """The workers of a Dask cluster as an engine: the only module that knows Dask, imported when a client is asked for.
 
 A task is named by what it does, its number and the run, as in `pack-shard-00003-1f2e`; Dask's dashboard shows that. Its
-argument is what `engine.Work` takes: paths and small tallies. Dask tries a task again if it fails or if its worker dies.
+argument is what `engine.Work` takes: paths and small tallies. Dask tries a task again if it fails or if its worker dies, and
+blames all tasks that a worker had.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ from .identity import Identity, check_same, here
 
 _SILENT = logging.CRITICAL + 1
 _AHEAD = 2  # tasks handed out for each that can run
-_SMALL = {"distributed.worker.profile.enabled": False, "distributed.admin.low-level-log-length": 100}
-"""How workers keep little: by default they hold profiles of the last 1,000 seconds, and 1,000 entries of each log."""
+_CONFIGURATION = {
+    "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.low-level-log-length": 100,
+}
+"""Of a cluster on this machine. By default workers keep profiles of 1,000 seconds, and 1,000 entries of each log."""
 CONNECT_SECONDS = 10.0
 """How long a scheduler may take to answer."""
 
@@ -45,7 +50,25 @@ class Dask:
             check_same(worker, identity)
 
     def run(self, name: str, work: Work, items: Iterable[Any], shared: Any) -> Iterator[Outcome]:
-        """See `Engine`."""
+        """See `Engine`. Tasks whose workers died may only have been beside one that kills them: each is tried alone."""
+        given, suspects, guilty = (work, shared, here()), list[tuple[Any, Any]](), 0
+        for item, future in self._ended(name, given, items):
+            if _is_deadly(future):
+                suspects.append((item, future))
+            else:
+                yield self._outcome(item, future)
+        for item, future in suspects:
+            if guilty < ATTEMPTS:  # else they all are, for lack of memory, and each takes its time
+                ((_, future),) = self._ended(f"{name}-alone", given, [item])
+                guilty += _is_deadly(future)
+            yield self._outcome(item, future)
+
+    def _ended(self, name: str, given: tuple[Work, Any, Identity], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """Items and their futures, as tasks end.
+
+        Raises:
+            VlaeError: the scheduler is gone.
+        """
         from distributed import as_completed
 
         run, waiting, rest = uuid.uuid4().hex[:4], dict[str, Any](), iter(items)
@@ -53,13 +76,12 @@ class Dask:
         try:
             while True:
                 with self._known():
-                    self._fill(rest, waiting, completed, f"{name}-{{:05d}}-{run}", (work, shared, here()))
+                    self._fill(rest, waiting, completed, f"{name}-{{:05d}}-{run}", given)
                 if not waiting:
                     return
                 with self._known():
                     future = next(completed)
-                item = waiting.pop(future.key)
-                yield self._outcome(item, future)
+                yield waiting.pop(future.key), future
         finally:
             with contextlib.suppress(Exception):
                 self._client.cancel([*waiting], force=True)
@@ -128,7 +150,7 @@ def connected(where: str) -> Iterator[Any]:
         if not count.isdecimal() or not 0 < int(count) <= 1 << 10:
             raise VlaeError(f"{where} is not a cluster: local:4 begins four processes on this machine")
         quiet: Any = {"silence_logs": _SILENT, "dashboard_address": ":0"}
-        with dask.config.set(_SMALL):  # taken over by workers that begin later in place of others
+        with dask.config.set(_CONFIGURATION):  # taken over by workers that begin later in place of others
             local = LocalCluster(n_workers=int(count), threads_per_worker=1, **quiet)
         with local as cluster, Client(cluster) as client:
             yield client
@@ -151,8 +173,14 @@ def _work(work: Work, shared: Any, sender: Identity, item: Any) -> Any:
     return work(shared, item)
 
 
+def _is_deadly(future: Any) -> bool:
+    """Whether a task ended because workers died, again and again, while they had it."""
+    return future.status == "error" and type(future.exception()).__name__ == "KilledWorker"
+
+
 def _reason(error: BaseException) -> str:
     """Why a task failed, in a line."""
     if type(error).__name__ == "KilledWorker":
-        return f"{ATTEMPTS} workers died while they worked on it, perhaps for lack of memory"
+        deaths = getattr(error, "allowed_failures", ATTEMPTS - 1) + 1
+        return f"{deaths} workers died while they worked on it, perhaps for lack of memory"
     return reason(error)

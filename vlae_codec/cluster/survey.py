@@ -24,6 +24,7 @@ from vlae_codec.sets.shelves import Loose
 from vlae_codec.sets.sources import Array, Files, Source, check_names, each_place, gather
 
 from .engine import Engine
+from .progress import Tell, beforehand
 
 _MOST_TASKS = 64  # of listing, up to which each place has one of its own
 _MOST_PLACES = 64  # that one task lists
@@ -94,7 +95,7 @@ class Listed:
         return sum(source.count for source in self.sources)
 
 
-def listed(engine: Engine, given: Sequence[str], looking: Looking) -> Listed:
+def listed(engine: Engine, given: Sequence[str], looking: Looking, progress: Tell | None = None) -> Listed:
     """The sources at places, as `sources.gather` takes them.
 
     Raises:
@@ -104,7 +105,9 @@ def listed(engine: Engine, given: Sequence[str], looking: Looking) -> Listed:
     size = min(_MOST_PLACES, -(-len(every) // _MOST_TASKS))
     blocks = (Places(at, tuple(every[at : at + size])) for at in range(0, len(every), size))
     found, bad = dict[int, tuple[Packed, tuple[str, ...]]](), dict[int, str]()
+    tell, done = beforehand("listing", progress if len(every) > 1 else None), 0
     for outcome in engine.run("list-sources", _list, blocks, looking):
+        tell(done := done + outcome.item.images, len(every))
         if outcome.error is None:
             found[outcome.item.number] = outcome.result
         else:
@@ -117,15 +120,17 @@ def listed(engine: Engine, given: Sequence[str], looking: Looking) -> Listed:
     return Listed(tuple(sources), notes, _inventory(sources))
 
 
-def weighed(engine: Engine, sources: Sequence[Source]) -> Pixels:
+def weighed(engine: Engine, sources: Sequence[Source], progress: Tell | None = None) -> Pixels:
     """The pixels of each image, (N,) int64; of a picture that cannot be read, 1."""
     parts, ends = list[Pixels](), [0]
     for source in sources:
         size = source.stored.form.size if isinstance(source, Array) else (0, 0)
         parts.append(np.full(source.count, size[0] * size[1], np.int64))
         ends.append(ends[-1] + source.count)
-    pixels = np.concatenate(parts)
+    pixels, done = np.concatenate(parts), 0
+    tell, pictures = beforehand("weighing", progress), sum(one.count for one in sources if isinstance(one, Files))
     for outcome in engine.run("weigh-pictures", _weigh, _to_weigh(sources, ends), None):
+        tell(done := done + outcome.item.images, pictures)
         if outcome.error is None:
             first = outcome.item.number
             pixels[first : first + outcome.item.images] = np.frombuffer(outcome.result, "<i8")
