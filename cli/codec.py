@@ -448,7 +448,7 @@ def _problems(file: Path, model: Coder | None, quiet: bool, max_bytes: int) -> l
     """What is damaged or lost in an archive.
 
     Raises:
-        VlaeError, OSError: it cannot be read; or it is no archive, but a damaged image.
+        VlaeError, OSError: it cannot be read; or it is not an archive, but a damaged image.
     """
     with opened(file) as stream:
         start = stream.read(2)

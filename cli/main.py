@@ -124,7 +124,7 @@ def _said(text: str) -> click.ClickException:
 
 
 def _spell_out(stream: object) -> None:
-    """What the stream's encoding has no letters for is written as escapes, as stderr does, and is no error."""
+    """What the stream's encoding has no letters for is written as escapes, as stderr does, and is not an error."""
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="backslashreplace")
 

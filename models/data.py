@@ -89,7 +89,7 @@ def _part(name: str, part: str, stored: npt.NDArray[np.uint8]) -> Images:
 
 
 def _check(name: str, part: str, stored: npt.NDArray[Any]) -> None:
-    """Raises ValueError for what is no part of a set as `data prepare` or `data collect` makes it, or of gray images."""
+    """Raises ValueError for what is not a part of a set as `data prepare` or `data collect` makes it, or of gray images."""
     layouts = [_LAYOUTS[name]] if name in _LAYOUTS else [(98,), (28, 28)]
     bright = stored.shape[1:] == (98,) or stored.max(initial=0) > 1
     if stored.dtype != np.uint8 or not len(stored) or stored.shape[1:] not in layouts or not bright:
@@ -123,7 +123,7 @@ def warped(images: Images, pixels: float, rng: np.random.Generator) -> Images:
 
 
 def shuffled_part(images: Images, count: int, seed: int) -> Images:
-    """A fixed random `count` of the images; test sets are sorted by class, so a slice is no sample."""
+    """A fixed random `count` of the images; test sets are sorted by class, so a slice is not a sample."""
     return images[np.random.default_rng(seed).permutation(len(images))[:count]]
 
 

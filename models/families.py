@@ -37,7 +37,7 @@ def of_experiment(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def of_run(name: str) -> Any:
-    """The module of the family whose training a folder holds; of folders that are no run, that of drawings."""
+    """The module of the family whose training a folder holds; of other folders, that of drawings."""
     folder = Path(name)
     if (folder / "transforms" / "config.json").is_file():
         return import_module(FAMILIES["grid"])

@@ -382,7 +382,7 @@ def _is_of_numbers(element: bytes, order: str) -> bool:
     numbers; of complex ones there would be a fifth.
 
     Raises:
-        ValueError: the sizes contradict each other; a matrix of numbers has other parts, or some that are no numbers.
+        ValueError: the sizes contradict each other; a matrix of numbers has other parts, or some that are not numbers.
     """
     if struct.unpack_from(f"{order}II", element) != (14, len(element) - 8):
         raise ValueError("an array is shorter or longer than it claims")
@@ -428,7 +428,7 @@ def _read_omniglot(files: Files) -> dict[str, Array]:
 
 
 def _drawings(path: Path, archive: zipfile.ZipFile) -> list[tuple[int, zipfile.ZipInfo]]:
-    """(drawer, entry) by alphabet, character, drawer; what is no drawing is passed over."""
+    """(drawer, entry) by alphabet, character, drawer; what is not a drawing is passed over."""
     found: dict[tuple[str, str, int], zipfile.ZipInfo] = {}
     for info in archive.infolist():
         match = _DRAWING.fullmatch(info.filename)

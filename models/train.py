@@ -52,7 +52,7 @@ Order = npt.NDArray[np.int64]
 _SENSELESS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What is raised of tables that are of other keys, types or sizes than a configuration."""
 _DAMAGED = (*_SENSELESS, OSError, RuntimeError, EOFError, AssertionError, struct.error, pickle.UnpicklingError)
-"""What torch raises of files that are no checkpoint, and of tensors that are not the model's."""
+"""What torch raises of files that are not a checkpoint, and of tensors that are not the model's."""
 
 
 @dataclass
@@ -290,7 +290,7 @@ def _cut_log(folder: Path, step: int) -> None:
 
 
 def _logged_step(line: str) -> float:
-    """The step of a line of the log; infinity if it is none, such as one that was being written."""
+    """The step of a line of the log; infinity if it has none, such as one that was being written."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
@@ -508,7 +508,7 @@ def load_average(folder: Path) -> Trained:
     """The averaged model of a run; of the folder of an integer model what it was rounded from, but for the rounding.
 
     Raises:
-        ConfigError: the folder holds no checkpoint nor a model, or what is none.
+        ConfigError: the folder holds neither a checkpoint nor a model, or files that are not.
         ModelError: the integer model is damaged.
     """
     if is_model(folder):

@@ -369,6 +369,7 @@ def test_python_api(digits):
     ("call", "kind", "said"),
     [
         (lambda: vlae_codec.compress("a.png"), TypeError, "compress_files"),
+        (lambda: vlae_codec.compress(["a.png", "b.png"]), TypeError, "not list: .*compress_files"),
         (lambda: vlae_codec.compress([1, 2]), ImageError, "an array must be"),
         (lambda: vlae_codec.compress(np.zeros((4, 4))), ImageError, "of bool, uint8 or uint16, not .* float64"),
         (lambda: vlae_codec.decompress("a.vlz"), TypeError, "takes the bytes of a file, not str.*decompress_files"),

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY
+from photographs import picture
+from PIL import Image
 
 import vlae_codec
 from vlae_codec import codec, many
@@ -78,6 +80,21 @@ def test_results_come_before_the_rest_is_read(pictures, monkeypatch):
     assert first.encoded is not None
     assert len(read) <= 3
     results.close()
+
+
+def test_a_photograph_is_there_before_the_next_is_read(tmp_path):
+    pictures = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, path in enumerate(pictures):
+        Image.fromarray(picture(24, 40, seed=i).samples).save(path)
+    read = []
+
+    def reading(path):
+        read.append(path)
+        return many.read_file(path)
+
+    for i, one in enumerate(many.compress_files(pictures, read=reading, **FAST)):
+        assert one.result().ledger.family == "grid"
+        assert len(read) <= i + 2  # the next one is read to see whether it goes into the same batch
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

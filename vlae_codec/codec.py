@@ -103,12 +103,13 @@ def compress(
     Raises:
         ImageError: the picture cannot be coded as asked.
         ValueError: arguments are out of range, or contradict each other.
-        TypeError: it is no picture but a path or bytes.
+        TypeError: it is a path or bytes, not a picture.
     """
     from .choose import chooser
     from .picture.reading import Readable
 
-    if isinstance(picture, str | bytes | os.PathLike):
+    first = picture[0] if isinstance(picture, list | tuple) and picture else picture
+    if isinstance(first, str | bytes | os.PathLike):
         raise TypeError(
             f"compress takes a Pillow image or an array, not {type(picture).__name__}: open the file with PIL.Image.open, "
             "or give its path to compress_files"

@@ -17,7 +17,7 @@ from typing import IO, Any
 from .errors import ImageError, OutputError
 
 _SENSELESS = (ValueError, IndexError, OverflowError, struct.error)
-"""What zipfile and tarfile let through of headers that are damaged: names that are no text or empty, sizes that are none."""
+"""What zipfile and tarfile let through of damaged headers: names that are empty or not text, sizes that are not numbers."""
 
 LONGEST_NAME = 1024
 LONGEST_PART = 255
@@ -231,7 +231,7 @@ def safe_name(name: str) -> str:
     """The name itself: a relative path whose parts, separated by slashes, lead out of no folder on any system.
 
     Raises:
-        ImageError: it is none; whoever reads it from an archive makes that a FormatError.
+        ImageError: it is not one; whoever reads it from an archive makes that a FormatError.
     """
     problem = _problem(name)
     if problem:

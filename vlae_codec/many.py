@@ -4,8 +4,8 @@
         if one.error is None:
             one.path.with_suffix(".vlz").write_bytes(one.encoded.data)
 
-Inputs are read as they are needed, and coded in batches of bounded size; results are the same as one by one. With `jobs`,
-several batches are coded at once, each in a process of its own.
+Inputs are read as they are needed, and drawings coded in batches of bounded size; results are the same as one by one.
+With `jobs`, several batches are coded at once, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -155,7 +155,10 @@ def compress_files(
             raise ImageError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
 
     def weight(one: _Given[_Picture]) -> int:
-        return field_count(*one.content.seen.view.raster.samples.shape[:2]) if one.content else 0
+        if one.content is None:
+            return 0
+        drawing = one.content.seen.drawing  # all else is coded picture by picture, and waits for no other
+        return field_count(*drawing.raster.samples.shape[:2]) if drawing else _BATCH_FIELDS
 
     shared, paths = (choice, verify), _listed(paths)
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)

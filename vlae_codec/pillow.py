@@ -54,7 +54,7 @@ class VlzImageFile(ImageFile.ImageFile):
         try:
             geometry, metadata = codec.heading(data)
         except FormatError as error:
-            raise SyntaxError(str(error)) from error  # which tells Pillow that it is none of ours
+            raise SyntaxError(str(error)) from error  # which tells Pillow that it is not ours
         with _as_os_error():
             sample = _sample(geometry, metadata)
         self._size, self._mode = (geometry.width, geometry.height), sample.mode

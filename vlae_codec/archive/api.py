@@ -94,7 +94,7 @@ def pack(
             256 for reading at random.
         quality: of lossy photos, and of pictures in two colours, 0 to 100, as of `compress`.
         threshold: binarise, with luminance above this, 0 to 254, as the light level.
-        keep: what of a picture's metadata is kept, of pictures that are no drawings; of itself neither EXIF nor XMP.
+        keep: what of a picture's metadata is kept, of pictures that are not drawings; of itself neither EXIF nor XMP.
         model: one that was loaded, the name of a released one, or a folder, for all pictures; of itself what suits each.
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.
@@ -201,7 +201,7 @@ def unpack(
 
     Raises:
         OSError: the archive cannot be read.
-        FormatError: it is no archive, neither its header nor its index is whole, or it claims more than max_bytes.
+        FormatError: it is not an archive, neither its header nor its index is whole, or it claims more than max_bytes.
         ModelError: it needs a model that is not known here.
         OutputError: a file exists and `force` is not set, or it cannot be written.
         ValueError: seed or temperature is out of range.

@@ -294,7 +294,7 @@ def _popped(shared: Shared, coder: Coder, head: Head, payload: bytes, done: Done
     """Images that were coded together.
 
     Raises:
-        FormatError: they are damaged, or the model is none that codes images together.
+        FormatError: they are damaged, or the model does not code images together.
     """
     header = shared.header
     if not isinstance(coder, Chained):

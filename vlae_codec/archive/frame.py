@@ -85,7 +85,7 @@ def read_contents(file: BinaryIO) -> Contents:
     """The frame of an archive; what is damaged is found again where it can be.
 
     Raises:
-        FormatError: it is no archive, or neither header nor index is whole.
+        FormatError: it is not an archive, or neither header nor index is whole.
     """
     size = file.seek(0, 2)
     front, index, damages = _front(file, size), _read_index(file, size), list[str]()
@@ -120,7 +120,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     """The header and the index after it.
 
     Raises:
-        FormatError: it is none, or it is damaged.
+        FormatError: it is not one, or it is damaged.
     """
     return _layout(data).read_header(data)
 

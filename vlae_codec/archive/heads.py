@@ -50,7 +50,7 @@ class Header:
 class Apart:
     """Pictures that stand one after the other, each as the sections of a file, and then what is said beside their samples.
 
-    sizes: bytes of the sections of each. said: of each, which of the metadata are its own, counted from 1; 0 is none.
+    sizes: bytes of the sections of each. said: of each, which of the metadata are its own, from 1 on; 0 stands for none.
     metadata: bytes of each of these, without their check. carried: the sections of the first are those of all as one
     picture, and the others have none (see the module of that name).
     """
@@ -296,7 +296,7 @@ def inflate(data: bytes, dictionary: bytes = b"", most: int = _LARGEST_TEXT) -> 
     """The inverse of `deflate`.
 
     Raises:
-        FormatError: it is no such data, or inflates to more than `most` bytes.
+        FormatError: it is not such data, or inflates to more than `most` bytes.
     """
     unpacker = zlib.decompressobj(-15, zdict=dictionary)
     try:

@@ -45,7 +45,7 @@ def read(model: int | bytes | None, data: bytes, at: int) -> tuple[Header, int]:
     """The header whose options stand at `at`, and the index after it.
 
     Raises:
-        FormatError: it is none, or it is damaged.
+        FormatError: it is not one, or it is damaged.
     """
     if len(data) <= at:
         raise TruncatedError("the archive ends within its header")

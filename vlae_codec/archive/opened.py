@@ -30,7 +30,7 @@ class Opened:
     """An archive in a file that can be read here and there.
 
     Raises:
-        FormatError: it is no archive, or neither header nor index is whole.
+        FormatError: it is not an archive, or neither header nor index is whole.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -72,7 +72,7 @@ def open_archive(
 
     Raises:
         OSError: the file cannot be read.
-        FormatError: it is no archive, or neither its header nor its index is whole; or a set is not complete.
+        FormatError: it is not an archive, or neither its header nor its index is whole; or a set is not complete.
         PlaceError: a URL's driver is not installed.
         ValueError: seed or temperature is out of range.
     """

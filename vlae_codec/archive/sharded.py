@@ -203,7 +203,7 @@ def _images(shard: Shard) -> int:
     """How many images a shard has: as the manifest says, or as it says itself.
 
     Raises:
-        FormatError: it is no archive.
+        FormatError: it is not an archive.
     """
     if shard.images is not None:
         return shard.images

@@ -40,7 +40,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     """The header and the index after it.
 
     Raises:
-        FormatError: it is none, or it is damaged.
+        FormatError: it is not one, or it is damaged.
     """
     kind, model, at = read_start(data)
     if kind != Kind.ARCHIVE:

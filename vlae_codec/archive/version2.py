@@ -53,7 +53,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     """The header and the index after it.
 
     Raises:
-        FormatError: it is none, or it is damaged.
+        FormatError: it is not one, or it is damaged.
     """
     if data[1] >> 2 & 3 != _START[1] >> 2 & 3:
         raise FormatError("this is a single image, not an archive: use decompress")

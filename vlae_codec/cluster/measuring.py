@@ -91,7 +91,7 @@ def measure(
         baselines: measure other codecs, too.
 
     Raises:
-        ImageError: a source is missing or damaged, or holds pictures that are no drawings; or a part failed.
+        ImageError: a source is missing or damaged, or holds pictures that are not drawings; or a part failed.
         VlaeError: as `cluster.pack`.
     """
     asked = _Asked(sources, client, jobs, count, progress)

@@ -132,7 +132,7 @@ def read_bits(decoders: Sequence[Decoder], ends: Sequence[int], ink: Counts) -> 
     """The next bits of several decoders at once: those of decoder i end at ends[i], given the counts of a 1; (n,) bool.
 
     Raises:
-        FormatError: one of the codes is none.
+        FormatError: one of the codes is not valid.
     """
     weights, bits = _binary_weights(ink), np.empty(len(ink), np.bool_)
     start = 0
@@ -160,7 +160,7 @@ class PrefixDecoder:
         before = self._low.copy(), self._high.copy()
         try:
             low, high = self._low.get_bits(ink), self._high.get_bits(ink)
-        except FormatError:  # one of the two ran into bytes that are no code: find where
+        except FormatError:  # one of the two ran into bytes that are not a code: find where
             if len(ink) == 1:
                 self._known = False
                 return np.zeros(0, np.uint8)
@@ -216,7 +216,7 @@ class Stack:
 
     @property
     def exhausted(self) -> bool:
-        """Whether more was popped than pushed: what was popped then is no fair sample, though pushing still undoes it."""
+        """Whether more was popped than pushed: what was popped then is not a fair sample, though pushing still undoes it."""
         words, state = self._coder.pos()
         return bool(words == 0 and state < 1 << 31)
 

@@ -194,7 +194,7 @@ class FieldFamily:
         """See `family.Family`; `mostly_ink`, if it is said, is a share.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         return FieldCoder(identity.name, identity.digest, arrays, _share(identity.about.get("mostly_ink", 0.0)))
 

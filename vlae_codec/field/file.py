@@ -125,7 +125,7 @@ class File:
         """The codes of all fields; coordinates are decoded once, which takes long if there are many.
 
         Raises:
-            FormatError: they are no code.
+            FormatError: they are not a code.
         """
         if not self._read:
             self._read.append(self.section.codes(self.model.prior, progress) if self.section else [])

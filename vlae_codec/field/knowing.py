@@ -1,6 +1,6 @@
 """Whether a model knows a drawing: whether it costs what its like cost, and looks as they do (see `docs/drawings.md`).
 
-A picture that is not of whole fields, or whose ink goes on from field to field, is no sheet of single drawings. Of each
+A picture that is not of whole fields, or whose ink goes on from field to field, is not a sheet of single drawings. Of each
 field that has both colours ten figures are seen, `FIGURES`. A score, a quadratic function of them, tells drawings of the
 model's own kind from all others; its weights, and the scores of held-out drawings of that kind, are in `registry`.
 `benchmarks/knowing.py` finds them.
@@ -36,7 +36,7 @@ FIGURES = (
     "solid",  # squares of 3x3 that are ink all over; the logarithm
     "others",  # what the best of the other models asks for, as a multiple of this one's bits; its logarithm
 )
-_MOST_FIELDS, _FEW_FIELDS = 32, 4  # of a picture are looked at; of one that is no sheet, to estimate its bits
+_MOST_FIELDS, _FEW_FIELDS = 32, 4  # of a picture are looked at; of one that is not a sheet, to estimate its bits
 _FARTHEST = 8.0  # deviations from the mean: none is farther
 _ODD_SHARE = 1 / 8  # of a sheet's fields may have scores that few drawings of the model's kind have
 _FULL_BITS = 16.0  # about what a field costs that is ink all over

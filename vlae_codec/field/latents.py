@@ -136,7 +136,7 @@ class Section:
         """The codes of all fields; decodes lattice coordinates, so call it once the section's check holds.
 
         Raises:
-            FormatError: `lattice` is no code of coordinates.
+            FormatError: `lattice` is not a code of coordinates.
         """
         k = read_coordinates(self.lattice, self.symbols.count(None), prior, progress)
         rows = iter(k.tolist())

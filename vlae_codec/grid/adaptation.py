@@ -83,7 +83,7 @@ def read(data: bytes, inputs: int, outputs: int) -> Corrections:
     """The inverse of `write`, for a layer (inputs, outputs).
 
     Raises:
-        FormatError: these are no corrections.
+        FormatError: these are not corrections.
     """
     if len(data) < 2 or data[0] not in STEP_BITS or data[1] not in _SCALES:
         raise FormatError("the corrections of the texture are not valid: the file is damaged")

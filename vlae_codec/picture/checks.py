@@ -117,7 +117,7 @@ def check_file_size(size: int, pixels: int, name: str) -> None:
 
 
 def png_size(beginning: bytes) -> tuple[int, int] | None:
-    """Width and height by the first 24 bytes of a PNG; None if it is none."""
+    """Width and height by the first 24 bytes of a PNG; None if it is another file."""
     if not beginning.startswith(SIGNATURE) or beginning[12:16] != b"IHDR":
         return None
     width, height = struct.unpack(">II", beginning[16:24])
@@ -128,7 +128,7 @@ def orientation(picture: Image.Image) -> int:
     """How the picture is to be turned, 1 to 8 as EXIF has it; 1 if what says so cannot be understood."""
     try:
         found = picture.getexif().get(0x112, 1)
-    except Exception:  # it is no TIFF, or whatever; the pixels are whole
+    except Exception:  # it is not a TIFF, or whatever; the pixels are whole
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 

@@ -20,7 +20,7 @@ SIZES = "1x1 to 65535x65535, at most 2^26 pixels"
 _MIDDLE_SHARE = 0.25
 """A drawing has at most this share of its pixels in the middle half of its range of grays."""
 LARGEST_THRESHOLD = 254
-"""Above 254 is no level but 255, and above that none."""
+"""Above 254 there is only the level 255, and above that none."""
 _WEIGHTS = np.array([19595, 38470, 7471]) / 65536
 """Of red, green and blue: those of ITU-R 601, rounded as Pillow's. They add up to 1 exactly."""
 _STRIP_PIXELS = 1 << 20

@@ -93,7 +93,7 @@ def check_beginning(file: IO[bytes], size: int, name: str) -> None:
     """Judges a picture file of so many bytes by its beginning; little of it is read.
 
     Raises:
-        ImageError: it is no picture, or one of too many pixels, or has far more bytes than its pixels need.
+        ImageError: it is not a picture, or one of too many pixels, or has far more bytes than its pixels need.
     """
     with clear_errors(name):
         width, height = png_size(file.read(24)) or Image.open(file).size

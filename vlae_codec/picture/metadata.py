@@ -168,7 +168,7 @@ def _from_items(items: dict[_Tag, bytes]) -> Metadata:
 
 
 def _read_resolution(item: bytes) -> Resolution:
-    """Raises ValueError or TruncatedError if it is none."""
+    """Raises ValueError or TruncatedError if it is not one."""
     x, at = read_varint(item, 1)
     y, at = read_varint(item, at)
     if at != len(item):

@@ -107,7 +107,7 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
 
 
 def pixel_count(file: IO[bytes]) -> int:
-    """How many pixels a picture file claims by its beginning; 0 if it is none, which whoever reads it will say."""
+    """How many pixels a picture file claims by its beginning; 0 if it is not one, which whoever reads it will say."""
     try:
         with our_sizes():
             width, height = Image.open(file).size

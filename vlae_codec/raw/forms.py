@@ -88,7 +88,7 @@ def _levels(samples: Samples, depth: int) -> Values:
     """Gray of few bits as numbers of levels.
 
     Raises:
-        ValueError: a sample is none of the levels.
+        ValueError: a sample is not one of the levels.
     """
     step = 255 // ((1 << depth) - 1)
     if (samples % step).any():
@@ -213,7 +213,7 @@ def restored(geometry: Geometry, less: Less, meaning: Values | None, values: Val
     """The picture of which a stream gave these values; `meaning` is that of `read_form`.
 
     Raises:
-        FormatError: they are none of its format.
+        FormatError: they are not of its format.
     """
     form = geometry.format
     if meaning is not None:

@@ -37,7 +37,7 @@ def judge_of(images: Sample, path: Path, notes: list[str]) -> Judge | None:
 
     try:
         trained = classifier.digits(path)
-    except Exception as error:  # torch fails in many ways on what is no file of its own
+    except Exception as error:  # torch fails in many ways on what is not a file of its own
         raise VlaeError(f"{path} is not a classifier of ours, or is damaged") from error
     return lambda fields: classifier.classify(trained, fields)
 

@@ -1,7 +1,7 @@
 """Kinds of drawings in a measurement, and what each codec's exact files of a kind take.
 
 A kind is what can be told of a drawing without a look at what it shows: the folder that it came from; of pages, and other
-drawings that are no fields, also whether the lossy models know it, and which model its exact file has.
+drawings that are not fields, also whether the lossy models know it, and which model its exact file has.
 """
 
 from __future__ import annotations

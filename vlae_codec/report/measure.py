@@ -338,7 +338,7 @@ def _form(drawing: Drawing) -> Geometry:
 
 
 def _baseline_columns(drawings: list[Drawing], work: _Work) -> dict[str, Any]:
-    """Of other codecs; of drawings that are no sheets of fields also of those for pages, and of the models that suit."""
+    """Of other codecs; of drawings that are not sheets of fields also of those for pages, and of the models that suit."""
     pages = page_codecs.are_pages(drawings)
 
     def made(some: list[Drawing], _progress: Progress) -> dict[str, Any]:

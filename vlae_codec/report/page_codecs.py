@@ -1,5 +1,5 @@
-"""What else is measured of drawings that are no single fields: our exact file as `compress` makes it, JBIG1 and JB2, and who
-knows the drawing.
+"""What else is measured of drawings that are not single fields: our exact file as `compress` makes it, JBIG1 and JB2, and
+who knows the drawing.
 
 The two two by the command-line tools that Debian has (jbigkit-bin, djvulibre-bin), where they are installed. Every file is
 decoded again.
@@ -48,7 +48,7 @@ TOOLS = {
 
 
 def are_pages(drawings: Sequence[Drawing]) -> bool:
-    """Whether any of them is no sheet of whole fields."""
+    """Whether any of them is not a sheet of whole fields."""
     return any(side % SIDE for drawing in drawings for side in drawing.bits.shape)
 
 

@@ -196,7 +196,9 @@ def _hue(key: str, theme: Theme) -> str:
 def _draw_spread(axes: Axes, measurement: Measurement, theme: Theme) -> None:
     """A row for each column, groups apart: 5 % to 95 %, middle half, mean; a baseline's payload is a diamond."""
     costs = [key for group in GROUPS[:3] for key in keys_of(measurement, group)]
-    whole = [key for key in costs if not key.endswith("_payload_bits") and key != "coding_gap_bits"]  # a gap is no cost
+    whole = [
+        key for key in costs if not key.endswith("_payload_bits") and key != "coding_gap_bits"
+    ]  # a gap is not a cost
     rows = [i + 0.6 * GROUPS.index(group_of(key)) for i, key in enumerate(whole)]
     for row, key in zip(rows, whole, strict=True):
         hue, payload = _hue(key, theme), measurement.mean(key.removesuffix("_bits") + "_payload_bits")

@@ -51,7 +51,7 @@ def read(where: str, count: int) -> Labels:
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # numpy parses the header as Python source, which fails in many ways
-        reason = getattr(error, "strerror", None) or "it is no FILE.npz:KEY, FILE.npy or IDX file of labels"
+        reason = getattr(error, "strerror", None) or "it is not a FILE.npz:KEY, FILE.npy or IDX file of labels"
         raise ImageError(f"cannot read the labels {where}: {reason}") from error
     if found.dtype.kind not in "iu" or found.shape not in ((count,), (count, 1)):
         raise ImageError(f"{where} must hold {count} integers, one for each image, not {found.dtype} {found.shape}")

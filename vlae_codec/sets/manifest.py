@@ -193,7 +193,7 @@ def check_name(name: object) -> str:
     """The name itself, for names that come from an archive.
 
     Raises:
-        FormatError: it is none that `safe_name` lets through.
+        FormatError: `safe_name` does not let it through.
     """
     if not isinstance(name, str):
         raise FormatError("a name in the archive is not text: the archive is damaged")
@@ -204,7 +204,7 @@ def check_name(name: object) -> str:
 
 
 def problem(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
-    """Why an array of that form is none of images that we can code, or None."""
+    """Why an array of that form is not of images that we can code, or None."""
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         return f"it holds {_type_name(dtype)}, not numbers of at most 64 bits"
     packed = len(shape) == 2 and shape[1] == PACKED_BYTES and dtype == np.uint8

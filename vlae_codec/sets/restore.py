@@ -189,7 +189,7 @@ class Restorer:
         """Writes one picture, of that number, in the format that its name says if that loses nothing.
 
         Raises:
-            FormatError: the name leads out of the folder, or is none.
+            FormatError: the name leads out of the folder, or is not a name.
             OutputError: the file exists and may not be overwritten, or cannot be written.
         """
         final, data = self._named(manifest.check_name(name), picture)
@@ -231,7 +231,7 @@ class _Ground:
         """Whether the folder of a file of that name was there at first.
 
         Raises:
-            OutputError: the name leads out of the folder by a link, or through what is no folder.
+            OutputError: the name leads out of the folder by a link, or through what is not a folder.
         """
         known, place = self._known, str(self._folder)
         *folders, last = name.split("/")

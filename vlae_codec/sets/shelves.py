@@ -251,7 +251,7 @@ class Tar(_Packed[Span, tarfile.TarFile]):
         info = tarfile.TarInfo(item.name)
         info.offset_data, info.size = item.key
         file = self.archive().extractfile(info)
-        assert file is not None  # which it is only for what is no regular file
+        assert file is not None  # which it is only for what is not a regular file
         return _read_whole(file, item.key.size, item.title)
 
     def _opened(self, file: IO[bytes]) -> tarfile.TarFile:
