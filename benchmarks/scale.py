@@ -8,21 +8,23 @@
 - Bytes that tasks and results take as they are sent, an image and a shard.
 - The peak memory of the client and of a worker for few shards and for many, of as many images each.
 - Microseconds to list and to weigh a loose picture.
+- What a run that goes on takes for each shard that is there, and bytes of an archive's index.
 
 It needs two cores that nobody else uses, and then takes some fifteen minutes: half of it for speed, half for memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ if __name__ == "__main__":
     print(json.dumps(time.perf_counter() - started))
 """
 MEMORY = """
-import json, resource, sys
+import json, sys
 import numpy as np
 from vlae_codec import cluster
 from vlae_codec.cluster.dask import connected
@@ -90,7 +92,9 @@ if __name__ == "__main__":
 @click.option("--each", default=1000, show_default=True, help="Images of each of these.")
 @click.option("--workers", default=WORKERS[-1], show_default=True, help="The most workers.")
 @click.option(
-    "--only", type=click.Choice(["speed", "tasks", "sent", "listing", "memory"]), help="This part alone, again."
+    "--only",
+    type=click.Choice(["speed", "tasks", "sent", "listing", "restart", "memory"]),
+    help="This part alone, again.",
 )
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
@@ -105,7 +109,7 @@ def main(
     only: str | None,
     out: Path | None,
 ) -> None:
-    """Measures speed, then tasks, bytes, memory, and listing."""
+    """Measures speed, then tasks, bytes, listing, a restart, and memory."""
     try:
         digits = (data.load("mnist_static", ["test"], data_folder) > 0).astype(np.uint8)
     except Exception:  # without the data set, the digits of the demo, again and again: as many, and as fast
@@ -127,6 +131,7 @@ def main(
             ("tasks", tasks),
             ("sent", lambda: sent(place, digits)),
             ("listing", lambda: listing(place, digits)),
+            ("restart", lambda: restart(place, str(tiny.absolute()), digits)),
             ("memory", lambda: {n: memory(place, str(tiny.absolute()), digits, n, each, workers) for n in many if n}),
         ):
             if only not in (None, part):
@@ -180,14 +185,20 @@ def tasks(count: int = 500) -> Table:
         return {"dask_per_second": count / (time.perf_counter() - started)}
 
 
-def sent(place: Path, digits: np.ndarray) -> Table:
-    """Bytes of a task and of its result as they are pickled: of an array, and of loose pictures and their paths."""
+def pictures(place: Path, digits: np.ndarray) -> Path:
+    """A folder of 1,000 loose pictures."""
     folder = place / "pictures"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for number in range(1000):
         (folder / f"{number:08d}.png").write_bytes(png_bytes(to_picture(Drawing(digits[number % len(digits)]))))
+    return folder
+
+
+def sent(place: Path, digits: np.ndarray) -> Table:
+    """Bytes of a task and of its result as they are pickled: of an array, and of loose pictures and their paths."""
+    np.save(place / "sent.npy", np.resize(digits, (2000, 28, 28)))
     found: Table = {}
-    for kind, source in (("array", place / "1.npy"), ("loose_pictures", folder)):
+    for kind, source in (("array", place / "sent.npy"), ("loose_pictures", pictures(place, digits))):
         looking = survey.Looking(None, True, str(place / "copies"))
         sources = survey.listed(Local(1), [str(source)], looking).sources
         images = min(1000, sum(one.count for one in sources))
@@ -218,9 +229,33 @@ def memory(place: Path, model: str, digits: np.ndarray, shards: int, each: int, 
     return {"images": shards * each, **found, "manifest_bytes_per_shard": manifest / shards}
 
 
+def restart(place: Path, model: str, digits: np.ndarray, shards: int = 200, each: int = 10) -> Table:
+    """A run that is stopped when all shards are there, and goes on: milliseconds a shard; and bytes of an index a chunk."""
+    np.save(place / "r.npy", np.resize(digits, (shards * each, 28, 28)))
+
+    def pack(progress: Any = None) -> cluster.PackedSet:
+        out = str(place / "r-{shard:05d}.vlz")
+        return cluster.pack(str(place / "r.npy"), out, shards, jobs=1, model=model, progress=progress)
+
+    def stop(tally: cluster.Tally) -> None:
+        if tally.shards == shards:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        pack(stop)
+    started = time.perf_counter()
+    packed = pack()
+    seconds = time.perf_counter() - started
+    assert packed.kept == shards
+    return {
+        "milliseconds_per_shard": seconds * 1e3 / shards,
+        "index_bytes_per_chunk": packed.ledger.bits["index_bits"] / 8 / shards,
+    }
+
+
 def listing(place: Path, digits: np.ndarray) -> Table:
     """Microseconds to list and to weigh one of 1,000 loose pictures, and bytes that the client keeps of one."""
-    folder, found = place / "pictures", {}
+    folder, found = pictures(place, digits), {}
     looking = survey.Looking(None, True, str(place / "copies"))
     started = time.perf_counter()
     listed = survey.listed(Local(1), [str(folder)], looking)
@@ -228,12 +263,12 @@ def listing(place: Path, digits: np.ndarray) -> Table:
     started = time.perf_counter()
     survey.weighed(Local(1), listed.sources)
     found["weigh_microseconds"] = (time.perf_counter() - started) * 1e6 / listed.images
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    copies = [pickle.loads(pickle.dumps(listed.sources)) for _ in range(50)]
-    found["held_bytes"] = (
-        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / len(copies) / listed.images
-    )
-    assert len(digits)
+    sent = pickle.dumps(listed.sources)
+    tracemalloc.start()
+    copy = pickle.loads(sent)
+    found["held_bytes"] = tracemalloc.get_traced_memory()[0] / listed.images
+    tracemalloc.stop()
+    assert copy
     return found
 
 

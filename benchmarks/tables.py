@@ -624,6 +624,11 @@ def scale_constants() -> str:
         ["in the manifest, bytes a shard", f"{last['manifest_bytes_per_shard']:.0f}"],
         ["to list a loose picture, microseconds", f"{measured['listing']['list_microseconds']:.0f}"],
         ["to weigh one, microseconds", f"{measured['listing']['weigh_microseconds']:.0f}"],
+        [
+            "to find a shard whole when a run goes on, milliseconds",
+            f"{measured['restart']['milliseconds_per_shard']:.1f}",
+        ],
+        ["in an archive's index, bytes a chunk", f"{measured['restart']['index_bytes_per_chunk']:.0f}"],
         ["held by the client of one, bytes", f"{measured['listing']['held_bytes']:.0f}"],
     ]
     return markdown(["measured", ""], rows)
@@ -638,7 +643,8 @@ def scale_simulation() -> str:
     rate = measured["speed"]["1"]["images_per_second"]["plain"]
     task = measured["sent"]["array"]["shared_bytes"] + measured["sent"]["array"]["task_bytes"]
     entry = [*measured["memory"].values()][-1]["manifest_bytes_per_shard"]
-    most = measured["tasks"]["dask_per_second"]
+    most, index = measured["tasks"]["dask_per_second"], measured["restart"]["index_bytes_per_chunk"]
+    check = measured["restart"]["milliseconds_per_shard"] / 1e3
     rows = []
     for size in (10**3, 10**4, 10**5, 10**6):
         shards, seconds = _MANY // size, size / rate
@@ -651,12 +657,26 @@ def scale_simulation() -> str:
                 f"{_WORKERS / seconds / most:.2%}",
                 f"{shards * task / 1e6:,.0f} MB",
                 f"{shards * entry / 1e6:,.1f} MB",
+                f"{_MANY / min(size, 1000) * index / 1e6:,.0f} MB",
                 _duration(seconds),
+                _duration(max(shards / most, shards * check / _WORKERS)),
             ]
         )
-    header = ["images a shard", "shards", "one takes", "tasks a second", "of the scheduler's", "sent", "manifest"]
+    header = [
+        "images a shard",
+        "shards",
+        "one takes",
+        "tasks a second",
+        "of the scheduler's",
+        "sent",
+        "manifest",
+        "indices",
+    ]
     total = f"all of it: {_duration(_MANY / rate / _WORKERS)}"
-    return markdown([*header, "redone after a kill, at most"], rows) + f"\n\n*{_WORKERS:,} workers, {total}.*"
+    return (
+        markdown([*header, "redone after a kill, at most", "a restart, all there"], rows)
+        + f"\n\n*{_WORKERS:,} workers, {total}.*"
+    )
 
 
 def _duration(seconds: float) -> str:
