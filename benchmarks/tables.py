@@ -659,7 +659,9 @@ def scale_simulation() -> str:
                 f"{shards * entry / 1e6:,.1f} MB",
                 f"{_MANY / min(size, 1000) * index / 1e6:,.0f} MB",
                 _duration(seconds),
-                _duration(max(shards / most, shards * check / _WORKERS)),
+                _duration(
+                    max(shards / min(64, -(-shards // 1024)) / most, shards * check / _WORKERS)
+                ),  # as of cluster.api
             ]
         )
     header = [

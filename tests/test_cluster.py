@@ -162,7 +162,11 @@ def test_a_run_that_was_stopped_goes_on(sources):
     assert written() == written("other-*.vlz")
 
 
-def test_only_whole_shards_are_kept(sources):
+@pytest.mark.parametrize("most", [1, 1024])
+def test_only_whole_shards_are_kept(sources, monkeypatch, most):
+    monkeypatch.setattr(
+        "vlae_codec.cluster.api._MOST_TASKS", most
+    )  # of checking: all shards by one, or each by its own
     cluster.pack(sources, "other-{shard:05d}.vlz", 4, **OPTIONS)
     with pytest.raises(KeyboardInterrupt):
         cluster.pack(sources, OUT, 4, progress=stop_after(3), **OPTIONS)

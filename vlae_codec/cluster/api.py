@@ -23,8 +23,10 @@ from .engine import Engine, Outcome, engine_of
 from .pattern import Pattern
 from .progress import Tally, Tell
 from .record import Plan, Receipt, Record, locked, planned
-from .survey import Part
-from .tasks import Named, OneShard, Packing, Reading
+from .tasks import Named, OneShard, Packing, Reading, Several
+
+_MOST_TASKS = 1024  # of checking, up to which each shard has one of its own
+_MOST_CHECKED = 64  # shards that one task checks
 
 
 @dataclass(frozen=True)
@@ -292,10 +294,8 @@ def _work(
     """Packs the shards that are not there: receipts, how many were there, and which failed."""
     receipts, failures = dict[int, Receipt](), list[str]()
     if resumed:
-        blank = (Part(number, images, survey.Packed(b"")) for number, images in enumerate(plan.images))
-        for outcome in engine.run("check-shard", tasks.is_whole, blank, packing):
-            if outcome.result is not None:
-                receipts[outcome.item.number] = outcome.result
+        for outcome in engine.run("check-shards", tasks.whole, _several(plan.images), packing):
+            receipts |= {receipt.shard: receipt for receipt in outcome.result or ()}
     whole, kept = len(receipts), sum(plan.images[number] for number in receipts)
     so_far = _Found("packing", sum(plan.images), len(plan.images), progress, kept)
     for number, receipt in receipts.items():
@@ -309,6 +309,14 @@ def _work(
         receipts[outcome.item.number] = outcome.result
         so_far.add(outcome.item.images, outcome.result.size)
     return receipts, whole, failures
+
+
+def _several(images: Sequence[int]) -> Iterator[Several]:
+    """All shards, of so many images each, to be checked: by themselves, or where they are many a few in each task."""
+    size = min(_MOST_CHECKED, -(-len(images) // _MOST_TASKS))
+    for first in range(0, len(images), size):
+        numbers = range(first, min(first + size, len(images)))
+        yield Several(numbers, sum(images[first : first + size]))
 
 
 def _packed(

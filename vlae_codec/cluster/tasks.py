@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -97,6 +97,19 @@ class OneShard:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Shards that may be there already, by their numbers; `number` is that of the first."""
+
+    numbers: Sequence[int]
+    images: int
+
+    @property
+    def number(self) -> int:
+        """Of no other task."""
+        return self.numbers[0]
+
+
+@dataclass(frozen=True)
 class Reading:
     """What all tasks of reading share. folder: where images go to, if anywhere. only: their names."""
 
@@ -144,14 +157,18 @@ def pack(shared: Packing, part: Part) -> Receipt:
     return receipt
 
 
-def is_whole(shared: Packing, part: Part) -> Receipt | None:
-    """The receipt of a shard, if the shard is what it says."""
-    found = places.read_json(receipt_place(shared.pattern, part.number))
+def whole(shared: Packing, several: Several) -> list[Receipt]:
+    """The receipts of those shards that are what their receipts say."""
+    return [receipt for number in several.numbers if (receipt := _receipt(shared, number)) is not None]
+
+
+def _receipt(shared: Packing, number: int) -> Receipt | None:
+    found = places.read_json(receipt_place(shared.pattern, number))
     if found is None or found.pop("plan", None) != shared.plan:
         return None
     try:
         receipt = Receipt(**found)
-        same = _digest(shared.pattern.place(part.number)) == (receipt.size, receipt.sha256)
+        same = _digest(shared.pattern.place(number)) == (receipt.size, receipt.sha256)
     except (OSError, TypeError):
         return None
     return receipt if same else None
