@@ -126,6 +126,12 @@ def test_pictures_in_parquet_files(tmp_path, digits, kind):
         drawn([str(tmp_path / "none.parquet")])
 
 
+@pytest.mark.parametrize("command", ["compress", "decompress", "info"])
+def test_a_command_that_takes_files_of_this_machine_says_so(run, command):
+    said = run(command, "memory://set/0.png", expect=2).output
+    assert "memory://set/0.png is a URL: name a file here; pack, unpack, list and test take URLs" in said
+
+
 def test_a_result_is_whole_or_not_there():
     place = "memory://whole/a"
 
