@@ -15,12 +15,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from conftest import TINY  # noqa: E402
 from test_grid_training import SMALL as PHOTO  # noqa: E402
 from test_grid_training import write_data  # noqa: E402
 from test_models import SMALL  # noqa: E402
 
+from vlae_codec import cluster  # noqa: E402
 from vlae_codec.errors import ConfigError  # noqa: E402
-from vlae_codec.models import ranks, train  # noqa: E402
+from vlae_codec.models import ranks, shards, train  # noqa: E402
 from vlae_codec.models.config import Config, DataConfig, TrainConfig  # noqa: E402
 from vlae_codec.models.grid import train as photo_train  # noqa: E402
 from vlae_codec.models.grid.run import Schedule  # noqa: E402
@@ -83,6 +85,14 @@ def training(folder, data_folder, epochs):
     train.train(CONFIG, folder, data_folder)
 
 
+def reading(folder):
+    """What this rank sees of the set in the folder, in the second epoch."""
+    with ranks.joined("cpu"):
+        images = shards.ShardedImages(str(folder / "set-*.vlz"), shuffle=True, model=str(TINY))
+        images.set_epoch(1)
+        np.save(folder / f"seen-{ranks.rank()}.npy", np.stack([image.numpy() for image in images]))
+
+
 def as_rank(environment, function, out, *arguments):
     """Calls a function in a process that torchrun would have begun with that environment; `out` gets what it prints."""
     os.environ.update(environment)
@@ -138,6 +148,15 @@ def test_photo_models_have_the_gradients_of_one_process(tmp_path):
         assert largest > 0
         for name, gradient in one.items():
             assert float((two[name] - gradient).norm()) <= 1e-3 * (float(gradient.norm()) + 0.01 * largest), name
+
+
+def test_two_ranks_share_the_shards_of_a_set(tmp_path, fields):
+    np.save(tmp_path / "a.npy", fields[:30])
+    cluster.pack(str(tmp_path / "a.npy"), str(tmp_path / "set-{shard}.vlz"), 5, jobs=1, model=str(TINY))
+    together(2, reading, tmp_path)
+    seen = [np.load(tmp_path / f"seen-{rank}.npy") for rank in range(2)]
+    assert sorted(map(len, seen)) == [12, 18]
+    assert sorted(image.tobytes() for image in np.concatenate(seen)) == sorted(image.tobytes() for image in fields[:30])
 
 
 @pytest.fixture
