@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,8 +16,10 @@ import numpy.typing as npt
 import pytest
 from grid_models import coder
 from photographs import picture
+from PIL import Image
 
-from vlae_codec.grid import latents, network, prior, refining
+from vlae_codec.family import Ask, Sampling
+from vlae_codec.grid import latents, network, prior, refining, tiles
 from vlae_codec.grid.choosing import Search
 from vlae_codec.grid.prior import LANES
 
@@ -81,3 +88,38 @@ def test_how_many_contexts_are_held_changes_nothing(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(prior, "_HELD", numbers)
         found.append(latents.write(coder().model.prior, z.copy(), QUALITY).streams)
     assert found[0] == found[1] == found[2]
+
+
+def test_tiles_of_several_sizes_get_their_surroundings_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take more than the tiles themselves while they are made, and all cores."""
+    monkeypatch.setenv("VLAE_THREADS", "2")
+    view = coder().view(picture(tiles.TILE + 9, tiles.TILE + 17), Ask(lossless=True, effort=0))
+    data = coder().encode([view], Ask(lossless=True, effort=0))[0].data
+    made, makers = tiles.Region.tiles, list[threading.Thread]()
+
+    def watched(*arguments: object) -> object:
+        makers.append(threading.current_thread())
+        return made(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiles.Region, "tiles", watched)
+    (decoded,) = coder().decode([coder().parse(view.geometry, data, 0)], [Sampling()])[0]
+    assert np.array_equal(decoded.raster.samples, view.raster.samples)
+    assert makers == 4 * [threading.current_thread()]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc_info tells")
+def test_the_threads_of_a_command_take_memory_from_one_place(tmp_path: Path) -> None:
+    Image.fromarray(picture(64, 64).samples).save(tmp_path / "a.png")
+    script = (
+        "import ctypes\n"
+        "from vlae_codec.cli.main import main\n"
+        "main('compress a.png --lossless --effort 0 --model photo -q'.split(), standalone_mode=False)\n"
+        "main('decompress a.vlz -o b.png -q'.split(), standalone_mode=False)\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.fopen.restype = ctypes.c_void_p\n"
+        "file = ctypes.c_void_p(libc.fopen(b'heaps', b'w'))\n"
+        "libc.malloc_info(0, file)\n"
+        "libc.fclose(file)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env={**os.environ, "VLAE_THREADS": "2"})
+    assert (tmp_path / "heaps").read_text().count("<heap nr=") == 1

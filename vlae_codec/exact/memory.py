@@ -19,7 +19,7 @@ def give_back() -> None:
         trim(0)
 
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 _LARGEST = 32 << 20  # what glibc itself raises the latter to, and half of what it raises the former to
 
 
@@ -35,6 +35,16 @@ def keep_as_usual() -> None:
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(_MMAP_THRESHOLD, _LARGEST)
             mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
+
+
+def share_one_arena() -> None:
+    """Has all threads take memory from one place, where the C library is asked to (glibc): for processes of our own.
+
+    Of each thread's own place it keeps up to 64 MB of what was freed, whatever `give_back` says. numpy takes memory while it
+    holds Python's lock, so threads do not wait for each other any longer than before.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 @cache

@@ -20,7 +20,7 @@ from .colour import Planes, to_rgb, to_ycocg
 from .grain import Drawing
 from .model import Model
 from .network import Latents
-from .texture import Texture
+from .texture import Texture, Tiles
 from .tiles import TILE, Box, Region, blocks, boxes, decode_block, tile_count, tile_number, tiles_of
 
 Samples = npt.NDArray[np.uint8]
@@ -101,11 +101,14 @@ class Painter:
         return 1 if self.gray else 3
 
     def _read(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
-        """The tiles of a region that are stored; those of one size advance together."""
+        """The tiles of a region that are stored; those of one size advance together.
 
-        def read(batch: Sequence[Box]) -> list[tuple[Box, Samples]]:
+        Their surroundings are made for one size after the other, by all cores: at once they would take twice the room.
+        """
+
+        def read(given: tuple[Sequence[Box], Tiles]) -> list[tuple[Box, Samples]]:
+            batch, tiles = given
             found = [one for box in batch if (one := self._stored(box))]
-            tiles = region.tiles(self.texture, batch, self.width)
             x = pixels.read(self.texture, tiles, [stream for _, stream in found], self._channels)
             parts = [colours(planes, self.gray) for planes in x]
             if any(pixel_check(part) != check for part, (check, _) in zip(parts, found, strict=True)):
@@ -115,7 +118,8 @@ class Painter:
         sizes: dict[tuple[int, int], list[Box]] = {}
         for box in boxes:
             sizes.setdefault((box.height, box.width), []).append(box)
-        return chain.from_iterable(in_threads(read, list(sizes.values())))
+        given = [(batch, region.tiles(self.texture, batch, self.width)) for batch in sizes.values()]
+        return chain.from_iterable(in_threads(read, given))
 
     def _draw(self, region: Region, boxes: Sequence[Box], crop: Box) -> Iterator[tuple[Box, Samples]]:
         """What a crop has of tiles of a region, with drawn texture; those of a row are drawn as one."""
