@@ -33,7 +33,7 @@ from vlae_codec.ink import binary, contexts, mixing, similar, stream, walk
 from vlae_codec.ink.hands import Hand
 from vlae_codec.ink.model import start_of
 from vlae_codec.ink.near import smoothed
-from vlae_codec.ink.state import CALM_INPUTS, OTHER, OTHERS, PLACE, REFERRED, SETS, Ints, State
+from vlae_codec.ink.state import CALM_INPUTS, OTHERS, PLACE, REFERRED, SETS, SIMILAR, Ints, State
 from vlae_codec.picture.reading import read_picture
 
 HEIGHT, WIDTH = 1280, 1024
@@ -53,8 +53,8 @@ class Part:
 @compiled
 def no_place(state: State, column: int, at: int) -> None:
     """In place of `similar.find`: no place is like the pixel's."""
-    state.now[PLACE] = -1
-    state.now[OTHER] = -1
+    for kept in range(SIMILAR):
+        state.now[PLACE + kept] = -1
 
 
 _find, _enter = similar.find, contexts.enter
@@ -62,9 +62,10 @@ _find, _enter = similar.find, contexts.enter
 
 @compiled
 def one_place(state: State, column: int, at: int) -> None:
-    """In place of `similar.find`: the second place is forgotten."""
+    """In place of `similar.find`: all places but one are forgotten."""
     _find(state, column, at)
-    state.now[OTHER] = -1
+    for kept in range(1, SIMILAR):
+        state.now[PLACE + kept] = -1
 
 
 @compiled

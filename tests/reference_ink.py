@@ -112,8 +112,10 @@ class Reader:
         self.refined = Table(lambda: [squash(256 * j - 3072) for j in range(25)])
         self.seen = Table(list)
         self.back = {}
-        self.first = self.second = None
+        self.kept = []
         self.hits = 0
+        self.learned = [w << 6 for w in self.arrays.get("network.output.weight", [])]
+        self.learned_bias = self.arrays.get("network.output.bias", [0])[0] << 6
 
     def mask(self, places, k):
         return sum(1 << (8 - dx if k else -1 - dx) for above, dx in places if above == k)
@@ -172,7 +174,7 @@ class Reader:
         blank = self.coder.bit(c)
         self.blank[self.was_blank] = max(32, min((1 << 16) - 32, c + (blank * ((1 << 16) - 1) - c >> 4)))
         self.was_blank = blank
-        self.first = self.second = None
+        self.kept = []
         self.hits, since, new_back = 0, 255, {}
         for x in range(0 if blank else self.width):
             r = self.registers(y, x)
@@ -180,7 +182,7 @@ class Reader:
                 b = self.lively(y, x, r, since, new_back)
             else:
                 b = self.calm(x, since, right[x])
-                self.first = self.second = None
+                self.kept = []
                 self.hits = 0
             if b:
                 self.ink.add((y, x))
@@ -219,11 +221,12 @@ class Reader:
 
     def unlike(self, place, r):
         other = self.registers(*place)
-        return sum(bin(a ^ b).count("1") for a, b in zip(r, other, strict=True))
+        differing = [a ^ b for a, b in zip(r, other, strict=True)]
+        twice = [differing[0] & 15] + [d & 0b1111111110000 for d in differing[1:5]]
+        return sum(bin(d).count("1") for d in differing + twice)
 
     def candidates(self, y, x, numbers):
-        yield self.first
-        yield self.second
+        yield from self.kept
         for a in (0, 2, 4):
             back = self.back.get(x + a)
             if back is not None and 0 <= x - back[1] < self.width:
@@ -236,20 +239,21 @@ class Reader:
             yield from reversed(latest)
 
     def find(self, y, x, r, numbers):
-        best = other = 31
-        first = second = None
+        first, found = self.place(0), []
         for place in self.candidates(y, x, numbers):
-            if place is None or place in (first, second) or (place[0] == y and place[1] > x - 13):
+            if place is None or place in [p for _, p in found] or (place[0] == y and place[1] > x - 13):
                 continue
             unlike = self.unlike(place, r)
-            if unlike < best:
-                best, other, first, second = unlike, best, place, first
-            elif unlike < other:
-                other, second = unlike, place
-        if first != self.first:
+            if unlike <= 40:
+                found.insert(sum(other <= unlike for other, _ in found), (unlike, place))
+                found = found[:4]
+        self.kept = [place for _, place in found]
+        if self.place(0) != first:
             self.hits = 0
-        self.first, self.second = first, second
-        return best
+        return [unlike for unlike, _ in found]
+
+    def place(self, number):
+        return self.kept[number] if number < len(self.kept) else None
 
     def nine(self, place):
         if place is None:
@@ -264,22 +268,34 @@ class Reader:
         value = sum(self.row(y + dy, x - 2, x + 2) << 5 * at for at, dy in enumerate((-1, 0, 1)))
         return value + (self.row(y + 2, x - 1, x + 1) << 15) + (self.row(y - 2, x - 1, x + 1) << 18)
 
-    def network(self, y, x):
+    def looks(self, r, unlikes):
+        bits = [r[0] >> bit & 1 for bit in range(8)]
+        bits += [number >> bit & 1 for number in r[1:] for bit in range(17)]
+        for number in range(4):
+            place = self.place(number)
+            for dy in range(-3, 4):
+                for dx in range(3, -4, -1):
+                    bits.append(0 if place is None else self.pixel(place[0] + dy, place[1] + dx))
+            kind = 21 if place is None else unlikes[number] >> 1
+            bits += [int(one == kind) for one in range(22)]
+        return bits + [int(one == min(7, self.hits.bit_length())) for one in range(8)]
+
+    def network(self, r, unlikes):
+        """Hidden units of the second layer, and what both last layers say."""
         if "network.first.weight" not in self.arrays:
-            return 0
+            return [], [0, 0]
         layer = {name.removeprefix("network."): value for name, value in self.arrays.items()}
-        pixels = [self.pixel(y - k, x + dx) for k, dx in self.window]
         h = list(layer["first.bias"])
-        for pixel, weights in zip(pixels, layer["first.weight"], strict=True):
-            if pixel:
+        for bit, weights in zip(self.looks(r, unlikes), layer["first.weight"], strict=True):
+            if bit:
                 h = [a + b for a, b in zip(h, weights, strict=True)]
-        g = [bias << 10 for bias in layer["second.bias"]]
+        g = [0] * len(layer["second.bias"])
         for value, weights in zip(h, layer["second.weight"], strict=True):
             value = min(max(value, 0), (1 << 15) - 1)
             g = [a + value * b for a, b in zip(g, weights, strict=True)]
-        g = [min(max(value >> 10, 0), (1 << 15) - 1) for value in g]
-        total = layer["output.bias"][0] * 1024 + sum(a * b for a, b in zip(g, layer["output.weight"], strict=True))
-        return clamp(total >> 12, 3072)
+        g = [max(b + (v >> 10), 0) >> 2 for v, b in zip(g, layer["second.bias"], strict=True)]
+        lasts = ([w << 6 for w in layer["output.weight"]], layer["output.bias"][0] << 6), (self.learned, self.learned_bias)
+        return g, [clamp(sum(a * w for a, w in zip(g, ws, strict=True)) + 256 * b >> 16, 3072) for ws, b in lasts]
 
     def lively(self, y, x, r, since, new_back):
         close = r[0] & 3 | (r[1] >> 6 & 31) << 2 | (r[2] >> 6 & 31) << 7
@@ -287,24 +303,26 @@ class Reader:
         numbers = [
             self.number(sum((a & m) * f for a, m, f in zip(r, mask, MULTIPLIERS, strict=True))) for mask in self.masks
         ]
-        unlike = self.find(y, x, r, numbers)
-        a, wide = self.nine(self.first), self.wide(self.first)
-        alike = 0 if self.first is None else 1 + (unlike > 3) + (unlike > 7)
+        unlikes = self.find(y, x, r, numbers)
+        first, unlike = self.place(0), unlikes[0] if unlikes else 41
+        a, wide = self.nine(first), self.wide(first)
+        alike = 0 if first is None else 1 + (unlike > 3) + (unlike > 7)
         m = MULTIPLIERS
         keys = [
             (a + (closest << 9) + (alike << 15)) * m[0],
             wide + (alike << 21) + (close % 128 << 23),
             wide * m[1] + close * m[0] + (r[3] >> 6 & 31) * m[4] + alike,
-            a + (closest << 9) + (self.nine(self.second) << 15) + (alike << 24),
+            a + (closest << 9) + (self.nine(self.place(1)) << 15) + (alike << 24),
         ]
         numbers += [self.number(key) for key in keys]
         counters = [self.counters[one] for one in enumerate(numbers)]
         inputs = []
         for one in counters:
             inputs += [stretch(one.chance) if one.n else 0, (one.chance - (1 << 15)) * min(one.n, 32) >> 9]
-        inputs += [self.network(y, x), 77]
+        g, said_by_network = self.network(r, unlikes)
+        inputs += [*said_by_network, 77]
         expected = a >> 4 & 1
-        if self.first is None:
+        if first is None:
             hit = said = None
             inputs += [0, 0]
         else:
@@ -314,16 +332,17 @@ class Reader:
         known = sum(min(counters[self.kinds - 1 - j].n, 3) << 2 * j for j in range(3))
         rows = [
             close % 1024,
-            r[0] % 4 if self.first is None else (alike << 9) + a,
+            r[0] % 4 if first is None else (alike << 9) + a,
             known + (min(since, 3) << 6),
+            alike + 4 * (said_by_network[0] + 3072 >> 8),
         ]
         f = self.finals[closest]
         weights = [mixer[row] for mixer, row in zip(self.mixers, rows, strict=True)]
         o = [clamp(sum(w * i for w, i in zip(own, inputs, strict=True)) >> 16, 3072) for own in weights]
         average = clamp(sum(x * y for x, y in zip(f, o, strict=True)) >> 16, 3072)
         c = squash(average)
-        similar = 1 << 12 if self.first is None else (expected << 12) + (min(self.hits >> 1, 7) << 13)
-        tables = [self.refined[0, numbers[1] % (1 << 16)], self.refined[1, close + similar]]
+        similar = 1 << 12 if first is None else (expected << 12) + (min(self.hits >> 1, 7) << 13)
+        tables = [self.refined[0, numbers[0] % (1 << 16)], self.refined[1, close + similar]]
         j, part = divmod(average + 3072, 256)
         if j == 24:
             j, part = 23, 256
@@ -332,10 +351,10 @@ class Reader:
         for at, t in enumerate(tables):
             t[j] += (b * ((1 << 16) - 1) - t[j]) * (256 - part) >> 13 + at
             t[j + 1] += (b * ((1 << 16) - 1) - t[j + 1]) * part >> 13 + at
-        for at in range(3):
+        for at in range(4):
             f[at] = clamp(f[at] + (o[at] * ((b << 16) - c) * 4 + (1 << 19) >> 20), 1 << 22)
             v = self.visits[at, rows[at]]
-            e = ((b << 16) - squash(o[at])) * (16 + 8192 // (v + 16))
+            e = ((b << 16) - squash(o[at])) * (4 + 2048 // (v + 16))
             self.visits[at, rows[at]] = min(v + 1, (1 << 16) - 1)
             own = weights[at]
             own[:] = [clamp(w + (i * e + (1 << 19) >> 20), 1 << 22) for w, i in zip(own, inputs, strict=True)]
@@ -343,16 +362,16 @@ class Reader:
             if one.n == 0:
                 one.p = c << 6
             one.learn(b)
-        if self.first is not None:
+        if first is not None:
             hit.learn(int(expected == b))
             said.learn(b)
             self.hits = self.hits + 1 if expected == b else 0
         for k in (1, 2, 3):
             self.seen[self.kinds - k, numbers[self.kinds - k] % (1 << 18)].append((y, x))
-        if self.first is not None and self.first[1] + 1 < self.width:
-            new_back[x] = y - self.first[0], x - self.first[1]
-        self.first, self.second = self.next(self.first), self.next(self.second)
+        if first is not None and first[1] + 1 < self.width:
+            new_back[x] = y - first[0], x - first[1]
+        self.kept = [(place[0], place[1] + 1) if place[1] + 1 < self.width else None for place in self.kept]
+        e = 3 * ((b << 16) - squash(said_by_network[1]))
+        self.learned = [clamp(w + (one * e + (1 << 19) >> 20), 1 << 22) for w, one in zip(self.learned, g, strict=True)]
+        self.learned_bias = clamp(self.learned_bias + (256 * e + (1 << 19) >> 20), 1 << 22)
         return b
-
-    def next(self, place):
-        return None if place is None or place[1] + 1 == self.width else (place[0], place[1] + 1)

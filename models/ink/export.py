@@ -1,50 +1,32 @@
-"""A trained network as integers, and the weights that mixers begin with, learned on the training pages: the released model.
-
-Mixers begin with what they ended with on average on crops of pages that were trained on, each choice of weights counting as
-often as it was made; so a small picture is mixed well from its first pixel on.
-"""
+"""A trained network as integers, and the weights that mixers begin with: the released model."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vlae_codec.errors import ConfigError
 from vlae_codec.files import write
-from vlae_codec.ink import stream
-from vlae_codec.ink.model import start_of
 from vlae_codec.ink.network import BITS
-from vlae_codec.ink.state import (
-    CALM_INPUTS,
-    CALM_KINDS,
-    CALM_WEIGHTS_AT,
-    FINALS_AT,
-    OTHERS,
-    REFERRED,
-    SETS,
-    VISITS,
-)
+from vlae_codec.ink.state import SIMILAR
+from vlae_codec.ink.window import PLACES
 from vlae_codec.models import config
 from vlae_codec.picture.scaling import read_rgb
 
+from .mixers import Arrays, begin, begun
 from .pages import Bits, bits_of, files_of
 from .train import InkConfig
 
 FILES = "card.md", "model.json", "weights.npz"
-CONTEXTS = 12, 16, 22, 30, 40, 52, 70
 _CROP, _SMALL, _ROUNDS = 480, 200, 2
-_UNIT = 1 << 16
-
-Arrays = dict[str, npt.NDArray[Any]]
+_LEAST_OUTPUT = 1e-3
 
 
 def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
@@ -74,21 +56,19 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
     return f"{len(data)} bytes, {sum(array.size for array in arrays.values())} integers"
 
 
-def begin() -> Arrays:
-    """Arrays of a model without a network, whose mixers trust all contexts alike."""
-    kinds = len(CONTEXTS) + REFERRED
-    mixers = np.zeros((len(SETS), 2 * kinds + OTHERS), np.int32)
-    mixers[:, : 2 * kinds] = _UNIT // (2 * kinds)
-    mixers[:, 2 * kinds] = _UNIT // 2
-    calm = np.zeros(CALM_INPUTS, np.int32)
-    calm[: 2 * CALM_KINDS] = _UNIT // (2 * CALM_KINDS)
-    finals = np.full(len(SETS), _UNIT // len(SETS), np.int32)
-    return {"contexts": np.array(CONTEXTS, np.uint8), "mixers": mixers, "finals": finals, "calm": calm}
-
-
 def network_arrays(weights: dict[str, Tensor]) -> Arrays:
-    """The layers in integers."""
+    """The layers in integers, the units of the second so large that the last layer's weights are 1 or -1.
+
+    So a unit is what it adds to the logit, which is what the rate at which that layer goes on learning is for.
+    """
     arrays: Arrays = {}
+    size = weights["output.weight"][0].abs().clamp(min=_LEAST_OUTPUT)
+    weights = {
+        **weights,
+        "second.weight": weights["second.weight"] * size[:, None],
+        "second.bias": weights["second.bias"] * size,
+        "output.weight": weights["output.weight"] / size,
+    }
     for layer in ("first", "second", "output"):
         weight, bias = (weights[f"{layer}.{part}"].double().numpy() for part in ("weight", "bias"))
         weight = weight[0] if layer == "output" else weight.T
@@ -119,37 +99,13 @@ def _crop(bits: Bits) -> Bits:
     return max(crops, key=lambda crop: int(crop.sum()))
 
 
-def begun(arrays: Arrays, crops: Sequence[Bits]) -> Arrays:
-    """The mixers' weights to begin with, given what they come to on crops if they begin as these arrays say."""
-    start = start_of(arrays)
-    inputs = arrays["mixers"].shape[1]
-    mixers, finals, calm = np.zeros((len(SETS), inputs)), np.zeros(len(SETS)), np.zeros(CALM_INPUTS)
-    seen = np.zeros((len(SETS), 1))
-    for crop in crops:
-        state = stream.learned(start, crop)
-        weights, counters = np.asarray(state.weights), np.asarray(state.counters)
-        visits = counters[VISITS : VISITS + sum(SETS)].astype(float)
-        ends = np.cumsum(SETS)
-        for mixer, end in enumerate(ends):
-            rows = slice(end - SETS[mixer], end)
-            own = weights[: sum(SETS) * inputs].reshape(-1, inputs)[rows]
-            mixers[mixer] += visits[rows] @ own
-            seen[mixer] += visits[rows].sum()
-        finals += weights[state.now[FINALS_AT] : state.now[CALM_WEIGHTS_AT]].reshape(-1, len(SETS)).mean(0) / len(crops)
-        calm += weights[state.now[CALM_WEIGHTS_AT] :].reshape(-1, CALM_INPUTS).mean(0) / len(crops)
-    return {
-        "mixers": np.rint(mixers / seen).astype(np.int32),
-        "finals": np.rint(finals).astype(np.int32),
-        "calm": np.rint(calm).astype(np.int32),
-    }
-
-
 _CARD = """# {name}
 
 Two-level pictures of any size, exactly: pages, line art, icons, codes (family `ink`).
 
-A network of {first} and {second} hidden units looks at the {places} pixels before each in a window of nine rows; contexts of
-{contexts} pixels, and similar places of the same picture, adapt; mixers weigh them all online. {parameters:,} integers.
+A network of {first} and {second} hidden units looks at the {places} pixels before each in a window of nine rows, and at
+what is around the {similar} most similar places of the same picture; contexts of {contexts} pixels, and of such places,
+adapt; mixers weigh them all online. {parameters:,} integers.
 SHA-256 of `weights.npz`: `{sha256}`.
 
 Trained on scanned pages (Leptonica's test images, BSD-2-Clause; the documents {valid} were held out) and on drawings that
@@ -172,7 +128,8 @@ def card(about: dict[str, Any], arrays: Arrays, run: Path) -> str:
         name=about["name"],
         first=weight.shape[1],
         second=len(arrays["network.second.bias"]),
-        places=len(weight),
+        places=PLACES,
+        similar=SIMILAR,
         contexts=", ".join(map(str, arrays["contexts"])),
         parameters=sum(array.size for array in arrays.values()),
         sha256=about["sha256"],

@@ -1,13 +1,14 @@
-"""Windows of two-level pages to train on: what stands around a pixel before it is coded, and the pixel.
+"""Pages to train on: what the network is given at pixels of two-level pictures, and the pixels.
 
 A picture is looked at as a codec does, the rarer of its two levels as ink, at its own size and, if it is large, at smaller
 ones. Places where all that is near is alike teach little, and are looked at rarely; that depends on the window alone, so
-that what is learned of a pixel given its window stays true.
+that what is learned of a pixel given its window stays true. Nothing else depends on a model but its contexts, since they
+find similar places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import ConfigError
+from vlae_codec.ink.looks import looks
+from vlae_codec.ink.state import Start
 from vlae_codec.ink.window import ABOVE, ASIDE
 from vlae_codec.picture.scaling import read_rgb, scaled
 
@@ -23,18 +26,27 @@ _LARGE = 2400
 _SCALES = 0.66, 0.5
 _CALM = 0.02  # of calm places, as many are looked at
 _LEAST_INK = 0.002
+_MOST_PLACES = 1 << 18
+_REPORTED = 20
 
 
 @dataclass(frozen=True)
 class Page:
-    """A picture with a border of paper, (H + ABOVE, W + 2 ASIDE), and the places worth looking at, as rows and columns."""
+    """What the network is given at some pixels of a picture, (N, LOOKED), and these pixels, (N,)."""
 
-    padded: Bits
-    places: npt.NDArray[np.int32]
+    looks: npt.NDArray[np.int16]
+    pixels: Bits
 
 
-def page_of(bits: Bits, rng: np.random.Generator) -> Page:
+def page_of(start: Start, bits: Bits, rng: np.random.Generator) -> Page:
     """The picture as it is looked at."""
+    wanted = _lively(bits, rng)
+    wanted &= rng.random(bits.shape) < _MOST_PLACES / max(1, wanted.sum())
+    return Page(*looks(start, bits, wanted))
+
+
+def _lively(bits: Bits, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Pixels near to which there is ink and paper, and some others: (H, W)."""
     padded = np.pad(bits, ((ABOVE, 0), (ASIDE, ASIDE)))
     total = np.pad(padded.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
     height, width = bits.shape
@@ -51,7 +63,7 @@ def page_of(bits: Bits, rng: np.random.Generator) -> Page:
     near = ink(2, 2) + before
     lively = (near > 0) & (near < 12)
     lively |= rng.random(bits.shape) < np.where(ink(ABOVE, ASIDE) > 0, _CALM, _CALM / 10)
-    return Page(padded, np.argwhere(lively).astype(np.int32))
+    return np.asarray(lively)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -65,14 +77,16 @@ def bits_of(picture: Bits) -> Bits:
     return bits if bits.mean() <= 0.5 else 1 - bits
 
 
-def read(files: Sequence[Path], seed: int) -> list[Page]:
-    """The pages of files, and smaller copies of large ones.
+def read(start: Start, files: Sequence[Path], seed: int, report: Callable[[str], None]) -> list[Page]:
+    """The pages of files, and smaller copies of large ones; about 100 bytes a place, and half a minute for ten pages.
 
     Raises:
         ConfigError: none of them has ink.
     """
     rng, found = np.random.default_rng(seed), []
-    for file in files:
+    for number, file in enumerate(files):
+        if number % _REPORTED == 0:
+            report(f"looking at {file.parent.name}: {number} of {len(files)}")
         rgb = read_rgb(file)
         sizes = [rgb.shape[:2]]
         if max(sizes[0]) > _LARGE:
@@ -80,19 +94,15 @@ def read(files: Sequence[Path], seed: int) -> list[Page]:
         for height, width in sizes:
             seen = rgb if (height, width) == rgb.shape[:2] else scaled(rgb, height, width, area=True)
             bits = bits_of(seen)
-            page = page_of(bits, rng)
-            if bits.mean() > _LEAST_INK and len(page.places):
-                found.append(page)
+            if bits.mean() > _LEAST_INK:
+                found.append(page_of(start, bits, rng))
+    found = [page for page in found if len(page.pixels)]
     if not found:
         raise ConfigError("no picture to train on has ink")
     return found
 
 
-def windows(page: Page, count: int, rng: np.random.Generator) -> tuple[Bits, Bits]:
-    """Of so many places the window (N, ABOVE + 1, 2 ASIDE + 1), what is not known yet as 0, and the pixel (N,)."""
-    row, column = page.places[rng.integers(len(page.places), size=count)].T
-    view = np.lib.stride_tricks.sliding_window_view(page.padded, (ABOVE + 1, 2 * ASIDE + 1))
-    window = view[row, column]
-    pixel = window[:, ABOVE, ASIDE].copy()
-    window[:, ABOVE, ASIDE:] = 0
-    return window, pixel
+def places(page: Page, count: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int16], Bits]:
+    """So many of its looks (N, LOOKED), any of them, and pixels (N,)."""
+    chosen = rng.integers(len(page.pixels), size=count)
+    return page.looks[chosen], page.pixels[chosen]

@@ -1,4 +1,4 @@
-"""Trains the network of `ink` on windows of pages; stops and resumes at any moment."""
+"""Trains the network of `ink` on what it is given at pixels of pages; stops and resumes at any moment."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlae_codec.errors import ConfigError
-from vlae_codec.ink.window import PLACES
+from vlae_codec.ink.model import start_of
 from vlae_codec.models.grid.run import CHECKPOINT_SECONDS, Run, Schedule
 
-from .network import Network, NetworkConfig
-from .pages import Page, files_of, read, windows
+from .mixers import begin
+from .network import Network, NetworkConfig, seen
+from .pages import Page, files_of, places, read
 
 _REPORTED, _EVALUATED, _VALIDATED = 200, 2000, 1 << 17
 _PAGES_A_BATCH = 16
@@ -45,7 +46,7 @@ class InkConfig:
     model: NetworkConfig = field(default_factory=NetworkConfig)
     data: PageData = field(default_factory=PageData)
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(14000, 8192, 1, 0.003, 0.002, 500, decay_from=0.4, average=0.998)
+        default_factory=lambda: Schedule(30000, 8192, 1, 0.003, 0.002, 500, decay_from=0.4, average=0.998)
     )
 
 
@@ -71,19 +72,20 @@ def train(
     run = Run(network, schedule, folder, ("output.weight",))
     (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
     scans = files_of(data_folder / config.data.pages)
-    valid = read([one for one in scans if one.name.startswith(config.data.valid)], schedule.seed)
-    scanned = read([one for one in scans if not one.name.startswith(config.data.valid)], schedule.seed)
+    start = start_of(begin())
+    valid = read(start, [one for one in scans if one.name.startswith(config.data.valid)], schedule.seed, report)
+    scanned = read(start, [one for one in scans if not one.name.startswith(config.data.valid)], schedule.seed, report)
     rendered_files = files_of(data_folder / config.data.rendered)
-    rendered = read(rendered_files, schedule.seed) if rendered_files else []
+    rendered = read(start, rendered_files, schedule.seed, report) if rendered_files else []
     sources = [(scanned, 1.0 - config.data.rendered_share * bool(rendered)), (rendered, config.data.rendered_share)]
     held = _batch(valid, _VALIDATED, np.random.default_rng(1), len(valid))
     rng = np.random.default_rng([schedule.seed, run.step])
     started = saved = time.monotonic()
     bits = list[float]()
-    for window, pixel in _batches(sources, schedule.batch, rng):
+    for inputs, pixel in _batches(sources, schedule.batch, rng):
         if run.step >= schedule.steps:
             break
-        loss = F.binary_cross_entropy_with_logits(network(window.to(device)), pixel.to(device))
+        loss = F.binary_cross_entropy_with_logits(network(inputs.to(device)), pixel.to(device))
         bits.append(loss.item() / math.log(2))
         run.update(loss)
         now, ended = time.monotonic(), run.step >= schedule.steps
@@ -106,20 +108,19 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
         made = [_batch(pages, round(share * batch), rng, _PAGES_A_BATCH) for pages, share in sources if pages and share]
-        yield torch.cat([window for window, _ in made]), torch.cat([pixel for _, pixel in made])
+        yield torch.cat([inputs for inputs, _ in made]), torch.cat([pixel for _, pixel in made])
 
 
 def _batch(pages: list[Page], count: int, rng: np.random.Generator, looked_at: int) -> tuple[Tensor, Tensor]:
-    """Windows (B, PLACES) and pixels (B,) of some pages."""
+    """What is seen, (B, SEEN), and pixels (B,) of some pages."""
     chosen = rng.permutation(len(pages))[:looked_at]
-    found = [windows(pages[one], count // len(chosen) + 1, rng) for one in chosen]
-    window = np.concatenate([one.reshape(len(one), -1)[:, :PLACES] for one, _ in found])
-    pixel = np.concatenate([one for _, one in found])
-    return torch.from_numpy(window).float(), torch.from_numpy(pixel).float()
+    found = [places(pages[one], count // len(chosen) + 1, rng) for one in chosen]
+    inputs, pixels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return seen(inputs), torch.from_numpy(pixels).float()
 
 
 @torch.no_grad()
-def _evaluated(run: Run, config: InkConfig, window: Tensor, pixel: Tensor) -> float:
+def _evaluated(run: Run, config: InkConfig, inputs: Tensor, pixel: Tensor) -> float:
     averaged = Network(config.model)
     averaged.load_state_dict(run.average)
-    return F.binary_cross_entropy_with_logits(averaged(window), pixel).item() / math.log(2)
+    return F.binary_cross_entropy_with_logits(averaged(inputs), pixel).item() / math.log(2)

@@ -1,8 +1,8 @@
 """Mixes what all contexts, the network and similar places say of a pixel, with weights that are learned online.
 
-Three mixers each choose their weights by something else: the nearest pixels; the similar place; how well the largest
-contexts are known. A last one averages them, and two tables of its own chances refine it (Mahoney 2005, "Adaptive weighing
-of context models for lossless data compression"; two layers of mixers as in paq8).
+Four mixers each choose their weights by something else: the nearest pixels; the similar place; how well the largest
+contexts are known; what the network says. A last one averages them, and two tables of its own chances refine it (Mahoney
+2005, "Adaptive weighing of context models for lossless data compression"; two layers of mixers as in paq8).
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from .state import (
     INPUTS,
     KINDS,
     KNOTS,
+    LEARNED,
     MATCHES,
     NINE,
+    OTHERS,
     PLACE,
     REACH,
     REFERRED,
@@ -40,12 +42,14 @@ from .state import (
     State,
 )
 
-_RATE, _FAST, _SLOW = 16, 512, 4
+_RATE, _FAST, _SLOW = 4, 512, 4
 _LIMIT = 1 << 22
 _HALF = 1 << 19
 _CONSTANT = 77
 _MIXERS = len(SETS)
-_STARTS = 0, SETS[0], SETS[0] + SETS[1]
+_STARTS = tuple(sum(SETS[:mixer]) for mixer in range(_MIXERS))
+_AVERAGE, _TABLES = CHOSEN + _MIXERS, CHOSEN + _MIXERS + 1
+"""In `now`: which weights of the average are chosen, and which rows of the refining tables."""
 _EXPECTED = 1 << 10
 
 
@@ -57,7 +61,7 @@ def clamped(value: int, most: int) -> int:
 
 @compiled
 def listen(state: State, network: int) -> None:
-    """Sets the inputs: two of each context, then those of the network, a constant, and the similar place."""
+    """Sets the inputs: two of each context, then two of the network, a constant, and those of the most similar place."""
     at = 0
     for kind in range(state.now[KINDS] + REFERRED):
         counter = state.counters[COUNTERS + state.now[CONTEXTS + kind]]
@@ -66,8 +70,9 @@ def listen(state: State, network: int) -> None:
         state.now[HEARD + at + 1] = (chance - (1 << 15)) * min(times, 32) >> 9
         at += 2
     state.now[HEARD + at] = network
-    state.now[HEARD + at + 1] = _CONSTANT
-    _listen_to_place(state, at + 2)
+    state.now[HEARD + at + 1] = state.now[LEARNED]
+    state.now[HEARD + at + 2] = _CONSTANT
+    _listen_to_place(state, at + 3)
 
 
 @compiled
@@ -108,12 +113,14 @@ def choose(state: State) -> None:
     state.now[CHOSEN] = _STARTS[0] + (close & 1023)
     state.now[CHOSEN + 1] = _STARTS[1] + place
     state.now[CHOSEN + 2] = _STARTS[2] + (known | min(state.now[SINCE], 3) << 6)
-    state.now[CHOSEN + 3] = state.now[FINALS_AT] + nearest(state) * _MIXERS
-    state.now[CHOSEN + 4] = (state.now[CONTEXTS + 1] & 0xFFFF) * KNOTS
+    said = state.now[HEARD + state.now[INPUTS] - OTHERS]
+    state.now[CHOSEN + 3] = _STARTS[3] + (likeness(state) | said + REACH >> 8 << 2)
+    state.now[_AVERAGE] = state.now[FINALS_AT] + nearest(state) * _MIXERS
+    state.now[_TABLES] = (state.now[CONTEXTS] & 0xFFFF) * KNOTS
     similar = 1 << 12
     if state.now[PLACE] >= 0:
         similar = (place >> 4 & 1) << 12 | min(state.now[HITS] >> 1, 7) << 13
-    state.now[CHOSEN + 5] = (ROWS + (close | similar)) * KNOTS
+    state.now[_TABLES + 1] = (ROWS + (close | similar)) * KNOTS
 
 
 @compiled
@@ -127,7 +134,7 @@ def mix(state: State) -> int:
         for index in range(inputs):
             said += state.weights[start + index] * state.now[HEARD + index]
         state.now[SAID + mixer] = clamped(said >> 16, REACH)
-        total += state.now[SAID + mixer] * state.weights[state.now[CHOSEN + 3] + mixer]
+        total += state.now[SAID + mixer] * state.weights[state.now[_AVERAGE] + mixer]
     state.now[SAID + _MIXERS] = clamped(total >> 16, REACH)
     return state.tables[SQUASH + state.now[SAID + _MIXERS] + REACH]
 
@@ -141,7 +148,7 @@ def refine(state: State, chance: int) -> int:
         knot, part = knot - 1, 256
     total = 2 * chance
     for table in range(2):
-        at = state.now[CHOSEN + 4 + table] + knot
+        at = state.now[_TABLES + table] + knot
         total += state.counters[REFINED + at] * (256 - part) + state.counters[REFINED + at + 1] * part >> 8
     return max(1, min(total >> 2, (1 << 16) - 1))
 
@@ -170,7 +177,7 @@ def _learn_refining(state: State, bit: int) -> None:
         knot, part = knot - 1, 256
     target = (1 << 16) - 1 if bit else 0
     for table in range(2):
-        at = state.now[CHOSEN + 4 + table] + knot
+        at = state.now[_TABLES + table] + knot
         state.counters[REFINED + at] += (target - state.counters[REFINED + at]) * (256 - part) >> 13 + table
         state.counters[REFINED + at + 1] += (target - state.counters[REFINED + at + 1]) * part >> 13 + table
 
@@ -180,7 +187,7 @@ def _learn_weights(state: State, bit: int, chance: int) -> None:
     inputs = state.now[INPUTS]
     error = (bit << 16) - chance
     for mixer in range(_MIXERS):
-        at = state.now[CHOSEN + 3] + mixer
+        at = state.now[_AVERAGE] + mixer
         moved = state.weights[at] + (state.now[SAID + mixer] * error * _SLOW + _HALF >> 20)
         state.weights[at] = clamped(moved, _LIMIT)
     for mixer in range(_MIXERS):

@@ -1,12 +1,12 @@
 """A model of `ink`: the arrays of a `weights.npz` as what the walk begins with.
 
     contexts                                         pixels of each context, ascending: (K,)
-    mixers                                           weights at 16 fraction bits: (3, 2 (K + 4) + 4)
-    finals, calm                                     likewise, of their average, and where the window is blank: (3,), (13,)
-    network.first, .second, .output, each .weight    (PLACES, F), (F, S), (S,) at 10 fraction bits; not of all models
+    mixers                                           weights at 16 fraction bits: (4, 2 (K + 4) + 5)
+    finals, calm                                     likewise, of their average, and where the window is blank: (4,), (13,)
+    network.first, .second, .output, each .weight    (SEEN, F), (F, S), (S,) at 10 fraction bits; not of all models
         and .bias                                    (F,), (S,), (1,)
 
-Places of the network's window stand from the top row on, from left to right.
+What the network sees are SEEN numbers 0 and 1, those of all looks (see `network`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 from vlae_codec.errors import ModelError
 from vlae_codec.family import Arrays
 
-from .network import LOW_BITS
+from .network import LOOKED_AT, MOST_HIDDEN, SEEN
 from .state import CALM_INPUTS, MOST_KINDS, MOST_UNITS, OTHERS, REFERRED, SEEN_KINDS, SETS, Numbers, Start
-from .window import ABOVE, ASIDE, PLACES, WIDE
+from .window import PLACES
 
 _LIMITS = {"weight": (1 << 15) - 1, "bias": 1 << 24}
 _WEIGHT_LIMIT = 1 << 22
+_TABLE_LIMIT, _SUM_LIMIT = (1 << 15) - 1, (1 << 31) - 1
 
 
 def start_of(arrays: Arrays) -> Start:
@@ -37,16 +38,20 @@ def start_of(arrays: Arrays) -> Start:
         raise ModelError(f"the contexts of the model must be ascending numbers of pixels, a few, not {contexts}")
     inputs = 2 * (len(contexts) + REFERRED) + OTHERS
     layers = _layers(arrays)
+    first, second = first_tables(layers["first.weight"]), layers["second.weight"]
+    if np.abs(first).max(initial=0) > _TABLE_LIMIT or np.abs(second).sum(0).max(initial=0) * MOST_HIDDEN > _SUM_LIMIT:
+        raise ModelError("sums of the weights of the model's network are too large")
     return Start(
         contexts,
         _array(arrays, "mixers", (len(SETS), inputs), _WEIGHT_LIMIT),
         _array(arrays, "finals", (len(SETS),), _WEIGHT_LIMIT),
         _array(arrays, "calm", (CALM_INPUTS,), _WEIGHT_LIMIT),
-        first_tables(layers["first.weight"]),
+        first,
         layers["first.bias"],
-        layers["second.weight"],
+        second,
         layers["second.bias"],
-        np.append(layers["output.weight"], layers["output.bias"]),
+        layers["output.weight"],
+        layers["output.bias"],
     )
 
 
@@ -57,7 +62,7 @@ def _layers(arrays: Arrays) -> Mapping[str, Numbers]:
     if first + second > MOST_UNITS:
         raise ModelError(f"the network of the model has {first + second} units; the most are {MOST_UNITS}")
     shapes = {
-        "first.weight": (PLACES, first),
+        "first.weight": (SEEN, first),
         "first.bias": (first,),
         "second.weight": (first, second),
         "second.bias": (second,),
@@ -86,18 +91,13 @@ def _array(arrays: Arrays, name: str, shape: tuple[int, ...] | None, most: int) 
 
 
 def first_tables(weights: Numbers) -> Numbers:
-    """Sums of the first layer's weights (PLACES, F) over the pixels of each part of a register that is looked up.
-
-    (2^8 + 8 (2^8 + 2^9), F): those of the pixel's own row, then of each row above, from the nearest on, those of its lowest
-    bits and those of the others.
-    """
-    above = weights[: ABOVE * WIDE].reshape(ABOVE, WIDE, -1)[::-1, ::-1]
-    own = weights[ABOVE * WIDE :][::-1]
-    parts = [own]
-    for row in above:
-        parts += [row[:LOW_BITS], row[LOW_BITS:]]
-    assert len(own) == ASIDE == LOW_BITS
-    return np.concatenate([_sums(part) for part in parts])
+    """What the first layer's weights (SEEN, F) come to for each value of each look: (rows, F)."""
+    tables, start = [], 0
+    for look in LOOKED_AT:
+        own = weights[start : start + look.seen]
+        tables.append(own if look.kinds else _sums(own))
+        start += look.seen
+    return np.concatenate(tables)
 
 
 def _sums(weights: Numbers) -> Numbers:

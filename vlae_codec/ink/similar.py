@@ -1,8 +1,8 @@
 """Memory of shapes: places of the page that look as the one at hand; what stands around the most alike is a context.
 
 A *place* is a pixel's row times a power of two, plus its column. Candidates are before the pixel in the order of coding:
-where the two places of the last pixel go on; where those of pixels above went, at the same distance; and where the largest
-contexts of the window were seen last. The two whose windows differ least from that of the pixel, in at most MOST_UNLIKE
+where the places of the last pixel go on; where those of pixels above went, at the same distance; and where the largest
+contexts of the window were seen last. The SIMILAR whose windows differ least from that of the pixel, in at most MOST_UNLIKE
 pixels, are taken. What is around such a place is known on all sides, but for what is not coded yet, which is 0.
 
 The columns hold how far back each one's place was in the row above, or -1; entries at SEEN where contexts were seen, the
@@ -20,7 +20,6 @@ from .state import (
     HITS,
     KINDS,
     NINE,
-    OTHER,
     PLACE,
     REGISTERS,
     SEEN,
@@ -28,13 +27,15 @@ from .state import (
     SEEN_DEEP,
     SEEN_KINDS,
     SHIFT,
+    SIMILAR,
     UNLIKE,
     WIDTH,
     State,
 )
 from .window import ABOVE, ASIDE, WIDE
 
-MOST_UNLIKE = 30
+MOST_UNLIKE = 40
+NEAR_BY = 4
 _ALIKE, _ALIKE_ENOUGH = 3, 7
 _CLEAR = 12
 """Pixels on the left that are too near for a place."""
@@ -51,21 +52,30 @@ def ones(value: int) -> int:
 
 
 @compiled
-def unlike(state: State, at: int) -> int:
-    """In how many pixels the window of a place differs from that of the pixel; those right of either border are 0."""
+def unlike(state: State, at: int, most: int) -> int:
+    """In how many pixels the window of a place differs from that of the pixel, those within NEAR_BY counting twice.
+
+    Those right of either border are 0. Once it is `most` or more, counting may end.
+    """
     row, column = at >> state.now[SHIFT], at & (1 << state.now[SHIFT]) - 1
-    count = ones(state.now[REGISTERS] ^ register(state, row, column) >> WIDE - ASIDE)
+    differing = state.now[REGISTERS] ^ register(state, row, column) >> WIDE - ASIDE
+    count = ones(differing) + ones(differing & (1 << NEAR_BY) - 1)
     for above in range(1, ABOVE + 1):
-        count += ones(state.now[REGISTERS + above] ^ register(state, row - above, column))
+        if count >= most:
+            break
+        differing = state.now[REGISTERS + above] ^ register(state, row - above, column)
+        count += ones(differing)
+        if above <= NEAR_BY:
+            count += ones(differing >> ASIDE - NEAR_BY & (1 << 2 * NEAR_BY + 1) - 1)
     return count
 
 
 @compiled
 def _candidates(state: State, column: int, at: int) -> int:
     """Lists candidates, -1 for none; how many."""
-    state.now[CANDIDATES] = state.now[PLACE]
-    state.now[CANDIDATES + 1] = state.now[OTHER]
-    count = 2
+    for kept in range(SIMILAR):
+        state.now[CANDIDATES + kept] = state.now[PLACE + kept]
+    count = SIMILAR
     for right in _ROW_ABOVE:
         back = state.columns[column + right]
         there = back >= 0 and (at - back & (1 << state.now[SHIFT]) - 1) < state.now[WIDTH]
@@ -87,26 +97,55 @@ def _entry(state: State, kind: int) -> int:
 
 
 @compiled
+def begin_row(state: State) -> None:
+    """No place is known yet."""
+    for kept in range(SIMILAR):
+        state.now[PLACE + kept] = -1
+    state.now[HITS] = 0
+
+
+@compiled
+def forget(state: State, column: int) -> None:
+    """There was no ink around the pixel of a column."""
+    begin_row(state)
+    state.columns[column] = -1
+
+
+@compiled
 def find(state: State, column: int, at: int) -> None:
-    """Chooses the two places; the pixel is number `at`, in this column."""
-    best, other = MOST_UNLIKE + 1, MOST_UNLIKE + 1
-    found, second = -1, -1
-    count = _candidates(state, column, at)
+    """Chooses the places, the most alike first; the pixel is number `at`, in this column."""
+    before, count = state.now[PLACE], _candidates(state, column, at)
+    for kept in range(SIMILAR):
+        state.now[PLACE + kept] = -1
+        state.now[UNLIKE + kept] = MOST_UNLIKE + 1
     for index in range(count):
         candidate = state.now[CANDIDATES + index]
-        if candidate < 0 or candidate >= at - _CLEAR or candidate in (found, second):
-            continue
-        differing = unlike(state, candidate)
-        if differing < best:
-            other, second = best, found
-            best, found = differing, candidate
-        elif differing < other:
-            other, second = differing, candidate
-    if found != state.now[PLACE]:
+        if 0 <= candidate < at - _CLEAR and not _is_kept(state, candidate):
+            _keep(state, candidate, unlike(state, candidate, state.now[UNLIKE + SIMILAR - 1]))
+    if state.now[PLACE] != before:
         state.now[HITS] = 0
-    state.now[PLACE] = found
-    state.now[OTHER] = second
-    state.now[UNLIKE] = best
+    state.now[NINE] = nine(state, state.now[PLACE])
+
+
+@compiled
+def _is_kept(state: State, candidate: int) -> bool:
+    found = False
+    for kept in range(SIMILAR):
+        found |= state.now[PLACE + kept] == candidate
+    return found
+
+
+@compiled
+def _keep(state: State, candidate: int, differing: int) -> None:
+    """Puts a candidate before the first place that is less alike, if there is one; the last one goes."""
+    for kept in range(SIMILAR):
+        if differing < state.now[UNLIKE + kept]:
+            for later in range(SIMILAR - 1, kept, -1):
+                state.now[PLACE + later] = state.now[PLACE + later - 1]
+                state.now[UNLIKE + later] = state.now[UNLIKE + later - 1]
+            state.now[PLACE + kept] = candidate
+            state.now[UNLIKE + kept] = differing
+            return
 
 
 @compiled
@@ -146,31 +185,28 @@ def referring(state: State) -> None:
     """Sets the places of the contexts that look at similar places."""
     kind = state.now[KINDS]
     alike = likeness(state)
-    small, large = nine(state, state.now[PLACE]), wide(state, state.now[PLACE])
+    small, large = state.now[NINE], wide(state, state.now[PLACE])
     few, more = nearest(state), near(state)
-    state.now[NINE] = small
     state.now[CONTEXTS + kind] = place(state, kind, (small | few << 9 | alike << 15) * 0x2545F491)
     state.now[CONTEXTS + kind + 1] = place(state, kind + 1, large | alike << 21 | (more & 127) << 23)
     key = large * 0x1B873593 + more * 0x2545F491 + (state.now[REGISTERS + 3] >> 6 & 31) * 0x165667B1 + alike
     state.now[CONTEXTS + kind + 2] = place(state, kind + 2, key)
-    key = small | few << 9 | nine(state, state.now[OTHER]) << 15 | alike << 24
+    key = small | few << 9 | nine(state, state.now[PLACE + 1]) << 15 | alike << 24
     state.now[CONTEXTS + kind + 3] = place(state, kind + 3, key)
 
 
 @compiled
 def follow(state: State, column: int, at: int, bit: int) -> None:
-    """The pixel is known: remembers where it is, and goes on in both places."""
+    """The pixel is known: remembers where it is, and goes on in all places."""
     ahead = -1
     if state.now[PLACE] >= 0:
         hit = (state.now[NINE] >> 4 & 1) == bit
         state.now[HITS] = state.now[HITS] + 1 if hit else 0
         ahead = at - state.now[PLACE]
-        state.now[PLACE] = _next(state, state.now[PLACE])
-        if state.now[PLACE] < 0:
-            ahead = -1
-    if state.now[OTHER] >= 0:
-        state.now[OTHER] = _next(state, state.now[OTHER])
-    state.columns[column] = ahead
+    for kept in range(SIMILAR):
+        if state.now[PLACE + kept] >= 0:
+            state.now[PLACE + kept] = _next(state, state.now[PLACE + kept])
+    state.columns[column] = ahead if state.now[PLACE] >= 0 else -1
     for kind in range(SEEN_KINDS):
         first = _entry(state, kind)
         for deep in range(SEEN_DEEP - 1, 0, -1):

@@ -31,10 +31,12 @@ FAR = 255
 """Distances saturate here."""
 REFERRED = 4
 """Kinds of contexts that look at similar places."""
-OTHERS = 4
-"""Inputs of the mixers besides two of each context: the network, a constant, and two of the nearest similar place."""
-MOST_KINDS, MOST_UNITS = 16, 512
-SETS = 1024, 2048, 256
+OTHERS = 5
+"""Inputs of the mixers besides two of each context: two of the network, a constant, and two of the most similar place."""
+SIMILAR = 4
+"""Similar places that are kept."""
+MOST_KINDS, MOST_UNITS, MOST_LOOKS = 16, 512, 64
+SETS = 1024, 2048, 256, 128
 """How many weights each mixer chooses from."""
 FINALS = 64
 """How many weights the average of the mixers is chosen from."""
@@ -65,20 +67,22 @@ MULTIPLIERS_OF_ROWS = (
 
 # `now`: the shape of picture and model, what the walk knows of its row, and what functions tell each other
 HEIGHT, WIDTH, STRIDE, SHIFT, BITS, KINDS, INPUTS, FIRST, SECOND = range(9)
-DEPTHS, SHIFTS, FINALS_AT, CALM_WEIGHTS_AT, FIRST_BIAS, SECOND_WEIGHTS, SECOND_BIAS, OUTPUT = range(9, 17)
+DEPTHS, SHIFTS, FINALS_AT, CALM_WEIGHTS_AT, OUTPUT_AT, SECOND_WEIGHTS = range(9, 15)
 LOW, RANGE, CODE, AT = range(17, 21)
-SINCE, STARTS, BEFORE, LONG_BEFORE, WAS_BLANK, PLACE, OTHER, HITS, UNLIKE, NINE = range(21, 31)
-BLANK = 32
+SINCE, STARTS, BEFORE, LONG_BEFORE, WAS_BLANK, HITS, NINE, LEARNED = range(21, 29)
+BLANK = 30
+PLACE = 32
+UNLIKE = PLACE + SIMILAR
 REGISTERS = 40
 CONTEXTS = 50
-CHOSEN = 80
-SAID = 90
-CANDIDATES = 100
+CHOSEN = 70
+SAID = 80
+CANDIDATES = 90
 CALM_PLACES = 120
 CALM_HEARD = 130
 HEARD = 150
-UNITS = 200
-_NOW = UNITS + MOST_UNITS
+LOOKS = 200
+_NOW = LOOKS + MOST_LOOKS
 
 # `tables`
 SQUASH = 0
@@ -102,9 +106,11 @@ class State(NamedTuple):
     """What compiled functions are given.
 
     now: see above. tables: chances of stretched ones and the inverse, rates of learning, and what contexts are made with.
-    weights: of the mixers, of their average, and where the window is blank. counters: and places that were seen. columns:
+    weights: of the mixers, of their average, where the window is blank, and of the
+    network's last layer as it is and as it goes on learning. counters: and places that were seen. columns:
     how far back each column's similar place was; how far up its last ink is; and to the right the next ink nearby. rows: the
-    picture so far, packed. layers: of the network.
+    picture so far, packed. layers: of the network. sums: of its two hidden layers, and their biases. hidden:
+    units of the first.
     """
 
     now: Ints
@@ -114,14 +120,16 @@ class State(NamedTuple):
     columns: Ints
     rows: Ints
     layers: Ints
+    sums: Ints
+    hidden: Ints
 
 
 @dataclass(frozen=True)
 class Start:
     """What a model says of the beginning: the sizes of the contexts, and the weights of the mixers.
 
-    contexts: pixels of each, ascending. weights: of each mixer, at 16 fraction bits: (3, inputs). finals: of their average:
-    (3,). calm: weights where the window is blank: (CALM_INPUTS,). first: tables of the network's first layer, (rows, units);
+    contexts: pixels of each, ascending. weights: of each mixer, at 16 fraction bits: (4, inputs). finals: of their average:
+    (4,). calm: weights where the window is blank: (CALM_INPUTS,). first: tables of the network's first layer, (rows, units);
     the other layers as `network` has them; without units there is none.
     """
 
@@ -134,6 +142,7 @@ class Start:
     second: Numbers
     second_bias: Numbers
     output: Numbers
+    output_bias: Numbers
 
 
 @cache
@@ -158,14 +167,15 @@ def fresh(start: Start, height: int, width: int, fast: bool) -> State:
                 *(np.tile(own, count) for own, count in zip(start.weights, SETS, strict=True)),
                 np.tile(start.finals, FINALS),
                 np.tile(start.calm, CALM_SETS),
+                np.tile(np.append(start.output, start.output_bias) << 6, 2),
             ]
         ),
         _counters(len(start.contexts) + REFERRED << int(now[BITS])),
         columns,
         np.zeros((height + PADDED_ABOVE + PADDED_BELOW) * stride, np.int64),
-        np.concatenate(
-            [one.ravel() for one in (start.first, start.first_bias, start.second, start.second_bias, start.output)]
-        ),
+        _layers(start),
+        _sums(start),
+        np.zeros(len(start.first_bias), np.int16),
     )
     return State(*(flat(value, fast) for value in values))
 
@@ -189,13 +199,20 @@ def _now(start: Start, height: int, width: int) -> Numbers:
     now[DEPTHS], now[SHIFTS] = width + BEYOND, 2 * width + BEYOND
     now[FINALS_AT] = sum(SETS) * inputs
     now[CALM_WEIGHTS_AT] = now[FINALS_AT] + FINALS * len(SETS)
-    now[FIRST_BIAS] = start.first.size
-    now[SECOND_WEIGHTS] = now[FIRST_BIAS] + first
-    now[SECOND_BIAS] = now[SECOND_WEIGHTS] + first * second
-    now[OUTPUT] = now[SECOND_BIAS] + second
+    now[OUTPUT_AT] = now[CALM_WEIGHTS_AT] + CALM_SETS * CALM_INPUTS
+    now[SECOND_WEIGHTS] = start.first.size
     now[WAS_BLANK] = 1
     now[BLANK : BLANK + 2] = 1 << 15
     return now
+
+
+def _layers(start: Start) -> npt.NDArray[np.int16]:
+    return np.concatenate([start.first.ravel(), start.second.T.ravel()]).astype(np.int16)
+
+
+def _sums(start: Start) -> npt.NDArray[np.int32]:
+    parts = 0 * start.first_bias, 0 * start.second_bias, start.first_bias, start.second_bias
+    return np.concatenate(parts).astype(np.int32)
 
 
 def _tables(start: Start) -> Numbers:

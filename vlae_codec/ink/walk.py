@@ -9,7 +9,7 @@ from __future__ import annotations
 from vlae_codec.exact.compiled import compiled
 
 from . import binary, calm, contexts, mixing, network, similar
-from .state import BLANK, DEPTHS, FAR, HITS, OTHER, PLACE, SHIFT, SINCE, UNLIKE, WAS_BLANK, WIDTH, Ints, State
+from .state import BLANK, DEPTHS, FAR, SHIFT, SINCE, WAS_BLANK, WIDTH, Ints, State
 
 _LEAST, _MOST = 32, (1 << 16) - 32
 
@@ -27,7 +27,8 @@ def walk(state: State, stream: Ints, size: int, pixels: Ints, top: int, bottom: 
         if _coded_blank(state, stream, size, ink == 0, writing):
             calm.skip_row(state)
             continue
-        _begin_row(state, row)
+        contexts.begin_row(state, row)
+        similar.begin_row(state)
         for column in range(width):
             bit = pixels[row * width + column]
             if contexts.enter(state, row, column):
@@ -64,24 +65,12 @@ def _coded_blank(state: State, stream: Ints, size: int, blank: bool, writing: bo
 
 
 @compiled
-def _begin_row(state: State, row: int) -> None:
-    contexts.begin_row(state, row)
-    state.now[PLACE] = -1
-    state.now[OTHER] = -1
-    state.now[HITS] = 0
-    state.now[UNLIKE] = 0
-
-
-@compiled
 def _calm(state: State, stream: Ints, size: int, column: int, bit: int, writing: bool) -> int:
     """The pixel, in whose window there is no ink."""
     chance = calm.chance_of_ink(state, column)
     bit = _coded(state, stream, size, bit, chance, writing)
     calm.learn_from(state, bit, chance)
-    state.now[PLACE] = -1
-    state.now[OTHER] = -1
-    state.now[HITS] = 0
-    state.columns[column] = -1
+    similar.forget(state, column)
     return bit
 
 
@@ -91,10 +80,12 @@ def _lively(state: State, stream: Ints, size: int, column: int, at: int, bit: in
     contexts.around(state)
     similar.find(state, column, at)
     similar.referring(state)
-    mixing.listen(state, network.stretched(state))
+    network.look(state)
+    mixing.listen(state, network.say(state))
     mixing.choose(state)
     chance = mixing.mix(state)
     bit = _coded(state, stream, size, bit, mixing.refine(state, chance), writing)
     mixing.learn_from(state, bit, chance)
+    network.learn_from(state, bit)
     similar.follow(state, column, at, bit)
     return bit
