@@ -33,7 +33,7 @@ from vlae_codec.ink import binary, contexts, mixing, similar, stream, walk
 from vlae_codec.ink.hands import Hand
 from vlae_codec.ink.model import start_of
 from vlae_codec.ink.near import smoothed
-from vlae_codec.ink.state import CALM_INPUTS, OTHERS, PLACE, REFERRED, SETS, SIMILAR, Ints, State
+from vlae_codec.ink.state import ALONG, CALM_INPUTS, OTHERS, PLACE, REFERRED, SETS, SIMILAR, Ints, State
 from vlae_codec.picture.reading import read_picture
 
 HEIGHT, WIDTH = 1280, 1024
@@ -97,7 +97,7 @@ def with_contexts(*pixels: int) -> Callable[[Arrays], Arrays]:
 
     def changed(arrays: Arrays) -> Arrays:
         had, old = [int(one) for one in arrays["contexts"]], arrays["mixers"]
-        mixers = np.zeros((len(old), 2 * (len(pixels) + REFERRED) + OTHERS), old.dtype)
+        mixers = np.zeros((len(old), 2 * (len(pixels) + REFERRED + ALONG) + OTHERS), old.dtype)
         for kind, one in enumerate(pixels):
             if one in had:
                 mixers[:, 2 * kind : 2 * kind + 2] = old[:, 2 * had.index(one) : 2 * had.index(one) + 2]

@@ -176,6 +176,7 @@ class Reader:
         self.was_blank = blank
         self.kept = []
         self.hits, since, new_back = 0, 255, {}
+        self.edge = self.moved = 0
         for x in range(0 if blank else self.width):
             r = self.registers(y, x)
             if any(r):
@@ -186,6 +187,9 @@ class Reader:
                 self.hits = 0
             if b:
                 self.ink.add((y, x))
+            alike = b == self.pixel(y, x - 1) and self.pixel(y - 1, x) == self.pixel(y - 1, x - 1)
+            self.edge = min(255, self.edge + 1) if alike else 1
+            self.moved = min(3, self.moved + (b != self.pixel(y - 1, x)))
             since = 0 if b else min(since + 1, 255)
         self.up = [0 if self.pixel(y, x) else min(self.up[x] + 1, 255) for x in range(self.width)]
         self.back = new_back
@@ -214,6 +218,12 @@ class Reader:
             one.learn(b)
         self.starts += b
         return b
+
+    def standing(self, y, x):
+        rows = 0
+        while rows < min(y, 255) and self.pixel(y - 1 - rows, x) == self.pixel(y - 1, x):
+            rows += 1
+        return rows
 
     def number(self, q):
         q ^= q >> 23
@@ -294,7 +304,10 @@ class Reader:
             value = min(max(value, 0), (1 << 15) - 1)
             g = [a + value * b for a, b in zip(g, weights, strict=True)]
         g = [max(b + (v >> 10), 0) >> 2 for v, b in zip(g, layer["second.bias"], strict=True)]
-        lasts = ([w << 6 for w in layer["output.weight"]], layer["output.bias"][0] << 6), (self.learned, self.learned_bias)
+        lasts = (
+            ([w << 6 for w in layer["output.weight"]], layer["output.bias"][0] << 6),
+            (self.learned, self.learned_bias),
+        )
         return g, [clamp(sum(a * w for a, w in zip(g, ws, strict=True)) + 256 * b >> 16, 3072) for ws, b in lasts]
 
     def lively(self, y, x, r, since, new_back):
@@ -313,6 +326,8 @@ class Reader:
             wide + (alike << 21) + (close % 128 << 23),
             wide * m[1] + close * m[0] + (r[3] >> 6 & 31) * m[4] + alike,
             a + (closest << 9) + (self.nine(self.place(1)) << 15) + (alike << 24),
+            (self.edge + (self.moved << 8) + (closest << 10)) * m[0],
+            (self.edge + (self.standing(y, x) << 8) + ((closest >> 2 & 7) << 16) + ((closest & 1) << 19)) * m[0],
         ]
         numbers += [self.number(key) for key in keys]
         counters = [self.counters[one] for one in enumerate(numbers)]
@@ -333,7 +348,7 @@ class Reader:
         rows = [
             close % 1024,
             r[0] % 4 if first is None else (alike << 9) + a,
-            known + (min(since, 3) << 6),
+            known + (self.moved << 6),
             alike + 4 * (said_by_network[0] + 3072 >> 8),
         ]
         f = self.finals[closest]

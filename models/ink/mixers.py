@@ -15,6 +15,7 @@ import numpy.typing as npt
 from vlae_codec.ink import stream
 from vlae_codec.ink.model import start_of
 from vlae_codec.ink.state import (
+    ALONG,
     CALM_INPUTS,
     CALM_KINDS,
     CALM_WEIGHTS_AT,
@@ -36,7 +37,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def begin() -> Arrays:
     """Arrays of a model without a network, whose mixers trust one alone, as it is and as it goes on learning."""
-    kinds = len(CONTEXTS) + REFERRED
+    kinds = len(CONTEXTS) + REFERRED + ALONG
     mixers = np.zeros((len(SETS), 2 * kinds + OTHERS), np.int32)
     mixers[:, 2 * kinds : 2 * kinds + 2] = _UNIT // 2
     calm = np.zeros(CALM_INPUTS, np.int32)

@@ -21,6 +21,7 @@ from .state import (
     CALM_WEIGHTS_AT,
     DEPTHS,
     FAR,
+    HEIGHTS,
     LONG_BEFORE,
     REACH,
     SHIFTS,
@@ -67,7 +68,9 @@ def begin_row(state: State) -> None:
 def skip_row(state: State) -> None:
     """The row has no ink."""
     for column in range(state.now[WIDTH]):
-        state.columns[state.now[DEPTHS] + column] = min(state.columns[state.now[DEPTHS] + column] + 1, FAR)
+        depth, height = state.now[DEPTHS] + column, state.now[HEIGHTS] + column
+        state.columns[height] = min(state.columns[height] + 1, FAR) if state.columns[depth] else 1
+        state.columns[depth] = min(state.columns[depth] + 1, FAR)
         state.columns[column] = -1
 
 

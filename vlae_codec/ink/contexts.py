@@ -7,11 +7,29 @@ from __future__ import annotations
 
 from vlae_codec.exact.compiled import compiled
 
-from .state import BITS, CONTEXTS, KINDS, MASKS, MULTIPLIERS, PADDED_ABOVE, REGISTERS, STRIDE, State
+from .state import (
+    BITS,
+    CONTEXTS,
+    DEPTHS,
+    EDGE,
+    FAR,
+    HEIGHTS,
+    KINDS,
+    MASKS,
+    MOVED,
+    MULTIPLIERS,
+    PADDED_ABOVE,
+    REFERRED,
+    REGISTERS,
+    SINCE,
+    STRIDE,
+    State,
+)
 from .window import ABOVE, ASIDE, WIDE
 
 _ROW = (1 << WIDE) - 1
 _OWN = (1 << ASIDE) - 1
+_MOST_MOVED = 3
 
 
 @compiled
@@ -24,8 +42,10 @@ def register(state: State, row: int, column: int) -> int:
 
 @compiled
 def begin_row(state: State, row: int) -> None:
-    """The registers as they are before column 0."""
+    """The registers as they are before column 0; nothing was met in the row."""
     state.now[REGISTERS] = 0
+    state.now[EDGE] = 0
+    state.now[MOVED] = 0
     for above in range(1, ABOVE + 1):
         state.now[REGISTERS + above] = register(state, row - above, 0) >> 1
 
@@ -52,6 +72,23 @@ def leave(state: State, row: int, column: int, bit: int) -> None:
     if bit:
         at = (row + PADDED_ABOVE) * state.now[STRIDE] + (column + 32 >> 5)
         state.rows[at] |= 1 << 31 - (column & 31)
+
+
+@compiled
+def count(state: State, column: int, bit: int) -> None:
+    """The pixel is known: how far back ink is, and edges, and where the row is as the one above."""
+    state.now[SINCE] = 0 if bit else min(state.now[SINCE] + 1, FAR)
+    above, left = state.now[REGISTERS + 1] >> ASIDE & 3, state.now[REGISTERS] >> 1 & 1
+    alike = above in (0, 3) and left == bit
+    state.now[EDGE] = min(state.now[EDGE] + 1, FAR) if alike else 1
+    at = state.now[HEIGHTS] + column
+    if above & 1 == bit:
+        state.columns[at] = min(state.columns[at] + 1, FAR)
+    else:
+        state.columns[at] = 1
+        state.now[MOVED] = min(state.now[MOVED] + 1, _MOST_MOVED)
+    at = state.now[DEPTHS] + column
+    state.columns[at] = 0 if bit else min(state.columns[at] + 1, FAR)
 
 
 @compiled
@@ -85,3 +122,18 @@ def around(state: State) -> None:
             masked = state.now[REGISTERS + above] & state.tables[MASKS + kind * (ABOVE + 1) + above]
             key += masked * state.tables[MULTIPLIERS + above]
         state.now[CONTEXTS + kind] = place(state, kind, key)
+
+
+@compiled
+def along(state: State, column: int) -> None:
+    """Sets the contexts of edges: those of grids, whatever the size of their cells.
+
+    The last edge of this row or the one above says how far along a cell the pixel is; whether the row differs from the one
+    above, or for how long the column has been as it is, whether it is at the top of one.
+    """
+    kind, edge = state.now[KINDS] + REFERRED, state.now[EDGE]
+    close = nearest(state)
+    key = edge | state.now[MOVED] << 8 | close << 10
+    state.now[CONTEXTS + kind] = place(state, kind, key * 0x2545F491)
+    key = edge | state.columns[state.now[HEIGHTS] + column] << 8 | (close >> 2 & 7) << 16 | (close & 1) << 19
+    state.now[CONTEXTS + kind + 1] = place(state, kind + 1, key * 0x2545F491)

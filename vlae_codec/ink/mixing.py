@@ -1,8 +1,9 @@
 """Mixes what all contexts, the network and similar places say of a pixel, with weights that are learned online.
 
-Four mixers each choose their weights by something else: the nearest pixels; the similar place; how well the largest
-contexts are known; what the network says. A last one averages them, and two tables of its own chances refine it (Mahoney
-2005, "Adaptive weighing of context models for lossless data compression"; two layers of mixers as in paq8).
+Four mixers each choose their weights by something else: the nearest pixels; the similar place; how well the largest contexts
+are known, and whether the row is as the one above; what the network says. A last one averages them, and two tables of its
+own chances refine it (Mahoney 2005, "Adaptive weighing of context models for lossless data compression"; two layers of
+mixers as in paq8).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .contexts import near, nearest
 from .counters import chance_of, learn
 from .similar import likeness
 from .state import (
+    ALONG,
     CHOSEN,
     CONTEXTS,
     COUNTERS,
@@ -24,6 +26,7 @@ from .state import (
     KNOTS,
     LEARNED,
     MATCHES,
+    MOVED,
     NINE,
     OTHERS,
     PLACE,
@@ -34,7 +37,6 @@ from .state import (
     ROWS,
     SAID,
     SETS,
-    SINCE,
     SQUASH,
     STRETCH,
     UNLIKE,
@@ -63,7 +65,7 @@ def clamped(value: int, most: int) -> int:
 def listen(state: State, network: int) -> None:
     """Sets the inputs: two of each context, then two of the network, a constant, and those of the most similar place."""
     at = 0
-    for kind in range(state.now[KINDS] + REFERRED):
+    for kind in range(state.now[KINDS] + REFERRED + ALONG):
         counter = state.counters[COUNTERS + state.now[CONTEXTS + kind]]
         chance, times = chance_of(counter), counter & 255
         state.now[HEARD + at] = state.tables[STRETCH + chance] if times else 0
@@ -112,7 +114,7 @@ def choose(state: State) -> None:
         place = state.now[REGISTERS] & 3
     state.now[CHOSEN] = _STARTS[0] + (close & 1023)
     state.now[CHOSEN + 1] = _STARTS[1] + place
-    state.now[CHOSEN + 2] = _STARTS[2] + (known | min(state.now[SINCE], 3) << 6)
+    state.now[CHOSEN + 2] = _STARTS[2] + (known | state.now[MOVED] << 6)
     said = state.now[HEARD + state.now[INPUTS] - OTHERS]
     state.now[CHOSEN + 3] = _STARTS[3] + (likeness(state) | said + REACH >> 8 << 2)
     state.now[_AVERAGE] = state.now[FINALS_AT] + nearest(state) * _MIXERS
@@ -158,7 +160,7 @@ def learn_from(state: State, bit: int, chance: int) -> None:
     """The pixel is known: all that spoke of it learns; `chance` is that of `mix`."""
     _learn_refining(state, bit)
     _learn_weights(state, bit, chance)
-    for kind in range(state.now[KINDS] + REFERRED):
+    for kind in range(state.now[KINDS] + REFERRED + ALONG):
         at = COUNTERS + state.now[CONTEXTS + kind]
         if state.counters[at] & 255 == 0:
             state.counters[at] = chance << 14

@@ -1,7 +1,7 @@
 """A model of `ink`: the arrays of a `weights.npz` as what the walk begins with.
 
     contexts                                         pixels of each context, ascending: (K,)
-    mixers                                           weights at 16 fraction bits: (4, 2 (K + 4) + 5)
+    mixers                                           weights at 16 fraction bits: (4, 2 (K + 6) + 5)
     finals, calm                                     likewise, of their average, and where the window is blank: (4,), (13,)
     network.first, .second, .output, each .weight    (SEEN, F), (F, S), (S,) at 10 fraction bits; not of all models
         and .bias                                    (F,), (S,), (1,)
@@ -19,7 +19,7 @@ from vlae_codec.errors import ModelError
 from vlae_codec.family import Arrays
 
 from .network import LOOKED_AT, MOST_HIDDEN, SEEN
-from .state import CALM_INPUTS, MOST_KINDS, MOST_UNITS, OTHERS, REFERRED, SEEN_KINDS, SETS, Numbers, Start
+from .state import ALONG, CALM_INPUTS, MOST_KINDS, MOST_UNITS, OTHERS, REFERRED, SEEN_KINDS, SETS, Numbers, Start
 from .window import PLACES
 
 _LIMITS = {"weight": (1 << 15) - 1, "bias": 1 << 24}
@@ -34,9 +34,13 @@ def start_of(arrays: Arrays) -> Start:
         ModelError: the arrays are not those of a model of this family.
     """
     contexts = [int(count) for count in _array(arrays, "contexts", None, PLACES)]
-    if contexts != sorted(contexts) or contexts[0] < 1 or not SEEN_KINDS <= len(contexts) <= MOST_KINDS - REFERRED:
+    if (
+        contexts != sorted(contexts)
+        or contexts[0] < 1
+        or not SEEN_KINDS <= len(contexts) <= MOST_KINDS - REFERRED - ALONG
+    ):
         raise ModelError(f"the contexts of the model must be ascending numbers of pixels, a few, not {contexts}")
-    inputs = 2 * (len(contexts) + REFERRED) + OTHERS
+    inputs = 2 * (len(contexts) + REFERRED + ALONG) + OTHERS
     layers = _layers(arrays)
     first, second = first_tables(layers["first.weight"]), layers["second.weight"]
     if np.abs(first).max(initial=0) > _TABLE_LIMIT or np.abs(second).sum(0).max(initial=0) * MOST_HIDDEN > _SUM_LIMIT:

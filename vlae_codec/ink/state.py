@@ -29,8 +29,8 @@ Numbers = npt.NDArray[np.int64]
 REACH = 3072
 FAR = 255
 """Distances saturate here."""
-REFERRED = 4
-"""Kinds of contexts that look at similar places."""
+REFERRED, ALONG = 4, 2
+"""Kinds of contexts that look at similar places, and along rows and columns."""
 OTHERS = 5
 """Inputs of the mixers besides two of each context: two of the network, a constant, and two of the most similar place."""
 SIMILAR = 4
@@ -67,13 +67,14 @@ MULTIPLIERS_OF_ROWS = (
 
 # `now`: the shape of picture and model, what the walk knows of its row, and what functions tell each other
 HEIGHT, WIDTH, STRIDE, SHIFT, BITS, KINDS, INPUTS, FIRST, SECOND = range(9)
-DEPTHS, SHIFTS, FINALS_AT, CALM_WEIGHTS_AT, OUTPUT_AT, SECOND_WEIGHTS = range(9, 15)
+DEPTHS, SHIFTS, HEIGHTS, FINALS_AT, CALM_WEIGHTS_AT, OUTPUT_AT, SECOND_WEIGHTS = range(9, 16)
 LOW, RANGE, CODE, AT = range(17, 21)
-SINCE, STARTS, BEFORE, LONG_BEFORE, WAS_BLANK, HITS, NINE, LEARNED = range(21, 29)
+SINCE, STARTS, BEFORE, LONG_BEFORE, WAS_BLANK, HITS, NINE, LEARNED, EDGE = range(21, 30)
 BLANK = 30
 PLACE = 32
 UNLIKE = PLACE + SIMILAR
 REGISTERS = 40
+MOVED = 49
 CONTEXTS = 50
 CHOSEN = 70
 SAID = 80
@@ -108,7 +109,8 @@ class State(NamedTuple):
     now: see above. tables: chances of stretched ones and the inverse, rates of learning, and what contexts are made with.
     weights: of the mixers, of their average, where the window is blank, and of the
     network's last layer as it is and as it goes on learning. counters: and places that were seen. columns:
-    how far back each column's similar place was; how far up its last ink is; and to the right the next ink nearby. rows: the
+    how far back each column's similar place was; how far up its last ink is; to the right the next ink nearby; and for how
+    many rows it has been as it is. rows: the
     picture so far, packed. layers: of the network. sums: of its two hidden layers, and their biases. hidden:
     units of the first.
     """
@@ -155,8 +157,8 @@ def squashed() -> Numbers:
 
 def fresh(start: Start, height: int, width: int, fast: bool) -> State:
     """As it is before the first pixel of a picture; `fast` as of `exact.compiled.flat`."""
-    columns = np.full(3 * width + BEYOND, FAR, np.int64)
-    columns[: width + BEYOND] = -1
+    columns = np.full(4 * width + BEYOND, FAR, np.int64)
+    columns[: width + BEYOND], columns[-width:] = -1, 0
     stride = (width >> 5) + PADDED_WORDS
     now = _now(start, height, width)
     values = (
@@ -170,7 +172,7 @@ def fresh(start: Start, height: int, width: int, fast: bool) -> State:
                 np.tile(np.append(start.output, start.output_bias) << 6, 2),
             ]
         ),
-        _counters(len(start.contexts) + REFERRED << int(now[BITS])),
+        _counters(len(start.contexts) + REFERRED + ALONG << int(now[BITS])),
         columns,
         np.zeros((height + PADDED_ABOVE + PADDED_BELOW) * stride, np.int64),
         _layers(start),
@@ -182,7 +184,7 @@ def fresh(start: Start, height: int, width: int, fast: bool) -> State:
 
 def _now(start: Start, height: int, width: int) -> Numbers:
     kinds, first, second = len(start.contexts), start.first.shape[1], start.second.shape[1]
-    inputs = 2 * (kinds + REFERRED) + OTHERS
+    inputs = 2 * (kinds + REFERRED + ALONG) + OTHERS
     now = np.zeros(_NOW, np.int64)
     bits = min(max((height * width).bit_length(), SMALLEST_BITS), LARGEST_BITS)
     now[: SECOND + 1] = (
@@ -196,7 +198,7 @@ def _now(start: Start, height: int, width: int) -> Numbers:
         first,
         second,
     )
-    now[DEPTHS], now[SHIFTS] = width + BEYOND, 2 * width + BEYOND
+    now[DEPTHS], now[SHIFTS], now[HEIGHTS] = (turn * width + BEYOND for turn in (1, 2, 3))
     now[FINALS_AT] = sum(SETS) * inputs
     now[CALM_WEIGHTS_AT] = now[FINALS_AT] + FINALS * len(SETS)
     now[OUTPUT_AT] = now[CALM_WEIGHTS_AT] + CALM_SETS * CALM_INPUTS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vlae_codec.exact.compiled import compiled
 
 from . import binary, calm, contexts, mixing, network, similar
-from .state import BLANK, DEPTHS, FAR, SHIFT, SINCE, WAS_BLANK, WIDTH, Ints, State
+from .state import BLANK, SHIFT, WAS_BLANK, WIDTH, Ints, State
 
 _LEAST, _MOST = 32, (1 << 16) - 32
 
@@ -37,10 +37,7 @@ def walk(state: State, stream: Ints, size: int, pixels: Ints, top: int, bottom: 
                 bit = _calm(state, stream, size, column, bit, writing)
             pixels[row * width + column] = bit
             contexts.leave(state, row, column, bit)
-            state.now[SINCE] = 0 if bit else min(state.now[SINCE] + 1, FAR)
-            state.columns[state.now[DEPTHS] + column] = (
-                0 if bit else min(state.columns[state.now[DEPTHS] + column] + 1, FAR)
-            )
+            contexts.count(state, column, bit)
 
 
 @compiled
@@ -78,6 +75,7 @@ def _calm(state: State, stream: Ints, size: int, column: int, bit: int, writing:
 def _lively(state: State, stream: Ints, size: int, column: int, at: int, bit: int, writing: bool) -> int:
     """The pixel, in whose window there is ink."""
     contexts.around(state)
+    contexts.along(state, column)
     similar.find(state, column, at)
     similar.referring(state)
     network.look(state)
