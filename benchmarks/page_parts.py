@@ -29,11 +29,24 @@ from pages import held_out
 from vlae_codec import zoo
 from vlae_codec.exact.compiled import compiled, uncached
 from vlae_codec.family import Arrays
-from vlae_codec.ink import binary, contexts, mixing, similar, stream, walk
+from vlae_codec.ink import binary, contexts, mixing, network, similar, stream, walk
 from vlae_codec.ink.hands import Hand
 from vlae_codec.ink.model import start_of
 from vlae_codec.ink.near import smoothed
-from vlae_codec.ink.state import ALONG, CALM_INPUTS, OTHERS, PLACE, REFERRED, SETS, SIMILAR, Ints, State
+from vlae_codec.ink.state import (
+    ALONG,
+    CALM_INPUTS,
+    CONTEXTS,
+    KINDS,
+    OTHERS,
+    PLACE,
+    REFERRED,
+    SETS,
+    SIMILAR,
+    Ints,
+    State,
+)
+from vlae_codec.ink.window import PLACES
 from vlae_codec.picture.reading import read_picture
 
 HEIGHT, WIDTH = 1280, 1024
@@ -57,7 +70,7 @@ def no_place(state: State, column: int, at: int) -> None:
         state.now[PLACE + kept] = -1
 
 
-_find, _enter = similar.find, contexts.enter
+_find, _enter, _place = similar.find, contexts.enter, contexts.place
 
 
 @compiled
@@ -66,6 +79,13 @@ def one_place(state: State, column: int, at: int) -> None:
     _find(state, column, at)
     for kept in range(1, SIMILAR):
         state.now[PLACE + kept] = -1
+
+
+@compiled
+def not_along(state: State, column: int) -> None:
+    """In place of `contexts.along`: these contexts are always the same."""
+    for kind in range(state.now[KINDS] + REFERRED, state.now[KINDS] + REFERRED + ALONG):
+        state.now[CONTEXTS + kind] = _place(state, kind, 0)
 
 
 @compiled
@@ -90,6 +110,13 @@ def unrefined(state: State, chance: int) -> int:
 def without_network(arrays: Arrays) -> Arrays:
     """A model whose network says nothing."""
     return {name: array for name, array in arrays.items() if not name.startswith("network.")}
+
+
+def without_view(arrays: Arrays) -> Arrays:
+    """A model whose network sees the window alone."""
+    weights = arrays["network.first.weight"].copy()
+    weights[PLACES:] = 0
+    return {**arrays, "network.first.weight": weights}
 
 
 def with_contexts(*pixels: int) -> Callable[[Arrays], Arrays]:
@@ -123,13 +150,14 @@ def alone(arrays: Arrays) -> Arrays:
 PARTS = {
     "all": Part(),
     "network": Part(without_network),
-    "contexts of 12 and 16": Part(with_contexts(22, 30, 40, 52, 70)),
-    "contexts of 22, 30 and 40": Part(with_contexts(12, 16, 52, 70)),
-    "contexts of 52 and 70": Part(with_contexts(12, 16, 22, 30, 40)),
+    "places in the network": Part(without_view),
+    "last layer": Part(names=[(network, {"_RATE": 0})]),
+    "more contexts": Part(with_contexts(12, 16, 22, 30, 40, 52, 70)),
     "contexts": Part(with_contexts(1, 2, 3)),
+    "edges": Part(names=[(contexts, {"along": not_along})]),
     "similar places": Part(names=[(similar, {"find": no_place})]),
-    "second place": Part(names=[(similar, {"find": one_place})]),
-    "two mixers": Part(alone, [(mixing, {"_MIXERS": 1})]),
+    "other places": Part(names=[(similar, {"find": one_place})]),
+    "three mixers": Part(alone, [(mixing, {"_MIXERS": 1})]),
     "average": Part(names=[(mixing, {"_SLOW": 0})]),
     "refining": Part(names=[(mixing, {"refine": unrefined})]),
     "learning": Part(names=[(mixing, {"_RATE": 0, "_SLOW": 0})]),

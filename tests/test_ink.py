@@ -293,6 +293,8 @@ def test_a_region_is_cut_out():
         ("calm", lambda array: None),
         ("network.first.weight", lambda array: array[:-1]),
         ("network.output.bias", lambda array: np.array(5)),
+        ("network.first.weight", lambda array: np.full_like(array, 32767)),
+        ("network.second.weight", lambda array: np.full_like(array, 32767)),
     ],
 )
 def test_odd_models_are_refused(name, change):

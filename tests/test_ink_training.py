@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from make_golden_ink import drawing
 from PIL import Image
 
 from vlae_codec import codec, zoo
+from vlae_codec.ink import network, stream
+from vlae_codec.ink.hands import SLOW
+from vlae_codec.ink.looks import looks
+from vlae_codec.ink.state import LOOKS
+from vlae_codec.models.ink.network import Network, NetworkConfig, seen
 from vlae_codec.picture.raster import PixelFormat, Raster
 
 EXPERIMENT = """
@@ -58,6 +64,39 @@ def test_a_run_resumes_and_its_export_codes(run, data):
     (made,) = codec.encode([Raster(bits[..., None], PixelFormat(pair=((0,), (255,))))], model, lossless=True)
     assert np.array_equal(codec.decode([made.data], model=model)[0].raster.samples[..., 0], bits)
     assert model.digest.hex() in Path("mine/card.md").read_text()
+
+
+def test_a_network_is_trained_on_what_a_walk_gives_it(monkeypatch):
+    """Looks for training are those of coding, and the integer network says of them what the trained one says."""
+    bits, given, said = drawing(40, 61), [], []
+    start, say = zoo.named("ink").start, network.say
+
+    def told(state):
+        given.append([state.now[LOOKS + number] for number in range(network.LOOKED)])
+        said.append(say(state))
+        return said[-1]
+
+    monkeypatch.setattr(network, "say", told)
+    stream.encode(start, bits, hand=SLOW)
+    found, pixels = looks(start, bits, np.ones(bits.shape, bool))
+    assert np.array_equal(found, given)
+    assert 0 < pixels.sum() < len(pixels) == len(said)
+    with torch.no_grad():
+        logits = trained(zoo.named("ink").arrays)(seen(found)).clamp(-12, 12).numpy()
+    assert np.abs(np.array(said) / 256 - logits).max() < 0.1
+
+
+def trained(arrays):
+    """The network of a model as it is trained."""
+    values = {
+        name: torch.from_numpy(array.astype(np.float32)) / 1024 for name, array in arrays.items() if "network" in name
+    }
+    found = Network(NetworkConfig(*(len(values[f"network.{layer}.bias"]) for layer in ("first", "second"))))
+    for layer in ("first", "second", "output"):
+        weight = values[f"network.{layer}.weight"]
+        getattr(found, layer).weight.data = weight.T if weight.ndim == 2 else weight[None]
+        getattr(found, layer).bias.data = values[f"network.{layer}.bias"]
+    return found
 
 
 def test_what_is_missing_or_damaged_is_named_in_a_line(run, data):

@@ -21,7 +21,7 @@ from .state import Start, fresh
 from .walk import walk
 
 FEW = 1 << 12
-"""Pixels that Python walks over before numba has compiled: some 3 seconds of lively ones."""
+"""Pixels that Python walks over before numba has compiled: some 4 seconds of lively ones."""
 
 
 @dataclass(frozen=True)

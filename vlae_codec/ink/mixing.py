@@ -128,13 +128,13 @@ def choose(state: State) -> None:
 @compiled
 def mix(state: State) -> int:
     """The chance of ink, before it is refined; sets what each mixer says, and their average, stretched."""
-    inputs = state.now[INPUTS]
-    total = 0
+    inputs, total = state.now[INPUTS], 0
+    heard = state.now[HEARD : HEARD + inputs]
     for mixer in range(_MIXERS):
         start = state.now[CHOSEN + mixer] * inputs
-        said = 0
+        weights, said = state.weights[start : start + inputs], 0
         for index in range(inputs):
-            said += state.weights[start + index] * state.now[HEARD + index]
+            said += weights[index] * heard[index]
         state.now[SAID + mixer] = clamped(said >> 16, REACH)
         total += state.now[SAID + mixer] * state.weights[state.now[_AVERAGE] + mixer]
     state.now[SAID + _MIXERS] = clamped(total >> 16, REACH)

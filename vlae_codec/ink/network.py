@@ -74,6 +74,8 @@ LOOKED_AT = (
 """The pixel's own row; each row above, its lowest bits and the others; of each similar place its rows of pixels, and how
 unlike it is; hits."""
 LOOKED = len(LOOKED_AT)
+_AT_ONCE = 5
+assert LOOKED % _AT_ONCE == 0
 SEEN = sum(look.seen for look in LOOKED_AT)
 """Inputs of the network."""
 
@@ -164,13 +166,20 @@ def _sum_rows(state: State, first: int) -> None:
     biases = state.sums[start : start + first]
     for unit in range(first):
         state.sums[unit] = biases[unit]
-    for number in range(LOOKED):
-        at = state.now[LOOKS + number] * first
-        row = state.layers[at : at + first]
+    for number in range(LOOKS, LOOKS + LOOKED, _AT_ONCE):
+        a, b = _row(state, number, first), _row(state, number + 1, first)
+        c, d, e = _row(state, number + 2, first), _row(state, number + 3, first), _row(state, number + 4, first)
         for unit in range(first):
-            state.sums[unit] += row[unit]
+            state.sums[unit] += a[unit] + b[unit] + c[unit] + d[unit] + e[unit]
     for unit in range(first):
         state.hidden[unit] = min(max(state.sums[unit], 0), MOST_HIDDEN)
+
+
+@compiled
+def _row(state: State, look: int, first: int) -> Ints:
+    """The row of the tables that a look says."""
+    at = state.now[look] * first
+    return state.layers[at : at + first]
 
 
 @compiled

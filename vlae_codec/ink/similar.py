@@ -32,10 +32,13 @@ from .state import (
     WIDTH,
     State,
 )
-from .window import ABOVE, ASIDE, WIDE
+from .window import ASIDE, WIDE
 
 MOST_UNLIKE = 40
-NEAR_BY = 4
+_REACH = 4
+"""Pixels so near, in rows and columns, count twice."""
+_NEAR_BY_FOUR = (1 << 2 * _REACH + 1) - 1 << ASIDE - _REACH
+_NEAR_BY = (1 << _REACH) - 1 | sum(_NEAR_BY_FOUR << ASIDE + WIDE * above for above in range(3))
 _ALIKE, _ALIKE_ENOUGH = 3, 7
 _CLEAR = 12
 """Pixels on the left that are too near for a place."""
@@ -44,30 +47,41 @@ _ROW_ABOVE = 0, 2, 4
 
 @compiled
 def ones(value: int) -> int:
-    """How many bits of a register are 1."""
-    value -= value >> 1 & 0x55555555
-    value = (value & 0x33333333) + (value >> 2 & 0x33333333)
-    value = value + (value >> 4) & 0x0F0F0F0F
-    return (value * 0x01010101 & 0xFFFFFFFF) >> 24
+    """How many of its 62 bits are 1."""
+    value -= value >> 1 & 0x1555555555555555
+    value = (value & 0x3333333333333333) + (value >> 2 & 0x3333333333333333)
+    value = value + (value >> 4) & 0x0F0F0F0F0F0F0F0F
+    value += value >> 8
+    value += value >> 16
+    return value + (value >> 32) & 127
 
 
 @compiled
 def unlike(state: State, at: int, most: int) -> int:
-    """In how many pixels the window of a place differs from that of the pixel, those within NEAR_BY counting twice.
+    """In how many pixels the window of a place differs from that of the pixel, those near by counting twice.
 
-    Those right of either border are 0. Once it is `most` or more, counting may end.
+    Those right of either border are 0. Once it is `most` or more, counting may end. Several rows are counted as one number.
     """
     row, column = at >> state.now[SHIFT], at & (1 << state.now[SHIFT]) - 1
-    differing = state.now[REGISTERS] ^ register(state, row, column) >> WIDE - ASIDE
-    count = ones(differing) + ones(differing & (1 << NEAR_BY) - 1)
-    for above in range(1, ABOVE + 1):
-        if count >= most:
-            break
-        differing = state.now[REGISTERS + above] ^ register(state, row - above, column)
-        count += ones(differing)
-        if above <= NEAR_BY:
-            count += ones(differing >> ASIDE - NEAR_BY & (1 << 2 * NEAR_BY + 1) - 1)
-    return count
+    rows = state.now[REGISTERS] ^ register(state, row, column) >> WIDE - ASIDE
+    for above in range(1, 4):
+        rows |= _differing(state, row, column, above) << ASIDE + WIDE * (above - 1)
+    count = ones(rows) + ones(rows & _NEAR_BY)
+    if count >= most:
+        return count
+    rows = 0
+    for above in range(4, 7):
+        rows |= _differing(state, row, column, above) << WIDE * (above - 4)
+    count += ones(rows) + ones(rows & _NEAR_BY_FOUR)
+    if count >= most:
+        return count
+    return count + ones(_differing(state, row, column, 7) | _differing(state, row, column, 8) << WIDE)
+
+
+@compiled
+def _differing(state: State, row: int, column: int, above: int) -> int:
+    """The pixels of a row above that differ from those above a place."""
+    return state.now[REGISTERS + above] ^ register(state, row - above, column)
 
 
 @compiled
