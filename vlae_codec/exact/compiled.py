@@ -138,7 +138,7 @@ def _folder(source: Path) -> Path | None:
 
 
 def flat(values: npt.NDArray[Any], fast: bool) -> Any:
-    """A flat array as machine code takes it, or as Python is faster with."""
+    """A flat array as machine code takes it, or as Python is faster with; parts of either are views, but of bytes."""
     if fast:
         return values
-    return bytearray(values) if values.dtype == np.uint8 else array(values.dtype.char, values.tobytes())
+    return bytearray(values) if values.dtype == np.uint8 else memoryview(array(values.dtype.char, values.tobytes()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,9 +21,10 @@ def looks(
     height, width = bits.shape
     fast = available()
     state, walk = fresh(start, height, width, fast), machine(walked) if fast else walked
-    given = [flat(one.astype(np.uint8).ravel(), fast) for one in (bits, wanted)]
+    pixels, asked = (flat(one.astype(np.uint8).ravel(), fast) for one in (bits, wanted))
     found = np.zeros((int(wanted.sum()), LOOKED + 1), np.int16)
-    count = walk(state, *given, found.reshape(-1))
+    room: Any = found.reshape(-1)
+    count = walk(state, pixels, asked, room)
     return found[:count, :LOOKED], found[:count, LOOKED].astype(np.uint8)
 
 

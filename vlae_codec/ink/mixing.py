@@ -187,7 +187,7 @@ def _learn_refining(state: State, bit: int) -> None:
 @compiled
 def _learn_weights(state: State, bit: int, chance: int) -> None:
     inputs = state.now[INPUTS]
-    error = (bit << 16) - chance
+    heard, error = state.now[HEARD : HEARD + inputs], (bit << 16) - chance
     for mixer in range(_MIXERS):
         at = state.now[_AVERAGE] + mixer
         moved = state.weights[at] + (state.now[SAID + mixer] * error * _SLOW + _HALF >> 20)
@@ -198,7 +198,6 @@ def _learn_weights(state: State, bit: int, chance: int) -> None:
         rate = _RATE + _RATE * _FAST // (times + 16)
         state.counters[VISITS + chosen] = min(times + 1, (1 << 16) - 1)
         step = ((bit << 16) - state.tables[SQUASH + state.now[SAID + mixer] + REACH]) * rate
-        start = chosen * inputs
+        own = state.weights[chosen * inputs : (chosen + 1) * inputs]
         for index in range(inputs):
-            moved = state.weights[start + index] + (state.now[HEARD + index] * step + _HALF >> 20)
-            state.weights[start + index] = clamped(moved, _LIMIT)
+            own[index] = clamped(own[index] + (heard[index] * step + _HALF >> 20), _LIMIT)
