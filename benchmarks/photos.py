@@ -1,6 +1,6 @@
 """How good is the photo family? Photographs there and back, beside the codecs that a user would pick instead.
 
-    python benchmarks/photos.py --data DIR --json results/photos.json               # everything but `large`
+    python benchmarks/photos.py --data DIR --json results/photos.json               # everything but `large` and `huge`
     python benchmarks/photos.py --data DIR --json results/photos.json --only ours   # a new model, the others as before
 
 DIR holds pictures as PNG: the 24 of the Kodak set for the tables of the README. `--model` is a released one (by itself the
@@ -12,6 +12,7 @@ photo model), or a folder. What is measured, and can be named by `--only`, more 
     lossy       curves at --temperature 0 and at the model's default, and BD-rates to the baselines
     speed       whole commands on one picture, their memory, and multiply-accumulates
     large       the same there and back, exact, of a picture of 12 megapixels made of those in DIR; only if it is named
+    huge        lossy, of 100 megapixels: half an hour; only if it is named
 
 `ours` is lossless, lossy and speed. `--metrics` measures MS-SSIM and SSIMULACRA 2 of all points beside PSNR, baselines
 included. `--pictures N` takes some N of the pictures, to try things. Everything is counted: whole files.
@@ -44,13 +45,13 @@ from vlae_codec.report.rates import MOST_BPP, compared, known, point
 
 Table = dict[str, Any]
 OURS = "lossless", "lossy", "speed"
-PARTS = "baselines", "ours", *OURS, "large"
+LARGE = {"large": (3000, 4000, "lossless"), "huge": (8660, 11547, "lossy")}
+"""Rows and columns of large pictures, and how they are coded."""
+PARTS = "baselines", "ours", *OURS, *LARGE
 QUALITIES = range(0, 101, 10)
 DRAWN = 20
 """At multiples of this quality pictures are decoded with drawn texture, too, which takes several times as long."""
 PREVIEW_DB = 20.0
-LARGE = 3000, 4000
-"""Rows and columns of the large picture."""
 
 
 @click.command()
@@ -201,8 +202,9 @@ def ours(
         lossy(results, model, pictures, metrics)
     if "speed" in parts:
         speed(results, model, pictures[0], runs)
-    if "large" in parts:
-        large(results, model, pictures)
+    for size in LARGE:
+        if size in parts:
+            large(results, model, pictures, size)
 
 
 def lossless(results: Results, model: PhotoModel, pictures: Sequence[Samples]) -> None:
@@ -272,13 +274,13 @@ def speed(results: Results, model: PhotoModel, picture: Samples, runs: int) -> N
     results.keep(f"commands: {table['commands']}")
 
 
-def large(results: Results, model: PhotoModel, pictures: Sequence[Samples]) -> None:
-    """An exact file of a large picture, there and back, once."""
-    picture = mosaic(pictures, *LARGE)
-    table: Table = {"pixels": picture.shape[0] * picture.shape[1], "cores": cores()}
-    table["commands"] = dict(commands(model, picture, ("lossless",), 1))
-    results.section("ours")["large"] = table
-    results.keep(f"large: {results.section('ours')['large']}")
+def large(results: Results, model: PhotoModel, pictures: Sequence[Samples], size: str) -> None:
+    """A file of a large picture, there and back, once."""
+    height, width, kind = LARGE[size]
+    table: Table = {"pixels": height * width, "cores": cores()}
+    table["commands"] = dict(commands(model, mosaic(pictures, height, width), (kind,), 1))
+    results.section("ours")[size] = table
+    results.keep(f"{size}: {table}")
 
 
 def mosaic(pictures: Sequence[Samples], height: int, width: int) -> Samples:
