@@ -12,6 +12,7 @@ from vlae_codec.exact.compiled import available, compiled, flat, machine
 from . import calm, contexts, network, similar
 from .network import LOOKED
 from .state import HEIGHT, LOOKS, SHIFT, WIDTH, Ints, Start, State, fresh
+from .walk import is_blank
 
 
 def looks(
@@ -33,10 +34,7 @@ def walked(state: State, pixels: Ints, wanted: Ints, found: Ints) -> int:
     """Walks over the pixels (H W,) as a codec does, without coding; how many looks were put into `found`."""
     count, width = 0, state.now[WIDTH]
     for row in range(state.now[HEIGHT]):
-        ink = 0
-        for column in range(width):
-            ink |= pixels[row * width + column]
-        if ink == 0:
+        if is_blank(pixels, row, width):
             calm.skip_row(state)
             continue
         contexts.begin_row(state, row)

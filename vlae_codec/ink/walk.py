@@ -19,12 +19,9 @@ def walk(state: State, stream: Ints, size: int, pixels: Ints, top: int, bottom: 
     """Codes the rows top .. bottom - 1 of the pixels (H W,): to the stream, or from its `size` bytes."""
     width = state.now[WIDTH]
     for row in range(top, bottom):
-        ink = 0
-        if writing:
-            for column in range(width):
-                ink |= pixels[row * width + column]
         calm.begin_row(state)
-        if _coded_blank(state, stream, size, ink == 0, writing):
+        blank = writing and is_blank(pixels, row, width)
+        if _coded_blank(state, stream, size, blank, writing):
             calm.skip_row(state)
             continue
         contexts.begin_row(state, row)
@@ -38,6 +35,15 @@ def walk(state: State, stream: Ints, size: int, pixels: Ints, top: int, bottom: 
             pixels[row * width + column] = bit
             contexts.leave(state, row, column, bit)
             contexts.count(state, column, bit)
+
+
+@compiled
+def is_blank(pixels: Ints, row: int, width: int) -> bool:
+    """Whether there is no ink in a row of the pixels (H W,)."""
+    ink = 0
+    for column in range(width):
+        ink |= pixels[row * width + column]
+    return ink == 0
 
 
 @compiled
