@@ -62,6 +62,12 @@ def clamped(value: int, most: int) -> int:
 
 
 @compiled
+def moved(weight: int, heard: int, step: int) -> int:
+    """A weight that has learned: of what was heard, times the error and the rate."""
+    return clamped(weight + (heard * step + _HALF >> 20), _LIMIT)
+
+
+@compiled
 def listen(state: State, network: int) -> None:
     """Sets the inputs: two of each context, then two of the network, a constant, and those of the most similar place."""
     at = 0
@@ -190,8 +196,7 @@ def _learn_weights(state: State, bit: int, chance: int) -> None:
     heard, error = state.now[HEARD : HEARD + inputs], (bit << 16) - chance
     for mixer in range(_MIXERS):
         at = state.now[_AVERAGE] + mixer
-        moved = state.weights[at] + (state.now[SAID + mixer] * error * _SLOW + _HALF >> 20)
-        state.weights[at] = clamped(moved, _LIMIT)
+        state.weights[at] = moved(state.weights[at], state.now[SAID + mixer], error * _SLOW)
     for mixer in range(_MIXERS):
         chosen = state.now[CHOSEN + mixer]
         times = state.counters[VISITS + chosen]
@@ -200,4 +205,4 @@ def _learn_weights(state: State, bit: int, chance: int) -> None:
         step = ((bit << 16) - state.tables[SQUASH + state.now[SAID + mixer] + REACH]) * rate
         own = state.weights[chosen * inputs : (chosen + 1) * inputs]
         for index in range(inputs):
-            own[index] = clamped(own[index] + (heard[index] * step + _HALF >> 20), _LIMIT)
+            own[index] = moved(own[index], heard[index], step)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from vlae_codec.exact.compiled import compiled
 
 from .contexts import register
-from .mixing import clamped
+from .mixing import clamped, moved
 from .similar import MOST_UNLIKE
 from .state import (
     FIRST,
@@ -43,7 +43,7 @@ from .window import ABOVE, ASIDE
 BITS = 10
 """Fraction bits of weights and hidden units."""
 MOST_HIDDEN = (1 << 15) - 1
-_RATE, _HALF, _LIMIT = 3, 1 << 19, 1 << 22
+_RATE = 3
 LOW_BITS, HIGH_BITS = 8, 9
 """A register above is looked at in two parts; the pixel's own row in one of LOW_BITS."""
 AROUND = 3
@@ -154,9 +154,8 @@ def learn_from(state: State, bit: int) -> None:
     output = state.now[OUTPUT_AT] + second + 1
     step = ((bit << 16) - state.tables[SQUASH + state.now[LEARNED] + REACH]) * _RATE
     for unit in range(second):
-        moved = state.weights[output + unit] + (state.sums[first + unit] * step + _HALF >> 20)
-        state.weights[output + unit] = clamped(moved, _LIMIT)
-    state.weights[output + second] = clamped(state.weights[output + second] + ((step << 8) + _HALF >> 20), _LIMIT)
+        state.weights[output + unit] = moved(state.weights[output + unit], state.sums[first + unit], step)
+    state.weights[output + second] = moved(state.weights[output + second], 1 << 8, step)
 
 
 @compiled
