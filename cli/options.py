@@ -106,7 +106,7 @@ MAX_BYTES = click.option(
     type=click.IntRange(1),
     default=MOST_BYTES,
     metavar="N",
-    help="Refuse files that claim more bytes of pixels than this.  [default: 2^28]",
+    help="Refuse files that claim more bytes of pixels than this.  [default: 2^29]",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Only errors.")

@@ -21,6 +21,7 @@ from vlae_codec.archive.heads import Head, Header, checked
 from vlae_codec.archive.numbers import Numbers
 from vlae_codec.archive.opened import Opened
 from vlae_codec.archive.version1 import write_head, write_header
+from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import FormatError, ImageError
 from vlae_codec.field import chain, latents, network
 from vlae_codec.field.bitsback import Counted
@@ -81,11 +82,15 @@ def test_a_claim_above_the_limit_is_refused_before_anything_is_written(run, tmp_
 
 
 def test_by_default_a_few_bytes_may_not_fill_a_disk(run, tmp_path):
-    form = ArrayForm("npy", "a.npy", "|u1", ((1 << 28) // 784 + 1, 28, 28), 0, 255)
+    form = ArrayForm("npy", "a.npy", "|u1", (MOST_BYTES // 784 + 1, 28, 28), 0, 255)
     header = write_header(Header(5, False, True, Forms([form])))
     (tmp_path / "a.vlz").write_bytes(header + write_index(header, []))
     run("unpack", "a.vlz", "-o", "out", expect=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photograph_of_a_hundred_megapixels_is_within_the_limit():
+    assert 3 * 10**8 <= MOST_BYTES < 1 << 30
 
 
 def test_a_single_picture_above_the_limit_is_refused(run, tmp_path):

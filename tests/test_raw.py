@@ -304,6 +304,28 @@ def test_no_estimate_is_far_above_the_file(title):
         assert coder.hoped_bits(coder.view(picture, Ask(lossless=True)), 8.0 * size) <= 8 * size
 
 
+def drawings(height, width):
+    """In two colours, by what they are of: 1 = ink."""
+    rng = np.random.default_rng(3)
+    down, across = np.mgrid[:height, :width]
+    noise, shapes = rng.random((height, width)), np.zeros((height, width), np.uint8)
+    for top, left in rng.integers((0, 0), (height, width), (200, 2)):
+        shapes[(down - top) ** 2 + (across - left) ** 2 < rng.integers(4, 150)] ^= 1
+    found = {"shapes": shapes, "noise": noise < 0.5, "specks": noise < 0.02}
+    found |= {f"noise, {wide} wide, again and again": noise[:, across[0] % wide] < 0.5 for wide in (24, 37, width // 2)}
+    found |= {"lines": down % 11 < 2, "slanted": (down + across) % 13 < 5, "circles": down**2 + across**2 & 512 > 0}
+    return {title: drawing.astype(np.uint8) for title, drawing in found.items()}
+
+
+def test_what_a_drawing_is_said_to_take_at_least_is_never_above_the_file():
+    found = {}
+    for title, drawing in drawings(300, 512).items():
+        picture = Raster(255 * drawing[..., None], FORMATS["gray 1"]).in_two()
+        found[title] = raw.least_bytes_of_drawing(picture)
+        assert found[title] <= len(raw.encode(picture)), title
+    assert found["shapes"] > 0
+
+
 def test_of_photographs_a_rough_estimate_will_do():
     """It costs a small part of what a careful one does, and says that an exact file is far from a lossy one."""
     for form in (PixelFormat(), PixelFormat(Kind.RGB)):

@@ -160,8 +160,16 @@ class Chooser:
         """The ways in the order in which they are to be tried: exact ones by what they may be hoped to take."""
         lossy, exact = ([way for way in ways if way.ask.lossless == wanted] for wanted in (False, True))
         if len(exact) > 1:
-            exact = [replace(way, hoped_bits=self.hoped_bits(way)) for way in exact]
-        return [*lossy, *sorted(exact, key=lambda way: way.hoped_bits or 0.0)]
+            exact = sorted(self._hoped(exact), key=lambda way: math.inf if way.hoped_bits is None else way.hoped_bits)
+        return [*lossy, *exact]
+
+    def _hoped(self, exact: Sequence[Candidate]) -> list[Candidate]:
+        """Exact ways with what they may be hoped to take; no model is not asked yet if another way is tried anyhow."""
+        models = [replace(way, hoped_bits=self.hoped_bits(way)) for way in exact if way.which != _RAW]
+        rest = [way for way in exact if way.which == _RAW]
+        if any((way.hoped_bits or 0.0) <= _UNKNOWN_BITS for way in models):
+            return [*models, *rest]
+        return [*models, *(replace(way, hoped_bits=self.hoped_bits(way)) for way in rest)]
 
     def hoped_bits(self, way: Candidate, enough_bits: float = math.inf) -> float:
         """What the file of an exact way will hardly be below; roughly, if that is more than enough."""
@@ -317,6 +325,7 @@ class Chooser:
 
 _RAW, _PHOTO, _INK, _GIVEN = range(4)
 _HOPED = 0.9  # of what a drawing is judged to take
+_UNKNOWN_BITS = 1.0  # what is hoped for where nothing is known
 _DEAR_BITS = 200.0  # a single field that costs a model of drawings less is most likely known to it
 
 

@@ -30,7 +30,7 @@ MAGIC = 0xD7
 VERSION = 1
 CHECK_BYTES = 2
 DIGEST_BYTES = 8
-MOST_BYTES = 1 << 28
+MOST_BYTES = 1 << 29
 """Of samples that are written of one file, unless told otherwise: a few bytes may claim very many."""
 
 

@@ -195,7 +195,7 @@ def unpack(
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.
         force: overwrite files that exist.
-        max_bytes: of samples that are written, 2^28 by default: a few bytes may claim very many.
+        max_bytes: of samples that are written, 2^29 by default: a few bytes may claim very many.
         progress: told (what, done, total).
         announce: told how many images, and bytes of their samples, are about to be unpacked.
 

@@ -68,7 +68,7 @@ def open_archive(
         model: for an archive that names no released one: a model that was loaded, or its folder.
         seed, temperature: draw the texture of a lossy archive; temperature 0 to 16.
         cache_bytes: of decoded chunks and pictures that are kept; what was decoded last is kept in any case.
-        max_bytes: of the samples of one picture, 2^28 by default: a few bytes may claim very many.
+        max_bytes: of the samples of one picture, 2^29 by default: a few bytes may claim very many.
 
     Raises:
         OSError: the file cannot be read.

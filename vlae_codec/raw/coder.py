@@ -13,7 +13,7 @@ from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parse
 from vlae_codec.picture.raster import Geometry, Raster
 
 from .codec import decode, encode, verify
-from .estimate import estimate_bytes, is_regular, least_bytes
+from .estimate import estimate_bytes, is_regular, least_bytes, least_bytes_of_drawing
 
 _HOPED, _AT_LEAST = 0.92, 0.5  # of an estimate: of little effort, and of a part of the picture; and if it is not to err
 
@@ -94,6 +94,8 @@ class RawCoder:
         """See `family.Estimating`: roughly, and only if that is not enough, well."""
         if enough_bits == math.inf:
             return 8.0 * _HOPED * estimate_bytes(view.raster)
+        if view.raster.format.pair and (least := 8.0 * least_bytes_of_drawing(view.raster)) > enough_bits:
+            return least
         least = 8.0 * least_bytes(view.raster)
         if least > enough_bits or is_regular(view.raster):
             return least
