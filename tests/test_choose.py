@@ -15,7 +15,7 @@ from PIL import Image
 import vlae_codec
 from vlae_codec import codec, registry, zoo
 from vlae_codec.choose import Chooser, chooser
-from vlae_codec.family import Ask
+from vlae_codec.family import Ask, Judging
 from vlae_codec.field.shapes import corners, edges, euler, extents, solid
 from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.reading import Readable
@@ -87,6 +87,14 @@ def test_a_page_goes_to_the_same_ways_whether_models_of_drawings_are_asked_or_no
 
 
 judged = Chooser._judged
+
+
+@pytest.mark.parametrize("side", [700, 1010, 1500])
+def test_noise_is_not_given_to_models_of_single_drawings(side):
+    """It would cost more than a file of bare pixels; of the few fields that speak for it, those at its border are small."""
+    choice, (found,) = ways([RNG.integers(0, 2, (side, side), np.uint8)])
+    (drawn,) = (way for way in found if isinstance(choice.coder(way.which), Judging))
+    assert choice.hoped_bits(drawn) > 1.05 * side * side
 
 
 def test_what_was_measured_is_as_was_promised():

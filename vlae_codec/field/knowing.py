@@ -76,8 +76,7 @@ def _costs(model: Model, fields: Bits, inside: npt.NDArray[np.bool_]) -> tuple[F
 
 
 def _whole_bits(one: Spoken, bits: Floats) -> float:
-    mixed = float(bits.mean()) * one.mixed if len(bits) else 0.0
-    return _FILE_BITS + mixed + one.full * _FULL_BITS + one.blank
+    return _FILE_BITS + float(bits.sum()) * one.times + one.full * _FULL_BITS + one.blank
 
 
 def _shape(fields: Bits) -> Floats:

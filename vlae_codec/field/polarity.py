@@ -48,11 +48,14 @@ def _header_bits(drawing: Drawing, model: Model) -> int:
 
 
 class Spoken(NamedTuple):
-    """What speaks for a picture: some of its fields of two colours, (n, 28, 28), and how many of each kind there are."""
+    """What speaks for a picture: some of its fields of two colours, (n, 28, 28), and how many are all ink or all paper.
+
+    times: how many times as many pixels all of two colours have as these; those at its border may not be whole.
+    """
 
     some: Bits
     inside: npt.NDArray[np.bool_]
-    mixed: int
+    times: float
     full: int
     blank: int
 
@@ -68,7 +71,7 @@ def gain_bits(drawings: Sequence[Drawing], model: Model) -> npt.NDArray[np.float
     found, at = np.zeros(len(drawings)), 0
     for number, one in enumerate(every):
         own = gains_bits[at : at + len(one.some)]
-        found[number] = (one.full - one.blank) * full_bits + (own.mean() * one.mixed if len(own) else 0.0)
+        found[number] = (one.full - one.blank) * full_bits + (own.sum() * one.times)
         at += len(own)
     return found
 
@@ -79,7 +82,8 @@ def spoken(drawing: Drawing, most: int) -> Spoken:
     inked, papered = fields.any(axis=(1, 2)), (inside > fields).any(axis=(1, 2))
     mixed = np.flatnonzero(inked & papered)
     some = mixed[np.unique(np.linspace(0, len(mixed) - 1, min(len(mixed), most)).astype(np.int64))]
-    return Spoken(fields[some], inside[some], len(mixed), int((~papered).sum()), int((~inked).sum()))
+    times = inside[mixed].sum() / max(1, inside[some].sum())
+    return Spoken(fields[some], inside[some], float(times), int((~papered).sum()), int((~inked).sum()))
 
 
 def _cost_bits(model: Model, fields: Bits, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
