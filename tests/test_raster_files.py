@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import sys
+import warnings
 import zlib
+from contextlib import ExitStack
 
 import numpy as np
 import picture_files as made
@@ -17,6 +20,7 @@ from vlae_codec.errors import ImageError
 from vlae_codec.picture.chunks import SIGNATURE, png_chunk
 from vlae_codec.picture.images import to_raster
 from vlae_codec.picture.metadata import Metadata, Resolution, Unit
+from vlae_codec.picture.opening import our_settings
 from vlae_codec.picture.png import png_metadata, write_png
 from vlae_codec.picture.profiles import is_srgb
 from vlae_codec.picture.raster import Kind, PixelFormat, Raster
@@ -182,6 +186,30 @@ def test_damaged_files_are_refused_or_read(kind):
                     assert "\n" not in str(error)
                 else:
                     assert found.raster.samples.size > 0
+
+
+def test_nothing_that_pillow_has_to_say_of_a_file_reaches_stderr(tmp_path):
+    whole = saved(to_pillow(raster(FORMATS["rgb 8"], 12, 10)), "TIFF")
+    samples = made.tiff({258: (3, [8]), 262: (3, [2]), 277: (3, [99])}, bytes(400))
+    animated = made.png(8, 0, made._rows(bytes(made.WIDTH * made.HEIGHT)), made.png_chunk(b"acTL", bytes(8)))
+    files = [whole[:20], whole[: len(whole) - 20], samples, animated]
+    for number, data in enumerate(files):
+        (tmp_path / f"{number}.tif").write_bytes(data)
+    names = [f"{number}.tif" for number in range(len(files))]
+    command = [sys.executable, "-W", "always", "-m", "vlae_codec", "compress", "-q", "--effort", "0", *names]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stderr.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["Error:"] * 3
+
+
+def test_calls_that_overlap_leave_pillows_settings_as_they_were():
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    with ExitStack() as one, ExitStack() as other:
+        one.enter_context(our_settings())
+        other.enter_context(our_settings())
+        one.close()
+        warnings.warn("what the other still does not want to hear", stacklevel=1)  # an error everywhere else
+        assert before[0] != Image.MAX_IMAGE_PIXELS
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
 # Orientation and metadata

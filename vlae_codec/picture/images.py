@@ -19,7 +19,7 @@ from vlae_codec.errors import ImageError
 
 from .checks import check_file_size, png_size
 from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
-from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
+from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_settings
 from .raster import Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
@@ -95,7 +95,7 @@ def check_beginning(file: IO[bytes], size: int, name: str) -> None:
     Raises:
         ImageError: it is not a picture, or one of too many pixels, or has far more bytes than its pixels need.
     """
-    with clear_errors(name):
+    with clear_errors(name), our_settings():
         width, height = png_size(file.read(24)) or Image.open(file).size
         check_size(width, height)
         check_file_size(size, width * height, name)
@@ -261,7 +261,7 @@ def samples_of(picture: Image.Image, mode: str) -> npt.NDArray[np.uint8]:
     width, height = picture.size
     samples = np.empty((height, width, len(mode)), np.uint8)
     rows = max(1, _STRIP_PIXELS // max(1, width))
-    with our_sizes():  # older versions of Pillow look at what they crop
+    with our_settings():  # older versions of Pillow look at what they crop
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             part = picture.crop((0, top, width, bottom))

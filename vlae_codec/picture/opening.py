@@ -7,10 +7,12 @@ What Pillow does not look at, or takes for something else, `checks` judges; what
 from __future__ import annotations
 
 import io
+import logging
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import IO
@@ -51,6 +53,7 @@ DRAWN = frozenset({"EPS", "WMF"})
 """Formats that Pillow has another program draw: they are programs themselves, which may never end."""
 CheckSize = Callable[[int, int], None]
 """Raises ImageError for a width and height that are not taken."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs is for programs that ask, not for stderr
 _HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
 
 
@@ -83,7 +86,7 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
         ImageError: `check_size` refuses its width and height; it is damaged, animated though no page is given, or no image
             that Pillow reads; with `exact`, its colours cannot be kept.
     """
-    with clear_errors(name), our_sizes():
+    with clear_errors(name), our_settings():
         given, data = data, checks.mended(data, name)
         if _HEIC.match(data):
             _register_heic(name)
@@ -109,7 +112,7 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
 def pixel_count(file: IO[bytes]) -> int:
     """How many pixels a picture file claims by its beginning; 0 if it is not one, which whoever reads it will say."""
     try:
-        with our_sizes():
+        with our_settings():
             width, height = Image.open(file).size
     except Exception:
         return 0
@@ -118,24 +121,30 @@ def pixel_count(file: IO[bytes]) -> int:
 
 _lock = threading.Lock()
 _users = 0
-_most_pixels: int | None = None
+_given = ExitStack()
 
 
 @contextmanager
-def our_sizes() -> Iterator[None]:
-    """Within the context Pillow refuses only what is beyond our sizes; its setting is the process's, and calls overlap."""
-    global _users, _most_pixels  # noqa: PLW0603
+def our_settings() -> Iterator[None]:
+    """Within the context Pillow refuses only what is beyond our sizes, and warns of nothing.
+
+    Both are settings of the process, and calls overlap: the first one makes them, the last one gives back what was there.
+    """
+    global _users  # noqa: PLW0603
     with _lock:
         _users += 1
         if _users == 1:
-            _most_pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+            _given.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+            _given.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if _users == 0:
-                Image.MAX_IMAGE_PIXELS = _most_pixels
+                _given.close()
 
 
 @contextmanager
@@ -151,7 +160,7 @@ def clear_errors(name: str) -> Iterator[None]:
         raise
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ImageError(f"{name} is not an image, or a damaged one") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has too many pixels to be coded") from error
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__

@@ -23,7 +23,7 @@ from .drawing import drawing_of, raster_of
 from .images import Picture, read_raster, samples_of, to_raster
 from .metadata import MOST_BYTES, Metadata, Resolution, Unit
 from .npy import MAGIC, read_npy
-from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_sizes
+from .opening import LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_settings
 from .png import png_metadata, read_deep_png
 from .profiles import is_srgb
 from .raster import Kind, Pixel, PixelFormat, Raster, check_size
@@ -118,7 +118,7 @@ def read_picture(
         metadata = png_metadata(data)
         return _finished(deep, metadata, [], "PNG", orientation(metadata) if upright else 1)
     found = opened(data, name, exact, page, check_size)
-    with clear_errors(name):
+    with clear_errors(name), our_settings():
         raster, notes = _from_pillow(found.picture, found.stored or found.kind, name)
     metadata = png_metadata(data) if found.kind == "PNG" else _metadata(found.picture, found.kind)
     notes += [found.note] if found.note else []
@@ -150,11 +150,12 @@ def read_given(picture: Picture, *, exact: bool = False, upright: bool = True) -
     check_transparent_gray(picture, name)
     if exact:
         check_kept(picture, name)
-    with clear_errors(name), our_sizes():
+    with clear_errors(name), our_settings():
         picture.load()
         raster, notes = _from_pillow(picture, "", name)
+        turn = checks.orientation(picture) if upright else 1
     kind = picture.format or ""
-    return _finished(raster, _metadata(picture, kind), notes, kind, checks.orientation(picture) if upright else 1)
+    return _finished(raster, _metadata(picture, kind), notes, kind, turn)
 
 
 def _deep(data: bytes, name: str) -> Raster | None:

@@ -21,7 +21,7 @@ from PIL import Image, TiffImagePlugin, WebPImagePlugin
 from vlae_codec.coding.deflate import deflate, inflate
 from vlae_codec.errors import FormatError
 from vlae_codec.picture import rows
-from vlae_codec.picture.opening import our_sizes
+from vlae_codec.picture.opening import our_settings
 from vlae_codec.picture.rows import Rows, Values
 
 DEFAULT_EFFORT, MOST_EFFORT = 5, 9
@@ -285,7 +285,7 @@ def _opened(plugin: Any, file: bytes) -> npt.NDArray[Any]:
 def _loaded(plugin: Any, file: bytes) -> Image.Image:
     """What a Pillow plug-in reads from a file of our own making: its size is known, so nothing else has to be checked."""
     try:
-        with our_sizes():
+        with our_settings():
             picture: Image.Image = plugin(io.BytesIO(file))
             picture.load()
             return picture
