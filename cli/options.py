@@ -126,7 +126,8 @@ SEED = click.option(
 TEMPERATURE = click.option(
     "--temperature",
     type=Number(0.0, 16.0),
-    help="How freely texture is sampled: below 1 only what is likely, above 1 the unlikely, too.  [default: 1 for drawings]",
+    help="Of drawings, how freely they are sampled: below 1 only what is likely, above 1 the unlikely, too (default: 1). Of "
+    "photos, how much texture is added to their mean: 0 none, 1 all of it (default: as the model has it for each quality).",
 )
 THRESHOLD = click.option(
     "--threshold",

@@ -585,6 +585,15 @@ def test_help_lists_every_command_once_and_cuts_no_line():
     assert top.index("compress") < top.index("Commands for those who train models") < top.index("evaluate")
 
 
+def test_help_of_what_is_drawn_says_of_which_pictures():
+    texts = {path: " ".join(text.split()) for path, text in every_help()}
+    for command in ("decompress", "unpack"):
+        told = texts[command,].partition("--temperature")[2].partition("--max-bytes")[0]
+        assert "Of drawings," in told
+        assert "Of photos," in told
+    assert "Of a lossy drawing," in texts["decompress",].partition("--samples")[2]
+
+
 def test_examples_of_help_do_what_they_say(run, tmp_path, digits):
     ramp = np.add.outer(np.arange(24), np.arange(32)).astype(np.uint8)
     photo = Image.fromarray(np.stack([ramp, 255 - ramp, ramp * 3], axis=2))

@@ -128,7 +128,7 @@ def decompress(
     partial: bool = False,
     model: Coder | str | None = None,
 ) -> PillowImage:
-    """The picture of one file. `seed` and `temperature` draw another texture; other arguments and errors as of `decode`.
+    """The picture of one file. `seed` and `temperature` are of `Sampling`, all else is as of `decode`.
 
     Raises:
         TypeError: it is a path, not the bytes of a file.

@@ -79,9 +79,10 @@ class Ask:
 class Sampling:
     """How a file is decoded, and how samples that it does not hold are drawn.
 
-    seed: of the texture. temperature: 0 (the likeliest value) to 16; None leaves it to the family. partial: a file that is
-    cut short is decoded as far as it goes. preview: only the coarsest picture that the family can show. crop: only this
-    region, of the picture as it would be decoded whole.
+    seed: of the texture. temperature: 0 to 16. Of drawings, how freely pixels are drawn: 0 the likeliest value, 1, the
+    default, as the model says; of photographs, how much texture is added to the mean: 0 none, 1 all of it, by default what
+    the model has for the file's quality. partial: a file that is cut short is decoded as far as it goes. preview: only the
+    coarsest picture that the family can show. crop: only this region, of the picture as it would be decoded whole.
 
     Raises:
         ValueError: the seed is not 0 to 2^63 - 2, the temperature not 0 to 16, or the region empty.

@@ -190,7 +190,7 @@ def unpack(
         archive: its path, or a binary file that can be read here and there.
         only: nothing but the images of these names, each as a picture file. A name may have wildcards: * for anything,
             slashes too, ? for one letter, [abc] for one of these.
-        seed, temperature: draw the texture of a lossy archive.
+        seed, temperature: of the texture of lossy pictures, as of `Sampling`.
         model: for an archive that names no released one: a model that was loaded, or its folder.
         jobs: processes of one thread each, or threads for a single chunk; by default one process that uses all cores. With
             more than one, call this below `if __name__ == "__main__"`.

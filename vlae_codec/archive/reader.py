@@ -66,7 +66,7 @@ def open_archive(
     Args:
         path: a file, a URL, or a pattern such as `set-*.vlz`, which stands for a set.
         model: for an archive that names no released one: a model that was loaded, or its folder.
-        seed, temperature: draw the texture of a lossy archive; temperature 0 to 16.
+        seed, temperature: of the texture of lossy pictures, as of `Sampling`.
         cache_bytes: of decoded chunks and pictures that are kept; what was decoded last is kept in any case.
         max_bytes: of the samples of one picture, 2^29 by default: a few bytes may claim very many.
 
