@@ -1,16 +1,19 @@
 """Small picture files, written by hand from the formats' own definitions, so that what reads them is judged by none of it.
 
-`every_file` gives files of every format that lossless trusts, at every depth and kind of colour, and what their pixels are.
+`every_file` gives files of every format that lossless trusts, at every depth and kind of colour, and what their pixels are:
+two colours each. `of_many_colours` gives the same of photographs; JPEG and WebP are written by Pillow.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 WIDTH, HEIGHT = 21, 9  # a width that fills up no byte
 _SHAPE = np.random.default_rng(7).random((HEIGHT, WIDTH)) < 0.3
@@ -519,8 +522,123 @@ def _gif_files() -> Iterator[PictureFile]:
     yield PictureFile("GIF", "2", "palette, one colour transparent", gif(_indices(), colours, clear=1), truth)
 
 
+# Many colours
+
+
+def _many(channels, top):
+    """Levels 0 to `top`, (H, W, C), the first of all channels the top."""
+    levels = np.random.default_rng(8).integers(0, top + 1, (HEIGHT, WIDTH, channels))
+    levels[0, 0] = top
+    return levels
+
+
+def _rgba_of(levels):
+    """Gray and opacity as RGBA, else the same."""
+    return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
+
+
+_OTHER = np.empty(0)
+"""The truth of what no raster holds exactly."""
+
+
+def _many_in_png() -> Iterator[PictureFile]:
+    for depth in (2, 4, 8, 16):
+        top, stored = (1 << depth) - 1, np.uint16 if depth == 16 else np.uint8
+        levels = _many(1, top)
+        truth = (levels * (1 if depth >= 8 else 255 // top)).astype(stored)
+        rows = _rows(_packed(levels[..., 0], depth))
+        yield PictureFile("PNG", str(depth), "gray, many levels", png(depth, 0, rows), truth)
+        if depth < 16:
+            entries = np.random.default_rng(9).integers(0, 256, (top + 1, 3)).astype(np.uint8)
+            data = png(depth, 3, rows, before=png_chunk(b"PLTE", entries.tobytes()))
+            yield PictureFile("PNG", str(depth), "palette, many colours", data, entries[levels[..., 0]])
+        for colour, kind, channels in ((2, "RGB", 3), (4, "gray and alpha", 2), (6, "RGBA", 4)) if depth >= 8 else ():
+            levels = _many(channels, top)
+            rows = _rows(levels.astype(">u2" if depth == 16 else np.uint8).tobytes())
+            truth = _rgba_of(levels).astype(stored)
+            yield PictureFile("PNG", str(depth), f"{kind}, many colours", png(depth, colour, rows), truth)
+
+
+def _many_in_tiff() -> Iterator[PictureFile]:
+    for depth in (2, 4, 8, 16, 32):
+        top = (1 << min(depth, 16)) - 1
+        levels = _many(1, top)
+        dtype = {16: "<u2", 32: "<u4"}.get(depth)
+        data = levels.astype(dtype).tobytes() if dtype else _packed(levels[..., 0], depth)
+        truth = (levels * (1 if depth >= 8 else 255 // top)).astype(np.uint16 if dtype else np.uint8)
+        kind = "gray, many levels" + ", none above 65535" * (depth == 32)
+        yield PictureFile("TIFF", str(depth), kind, tiff(_tiff_tags(depth, 1, 1), data), truth)
+    for depth, kind, photometric, channels in (
+        (8, "RGB", 2, 3),
+        (8, "RGBA", 2, 4),
+        (8, "gray and alpha", 1, 2),
+        (16, "RGB", 2, 3),
+        (16, "RGBA", 2, 4),
+        (8, "CMYK", 5, 4),
+        (8, "YCbCr", 6, 3),
+        (8, "LAB", 8, 3),
+    ):
+        levels, dtype = _many(channels, (1 << depth) - 1), np.uint8 if depth == 8 else np.uint16
+        tags = _tiff_tags(depth, photometric, channels) | ({530: (3, [1, 1])} if photometric == 6 else {})
+        tags |= {338: (3, [2])} if kind in ("RGBA", "gray and alpha") else {}
+        truth = _rgba_of(levels).astype(dtype) if photometric <= 2 else _OTHER
+        data = tiff(tags, levels.astype(dtype).tobytes())
+        yield PictureFile("TIFF", str(depth), f"{kind}, many colours", data, truth)
+
+
+def _tiff_tags(depth, photometric, channels):
+    return {258: (3, [depth] * channels), 262: (3, [photometric]), 277: (3, [channels])}
+
+
+def _many_elsewhere() -> Iterator[PictureFile]:
+    rgb = _many(3, 255).astype(np.uint8)
+    yield PictureFile(
+        "BMP", "2", "palette, many colours", bmp(2, _rows(_packed(rgb[..., 0] >> 6, 2)), rgb[0, :4]), _OTHER
+    )
+    yield PictureFile("BMP", "24", "RGB, many colours", bmp(24, _rows(rgb[..., ::-1].tobytes())), rgb)
+    for top in (15, 255, 1000, 65535):
+        for magic, kind, channels in (("P5", "PGM", 1), ("P6", "PPM", 3)):
+            levels, dtype = _many(channels, top), ">u2" if top > 255 else np.uint8
+            data = f"{magic}\n{WIDTH} {HEIGHT}\n{top}\n".encode() + levels.astype(dtype).tobytes()
+            full = 65535 if top > 255 else 255
+            truth = (levels * full // top).astype(np.uint16 if top > 255 else np.uint8)
+            yield PictureFile(kind, str(top), "many levels", data, truth)
+    yield PictureFile("TGA", "24", "RGB, many colours", _tga(2, 24, rgb[..., ::-1].tobytes()), rgb)
+    entries = [[1, 2, 3], [250, 0, 9], [30, 40, 50], [7, 7, 7]]
+    indices = _many(1, 3)[..., 0].astype(np.uint8)
+    yield PictureFile("GIF", "2", "palette, four colours", gif(indices, entries), np.array(entries, np.uint8)[indices])
+
+
+def _many_by_pillow() -> Iterator[PictureFile]:
+    rgb, alpha = _many(3, 255).astype(np.uint8), _many(1, 255).astype(np.uint8)
+    for kind, colour, pixels, options in (
+        ("JPEG", "gray", alpha[..., 0], {}),
+        ("JPEG", "RGB", rgb, {}),
+        ("WEBP", "RGB", rgb, {"lossless": True}),
+        ("WEBP", "RGBA", np.concatenate([rgb, alpha], axis=2), {"lossless": True, "exact": True}),
+        ("WEBP", "RGB, lossy", rgb, {}),
+    ):
+        data = _saved(Image.fromarray(pixels), kind, **options)
+        with Image.open(io.BytesIO(data)) as found:
+            truth = np.asarray(found)
+        yield PictureFile(kind, "8", f"{colour}, many colours", data, truth if truth.ndim == 3 else truth[..., None])
+    yield PictureFile("JPEG", "8", "CMYK, many colours", _saved(Image.fromarray(rgb).convert("CMYK"), "JPEG"), _OTHER)
+
+
+def _saved(picture, kind, **options):
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def of_many_colours() -> Iterator[PictureFile]:
+    """Photographs of every kind."""
+    for files in (_many_in_png, _many_in_tiff, _many_elsewhere, _many_by_pillow):
+        yield from files()
+
+
 def every_file() -> Iterator[PictureFile]:
-    """All of them."""
+    """All of them in two colours."""
     for files in (
         _png_files,
         _tiff_files,

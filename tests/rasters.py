@@ -55,3 +55,9 @@ def raster(form: PixelFormat, height: int, width: int, seed: int = 0, smooth: bo
     else:
         levels = rng.integers(0, top // step + 1, shape)
     return Raster((np.clip(np.round(levels), 0, top // step) * step).astype(form.dtype), form)
+
+
+def of_colours(colours: np.ndarray) -> Raster:
+    """The raster of colours (H, W, C)."""
+    kind = Kind.RGB if colours.shape[2] > 2 else Kind.GRAY
+    return Raster(colours, PixelFormat(kind, 8 * colours.dtype.itemsize, colours.shape[2] in (2, 4)))

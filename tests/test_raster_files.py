@@ -14,7 +14,7 @@ import numpy as np
 import picture_files as made
 import pytest
 from PIL import Image
-from rasters import FORMATS, raster
+from rasters import FORMATS, of_colours, raster
 
 from vlae_codec.errors import ImageError
 from vlae_codec.picture.chunks import SIGNATURE, png_chunk
@@ -23,17 +23,11 @@ from vlae_codec.picture.metadata import Metadata, Resolution, Unit
 from vlae_codec.picture.opening import our_settings
 from vlae_codec.picture.png import png_metadata, write_png
 from vlae_codec.picture.profiles import is_srgb
-from vlae_codec.picture.raster import Kind, PixelFormat, Raster
+from vlae_codec.picture.raster import Kind, PixelFormat
 from vlae_codec.picture.reading import orientation, read_given, read_picture
 from vlae_codec.picture.writing import same_colours, to_pillow, write_picture
 
 FILES = {file.title: file for file in made.every_file()}
-
-
-def of_colours(colours):
-    """The raster of colours (H, W, C)."""
-    kind = Kind.RGB if colours.shape[2] > 2 else Kind.GRAY
-    return Raster(colours, PixelFormat(kind, 8 * colours.dtype.itemsize, colours.shape[2] in (2, 4)))
 
 
 def saved(picture, kind, **options):

@@ -11,10 +11,11 @@ import picture_files as made
 import pytest
 from make_golden_ink import drawing
 from PIL import Image
+from rasters import of_colours
 
 from vlae_codec import codec, many, zoo
 from vlae_codec.picture.images import picture_of
-from vlae_codec.picture.raster import Kind, PixelFormat, Raster
+from vlae_codec.picture.raster import PixelFormat, Raster
 from vlae_codec.picture.reading import Readable, read_picture
 from vlae_codec.picture.writing import same_colours
 from vlae_codec.raw import encode as raw_encode
@@ -27,11 +28,6 @@ def saved(picture, kind, **options):
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
-
-
-def of_colours(colours):
-    kind = Kind.RGB if colours.shape[2] > 2 else Kind.GRAY
-    return Raster(colours, PixelFormat(kind, 8 * colours.dtype.itemsize, colours.shape[2] in (2, 4)))
 
 
 def test_files_of_1_2_4_and_8_bits_come_back_as_they_are(tmp_path):

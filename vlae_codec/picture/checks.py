@@ -344,6 +344,8 @@ def _tiff_tags(data: bytes, offset: int | None, name: str) -> _Tags:
         at = offset or struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)[0]
         (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, at)
         at, entry = at + (8 if big else 2), 20 if big else 12
+        if at + entry * count > len(data):
+            raise ImageError(f"{name} is a damaged image: its directory ends early")
         for row in range(at, at + entry * min(count, 1 << 12), entry):
             tag, kind, number = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", data, row)
             letter = _SIZES.get(kind)
