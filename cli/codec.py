@@ -245,7 +245,9 @@ def _photo_line(row: dict[str, Any]) -> str:
 @_common
 @MADE_WITH
 @SEED
-@click.option("--samples", type=click.IntRange(1, 1024), help="Of a lossy drawing, write a contact sheet of this many re-samplings.")
+@click.option(
+    "--samples", type=click.IntRange(1, 1024), help="Of a lossy drawing, write a sheet of this many re-samplings."
+)
 @TEMPERATURE
 @MAX_BYTES
 @click.option("--partial", is_flag=True, help="Decode a file that is cut short, as far as it goes.")
