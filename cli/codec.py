@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Banded, Coder, Decoded, Sampling
 from vlae_codec.files import whole
 from vlae_codec.picture.drawing import Drawing
-from vlae_codec.picture.images import picture_bytes, picture_suffixes, png_bytes
+from vlae_codec.picture.images import is_exact, picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.raster import Geometry
 from vlae_codec.picture.sheets import check_sheet, contact_sheet, square
 from vlae_codec.reason import Reason
@@ -277,7 +278,7 @@ def decompress(
         model=model,
         in_bands=True,
         jobs=jobs,
-        read=_reader(samples, max_bytes),
+        read=_reader(targets, samples, max_bytes, whole=not (preview or crop)),
         progress=progress,
     ):
         with failures.of(one.path):
@@ -299,18 +300,43 @@ def _check_sheet_name(targets: dict[Path, Path], file: Path) -> None:
         raise OutputError(f"{targets.pop(file)}: a sheet of samples is a PNG file, so name it .png")
 
 
-def _reader(samples: int | None, max_bytes: int) -> Callable[[Path], bytes]:
-    """Reads a file; refuses one that claims more bytes of pixels, or whose sheet of so many samples would be too large."""
+def _reader(targets: dict[Path, Path], samples: int | None, max_bytes: int, whole: bool) -> Callable[[Path], bytes]:
+    """Reads a file; refuses, before anything is decoded, what claims too many bytes of pixels, or cannot be written.
+
+    samples: how many are on its sheet, if that is wanted. whole: the picture will have the size that the file says.
+    """
 
     def read(path: Path) -> bytes:
         data = read_bytes(path)
         container.check_claim(codec.claimed_bytes(data), max_bytes)
         if samples:
-            about = codec.inspect(data)
-            check_sheet(samples, about["width"], about["height"])
+            _check_sampled(path, data, samples)
+        else:
+            _check_named(targets[path], data, whole)
         return data
 
     return read
+
+
+def _check_sampled(path: Path, data: bytes, samples: int) -> None:
+    """Raises OutputError if a file has no such sheet of samples, ImageError if the sheet would be too large."""
+    geometry, metadata = codec.heading(data)
+    check_sheet(samples, geometry.width, geometry.height)
+    if metadata is not None:
+        raise OutputError(f"{path} is not a drawing: --samples is for drawings; --seed gives another texture")
+
+
+def _check_named(target: Path, data: bytes, whole: bool) -> None:
+    """Raises OutputError or ImageError if the format that a picture's name says cannot hold it, as far as its file tells."""
+    suffix, (geometry, metadata) = target.suffix or ".png", codec.heading(data)
+    if metadata is None and not is_exact(suffix):
+        raise OutputError(_CANNOT_HOLD.format(target))
+    if metadata is not None and suffix.lower() != ".png":
+        from vlae_codec.picture.writing import OF_FEW_COLOURS, check_can_hold  # drawings are decoded sooner without
+
+        size = geometry if whole else replace(geometry, width=1, height=1)
+        grain = suffix.lower() in OF_FEW_COLOURS and codec.inspect(data)["kind"] == "lossy"
+        check_can_hold(suffix, size, grain)
 
 
 def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) -> dict[str, Any]:
@@ -319,8 +345,6 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
         return _written_in_bands(one.path, one.banded, target, force)
     decoded = one.result()
     first = decoded[0]
-    if first.metadata is not None and as_sheet:
-        raise OutputError(f"{one.path} is not a drawing: --samples is for drawings; --seed gives another texture")
     if first.metadata is not None:
         return _written_photo(one.path, first, target, force)
     picture = contact_sheet(square([sample.drawing for sample in decoded])) if as_sheet else first.picture
@@ -407,8 +431,11 @@ def _as_named(drawing: Drawing, target: Path) -> bytes:
     """
     data = picture_bytes(drawing, target.suffix or ".png")
     if data is None:
-        raise OutputError(f"{target} names a format that is unknown, or cannot hold the picture exactly: name it .png")
+        raise OutputError(_CANNOT_HOLD.format(target))
     return data
+
+
+_CANNOT_HOLD = "{} names a format that is unknown, or cannot hold the picture exactly: name it .png"
 
 
 @click.command()

@@ -12,7 +12,7 @@ from photographs import picture
 from PIL import Image, ImageCms
 
 import vlae_codec
-from vlae_codec import zoo
+from vlae_codec import codec, zoo
 
 pytestmark = pytest.mark.usefixtures("pictures")
 PHOTO = picture(48, 64, seed=3).samples
@@ -133,6 +133,31 @@ def test_what_cannot_be_kept_is_refused_in_one_line(run) -> None:
     run("compress", "print.jpg", "--effort", 0)
     run("compress", "photo.png", "--effort", 0)
     assert "is not a drawing" in run("decompress", "photo.vlz", "--samples", 2, "-o", "s.png", expect=1).stderr
+
+
+def test_a_name_that_no_picture_can_have_is_refused_before_anything_is_decoded(run, monkeypatch) -> None:
+    run("compress", "photo.png", "gray.png", "--effort", 0)
+    run("compress", "digit.png", "--lossless", "--effort", 0)
+    run("decompress", "gray.vlz", "-o", "gray.gif")
+    decoded, decode_samples = [], codec.decode_samples
+
+    def counted(files, *given, **options):
+        decoded.extend(files)
+        return decode_samples(files, *given, **options)
+
+    monkeypatch.setattr(codec, "decode_samples", counted)
+    for name, suffix, said in (
+        ("photo", ".xyz", "not written as .xyz"),
+        ("photo", ".gif", "does not hold every pixel of this picture: write it as .png"),
+        ("gray", ".pbm", "does not hold every pixel"),
+        ("digit", ".jpg", "name it .png"),
+        ("digit", ".xyz", "name it .png"),
+    ):
+        assert said in run("decompress", f"{name}.vlz", "-o", f"x{suffix}", expect=1).stderr
+    assert "is not a drawing" in run("decompress", "photo.vlz", "--samples", 2, "-o", "s.png", expect=1).stderr
+    assert not decoded
+    run("decompress", "digit.vlz", "-o", "x.bmp")
+    assert len(decoded) == 1
 
 
 def test_the_library_does_the_same(run) -> None:

@@ -18,14 +18,14 @@ from rasters import FORMATS, of_colours, raster
 
 from vlae_codec.errors import ImageError
 from vlae_codec.picture.chunks import SIGNATURE, png_chunk
-from vlae_codec.picture.images import to_raster
+from vlae_codec.picture.images import EXACT_FORMATS, MOST_SIDE, to_raster
 from vlae_codec.picture.metadata import Metadata, Resolution, Unit
 from vlae_codec.picture.opening import our_settings
 from vlae_codec.picture.png import png_metadata, write_png
 from vlae_codec.picture.profiles import is_srgb
-from vlae_codec.picture.raster import Kind, PixelFormat
+from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 from vlae_codec.picture.reading import orientation, read_given, read_picture
-from vlae_codec.picture.writing import same_colours, to_pillow, write_picture
+from vlae_codec.picture.writing import check_can_hold, same_colours, to_pillow, write_picture
 
 FILES = {file.title: file for file in made.every_file()}
 
@@ -379,6 +379,25 @@ def test_other_formats_hold_every_pixel_or_refuse(suffix):
         assert same_colours(read_picture(data, exact=True).raster, picture)
     assert held >= {"gray 1", "two of gray 1"}
     assert (suffix == ".pbm") == ("gray 8" not in held)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".jpg", ".avif"])
+def test_a_side_that_a_format_does_not_have_is_refused_in_a_line(suffix, capfd):
+    long = Raster(np.zeros((1, MOST_SIDE[suffix] + 1, 1), np.uint8), PixelFormat())
+    with pytest.raises(ImageError, match=f"{MOST_SIDE[suffix]} pixels a side at most: write it as .png"):
+        write_picture(long, suffix, lossy=True)
+    assert capfd.readouterr().err == ""
+    assert write_picture(Raster(long.samples[:, 1:], PixelFormat()), suffix, lossy=True).data
+
+
+def test_sixteen_bits_of_colour_go_into_png_alone_and_that_is_known_from_the_header():
+    for form in ("rgb 16", "gray 16 alpha"):
+        geometry = Geometry(5, 4, FORMATS[form])
+        check_can_hold(".png", geometry)
+        check_can_hold(".jpg", geometry)
+        for suffix in EXACT_FORMATS.keys() - {".png"}:
+            with pytest.raises(ImageError, match="write it as"):
+                check_can_hold(suffix, geometry)
 
 
 def test_lossy_formats_have_to_be_allowed_and_say_what_they_do():

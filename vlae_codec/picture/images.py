@@ -20,7 +20,7 @@ from vlae_codec.errors import ImageError
 from .checks import check_file_size, png_size
 from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
 from .opening import DRAWN, KEPT, LOSING, check_kept, check_transparent_gray, clear_errors, opened, our_settings
-from .raster import Kind, PixelFormat, Raster
+from .raster import MOST_PIXELS, Kind, PixelFormat, Raster
 
 EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".png": ("PNG", None, {"optimize": True}),
@@ -35,6 +35,8 @@ EXACT_FORMATS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     ".pnm": ("PPM", None, {}),
 }
 """Suffix -> Pillow's format, the mode it needs, if any, and options: written so, most drawings keep every pixel."""
+MOST_SIDE = {".gif": 0xFFFF, ".webp": 16383, ".jpg": 65500, ".jpeg": 65500, ".avif": 1 << 16}
+"""Suffix -> how wide and high pictures are at most in that format, where its definition or its library says so."""
 
 OURS = "VLZ"
 """Pillow's name of our own format, if the plug-in `vlae_codec.pillow` is there: none of pictures that are to be coded."""
@@ -168,7 +170,7 @@ def is_exact(suffix: str) -> bool:
 
 def picture_bytes(drawing: Drawing, suffix: str) -> bytes | None:
     """The picture as a file of the format that `suffix` (".png", ".tif", ...) names, or None if that loses anything."""
-    if not is_exact(suffix):
+    if not is_exact(suffix) or max(drawing.bits.shape) > MOST_SIDE.get(suffix.lower(), MOST_PIXELS):
         return None
     kind, mode, options = EXACT_FORMATS[suffix.lower()]
     picture, out = to_picture(drawing), io.BytesIO()

@@ -16,16 +16,18 @@ from PIL import Image
 
 from vlae_codec.errors import ImageError
 
-from .images import EXACT_FORMATS
+from .images import EXACT_FORMATS, MOST_SIDE
 from .metadata import Metadata
 from .png import write_png
-from .raster import Kind, PixelFormat, Raster, Samples
+from .raster import MOST_PIXELS, Geometry, Kind, PixelFormat, Raster, Samples
 
 _LOSSY_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpg": ("JPEG", {"quality": 92}),
     ".jpeg": ("JPEG", {"quality": 92}),
     ".avif": ("AVIF", {"quality": 85}),
 }
+OF_FEW_COLOURS = {".pbm": 2, ".gif": 256}
+"""Suffix -> how many colours a picture of that format has at most."""
 _WITH_ALPHA = frozenset({"AVIF"})
 """Those lossy formats that have transparency."""
 _SAYS = {
@@ -53,16 +55,32 @@ def write_picture(raster: Raster, suffix: str, metadata: Metadata | None = None,
         ImageError: there is no such format, or it does not hold every pixel and `lossy` is not given.
     """
     suffix, said = suffix.lower(), metadata or Metadata()
+    check_can_hold(suffix, raster.geometry)
     if suffix == ".png":
         return Written(write_png(raster, said))
     if suffix in EXACT_FORMATS:
         return _exact(raster, suffix, said)
-    if suffix not in _LOSSY_FORMATS:
-        known = ", ".join((*EXACT_FORMATS, *_LOSSY_FORMATS))
-        raise ImageError(f"pictures are not written as {suffix or 'a file without a suffix'}, but as one of {known}")
     if not lossy:
         raise ImageError(f"{suffix} changes pixels: write it as .png, or allow a lossy format")
     return _lossy(raster, suffix, said)
+
+
+def check_can_hold(suffix: str, geometry: Geometry, grain: bool = False) -> None:
+    """Refuses what is known not to fit before there are pixels; with `grain` there will be all levels of gray or colour.
+
+    Raises:
+        ImageError: there is no such format, or none of such pictures.
+    """
+    suffix, form = suffix.lower(), geometry.format
+    if suffix not in EXACT_FORMATS and suffix not in _LOSSY_FORMATS:
+        known = ", ".join((*EXACT_FORMATS, *_LOSSY_FORMATS))
+        raise ImageError(f"pictures are not written as {suffix or 'a file without a suffix'}, but as one of {known}")
+    if max(geometry.width, geometry.height) > (most := MOST_SIDE.get(suffix, MOST_PIXELS)):
+        raise ImageError(f"{suffix} holds pictures of {most} pixels a side at most: write it as .png")
+    deep_colours = form.depth == 16 and form.channels > 1 and suffix in EXACT_FORMATS and suffix != ".png"
+    levels = 256 if form.kind == Kind.GRAY else 1 << 24
+    if deep_colours or (grain and OF_FEW_COLOURS.get(suffix, levels) < levels):
+        raise ImageError(f"{suffix} does not hold every pixel of this picture: write it as .png")
 
 
 def to_pillow(raster: Raster, metadata: Metadata | None = None) -> Image.Image:
@@ -161,7 +179,7 @@ def _lossy(raster: Raster, suffix: str, said: Metadata) -> Written:
     out = io.BytesIO()
     try:
         to_pillow(_of_colours(colours)).save(out, kind, **options, **_beside(said, kind))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ImageError(f"the picture cannot be written as {suffix}: {reason}") from error
     return Written(out.getvalue(), (*notes, *_left_out(said, kind)))
