@@ -83,6 +83,22 @@ def test_what_is_converted_is_said():
     assert read_picture(data, exact=True).raster.format.depth == 16
 
 
+def test_what_lossless_refuses_is_told_as_it_is():
+    colours = np.arange(180, dtype=np.uint8).reshape(6, 10, 3)
+    for mode in ("YCbCr", "LAB"):
+        for options in ({}, {"compression": "tiff_lzw"}):
+            image = Image.frombytes(mode, (10, 6), colours.tobytes())
+            with pytest.raises(ImageError, match=f"gray and RGB, and the input is in {mode}: convert it to RGB"):
+                read_picture(saved(image, "TIFF", **options), exact=True)
+    for title in ("PPM, 65535, raw", "TIFF, 16, RGB, big-endian"):
+        with pytest.raises(ImageError, match="8 would be lost: save it as PNG"):
+            read_picture(FILES[title].data, exact=True)
+    palette = made.bmp(2, made._rows(made._packed(made._indices(), 2)), [[1, 2, 3]] * 4)
+    for data in (palette, FILES["TIFF, 16, gray and alpha, little-endian"].data, FILES["PCX, 4, palette"].data):
+        with pytest.raises(ImageError, match=r"of a kind that is not read.*: save it as PNG"):
+            read_picture(data)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_floats_and_animations_are_refused(exact):
     with pytest.raises(ImageError, match="floating-point"):

@@ -80,6 +80,21 @@ def check_stored(picture: Image.Image, data: bytes, name: str, exact: bool) -> N
         raise ImageError(f"{name} holds {count} images: save the one you mean as a picture of its own")
 
 
+def check_unread(data: bytes, name: str) -> None:
+    """Says what is wrong with a file that Pillow does not take for a picture, if that can be told.
+
+    Raises:
+        ImageError: it is a TIFF that is damaged, or of a kind that is not read.
+    """
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return
+    tags = _tiff_tags(data, None, name)
+    bits, channels = tags.all(_BITS) or (1,), tags.one(_CHANNELS_TAG, 1)
+    if tags.one(_WIDTH, 0) and tags.one(_HEIGHT, 0):
+        kind = f"{channels} {'sample' if channels == 1 else 'samples'} of {max(bits)} bits a pixel"
+        raise ImageError(f"{name} is a TIFF of a kind that is not read, {kind}: save it as PNG")
+
+
 def corrected(picture: Image.Image, data: bytes) -> Image.Image:
     """A loaded picture as its file says that it is; `data` are the file's bytes before they were mended."""
     if picture.format == "XBM":  # a set bit is black
@@ -310,6 +325,8 @@ _WIDTH, _HEIGHT = 256, 257
 _USED = frozenset({_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS_TAG, _PLANES})
 _USED |= {_STRIPS, _STRIP_ROWS, _STRIP_BYTES, _EXTRA, _SAMPLE_FORMAT}
 _SIZES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_CONVERTED = {6: "YCbCr", 8: "LAB", 9: "LAB", 10: "LAB"}
+"""Photometric interpretations that are not exact as RGB; Pillow converts some of them without a word."""
 _MOST_VALUES = 1 << 20
 
 
@@ -368,6 +385,8 @@ def _check_tiff(tags: _Tags, size: int, name: str, exact: bool) -> None:
         raise ImageError(f"{name} has samples of {max(bits)} bits in planes: save it with 8, or pixel by pixel")
     if any(depth not in (1, 2, 4, 8, 16, 32, 64) for depth in bits):
         raise ImageError(f"{name} has samples of {max(bits)} bits: save it with 8 or 16")
+    if exact and (space := _CONVERTED.get(tags.one(_PHOTOMETRIC, 1))):
+        raise ImageError(f"lossless keeps gray and RGB, and {name} is in {space}: convert it to RGB")
     colours = {2: 3, 5: 4}.get(tags.one(_PHOTOMETRIC, 1), 1)
     extra = tags.all(_EXTRA)[:channels]
     if exact and channels > colours and (channels - colours > 1 or extra not in ((), (2,))):

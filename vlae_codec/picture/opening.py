@@ -29,6 +29,8 @@ KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA
 """Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
 LOSING = {"La": "LA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
+_NOT_READ = re.compile("unsupported|unknown (?!error)|cannot handle", re.IGNORECASE)
+"""How Pillow begins to say that it does not know what a file's header tells."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
 WHOLE = frozenset({"BMP", "DIB", "GIF", "JPEG", "MPO", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"})
@@ -90,7 +92,7 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
         given, data = data, checks.mended(data, name)
         if _HEIC.match(data):
             _register_heic(name)
-        picture = Image.open(io.BytesIO(data))
+        picture = _identified(data, name)
         if picture.format in DRAWN:
             raise ImageError(f"vector format {picture.format} is not supported: convert {name} to PNG")
         note = _turn_to(picture, page, name)
@@ -107,6 +109,14 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
         if ends_only and not _at_ends(read):
             raise ImageError(f"{name} has levels that 8 or 16 bits a sample do not hold exactly: save it with 8")
         return Opened(read, picture.format or "", stored, deep, checks.orientation(picture), note)
+
+
+def _identified(data: bytes, name: str) -> ImageFile.ImageFile:
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        checks.check_unread(data, name)
+        raise
 
 
 def pixel_count(file: IO[bytes]) -> int:
@@ -164,6 +174,8 @@ def clear_errors(name: str) -> Iterator[None]:
         raise ImageError(f"{name} has too many pixels to be coded") from error
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if _NOT_READ.match(reason):
+            raise ImageError(f"{name} is of a kind that is not read ({reason}): save it as PNG") from error
         raise ImageError(f"{name} is a damaged image: {reason}") from error
 
 
@@ -213,9 +225,9 @@ def check_kept(picture: Image.Image, name: str) -> None:
     if not picture.mode.startswith(("I", "F")) and picture.mode not in KEPT:
         raise ImageError(f"lossless keeps gray and RGB, and {name} is in {picture.mode}: convert it to RGB")
     if isinstance(picture, ImageFile.ImageFile) and loses_bits(picture):
+        how = "with 8" if picture.format == "PNG" else "as PNG"  # of which some models keep all 16
         raise ImageError(
-            f"{name} has colours or transparency in 16 bits a sample, of which only 8 can be kept: save it with 8, or "
-            "binarise it with threshold=N"
+            f"{name} has colours or transparency in 16 bits a sample, of which 8 would be lost: save it {how}"
         )
 
 
