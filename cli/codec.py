@@ -234,9 +234,10 @@ def _photo_line(row: dict[str, Any]) -> str:
     how = "exact" if row["psnr_db"] is None else f"PSNR {row['psnr_db']:.2f} dB"
     how = "near-lossless" if row["changed_pixels"] else how
     codes = f"KL {row['kl_bits'] / 8:.0f}, " if row["kl_bits"] else ""
+    opacity = f" + opacity {row['opacity_bytes']:.0f}" if row["opacity_bytes"] else ""
     return (
-        f"{row['input']} -> {row['output']}: {codes}ideal {row['ideal_bits'] / 8:.0f}, coded {row['coded_bits'] / 8:.0f} "
-        f"+ container {row['container_bytes']:.0f} = {_size(row)}, {row['bits_per_pixel']:.3f} bits/pixel; "
+        f"{row['input']} -> {row['output']}: {codes}ideal {row['ideal_bits'] / 8:.0f}, coded {row['coded_bits'] / 8:.0f}"
+        f"{opacity} + container {row['container_bytes']:.0f} = {_size(row)}, {row['bits_per_pixel']:.3f} bits/pixel; "
         f"{how}{'; ' + row['note'] if row['note'] else ''}"
     )
 
@@ -514,7 +515,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     else:
         shares = {"bytes": share_text(about["bytes"], about["sample_bytes"])} if about.get("sample_bytes") else {}
         for key, value in about.items():
-            if key not in ("damages", "sample_bytes"):
+            if key not in _FOR_PROGRAMS:
                 share = f", {shares[key]} of {about['sample_bytes']} bytes of samples" if key in shares else ""
                 say(as_options(f"{key.replace('_', ' '):16} {_shown(value)}{share}"))
     for damage in about.get("damages", ()):
@@ -536,6 +537,8 @@ def _shown(value: object) -> str:
 
 
 _NUMBERS = 8
+_FOR_PROGRAMS = frozenset({"damages", "sample_bytes", "quality_level", "tiles_begin_at_byte"})
+"""What `info` tells with --json alone, or elsewhere."""
 
 
 def _is_archive(start: bytes, file: BinaryIO) -> bool:

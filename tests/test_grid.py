@@ -7,6 +7,7 @@ import pytest
 from grid_models import coder
 from photographs import FORMS, picture
 
+from vlae_codec.codec import encoded_of
 from vlae_codec.coding.bisection import bisect
 from vlae_codec.coding.entropy import Decoder, Encoder
 from vlae_codec.errors import FormatError, ImageError, TruncatedError, VlaeError
@@ -14,10 +15,11 @@ from vlae_codec.exact import logistics
 from vlae_codec.exact.logistics import Logistics
 from vlae_codec.family import Ask, Decoded, Sampling
 from vlae_codec.grid import colour, latents, pixels, prior, sections, texture, tiles, wavefront
-from vlae_codec.grid.coder import GridCoder, GridParsed
+from vlae_codec.grid.coder import GridCoder
 from vlae_codec.grid.mixtures import Pixels
 from vlae_codec.grid.prior import LANES
 from vlae_codec.grid.texture import Tiles
+from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 EXACT = Ask(lossless=True)
@@ -342,11 +344,45 @@ def test_latents_beyond_one_run_come_back() -> None:
     assert known == z.size
 
 
-def test_a_file_says_where_its_parts_end() -> None:
-    raster = picture(40, 40)
+@pytest.mark.parametrize("form", FORMS[:2], ids=str)
+def test_a_file_says_where_its_parts_begin_and_end(form: PixelFormat) -> None:
+    raster = picture(20, 2 * tiles.TILE + 9, form)
     data = coded(raster)
-    about = GridParsed(raster.geometry, coder().parse(raster.geometry, data, 0).found, 0).about()
+    about = coder().parse(raster.geometry, data, 0).about()
     assert about["kind"] == "lossless"
-    assert (
-        about["first_group_ends_at_byte"] <= about["preview_ends_at_byte"] <= about["latents_end_at_byte"] < len(data)
-    )
+    begin, latents_end = about["tiles_begin_at_byte"], about["latents_end_at_byte"]
+    assert (about["first_tile_begins_at_byte"], about["last_tile_begins_at_byte"]) == (begin[0], begin[2])
+    assert about["first_group_ends_at_byte"] <= about["preview_ends_at_byte"] <= latents_end
+    assert ("alpha_begins_at_byte" in about) == form.alpha
+    first = about["alpha_begins_at_byte"] if form.alpha else about["corrections_begin_at_byte"]
+    assert latents_end < first <= about["corrections_begin_at_byte"] < begin[0] < begin[1] < begin[2] < len(data)
+    for count, end in enumerate(begin):  # a prefix that ends there has just the tiles before
+        cut = coder().parse(raster.geometry, data[:end], 0, partial=True)
+        assert [tile is not None for tile in cut.found.tiles] == [number < count for number in range(3)]
+        assert cut.about()["tiles_begin_at_byte"] == begin
+    cut = coder().parse(raster.geometry, data[: about["corrections_begin_at_byte"]], 0, partial=True)
+    assert (cut.found.alpha is not None) == form.alpha
+    assert "tiles_begin_at_byte" not in cut.about()
+    assert coder().parse(raster.geometry, data[:first], 0, partial=True).found.alpha is None
+    assert "tiles_begin_at_byte" not in coder().parse(raster.geometry, coded(raster, Ask()), 0).about()
+
+
+def test_the_quality_that_a_file_says_is_the_one_to_ask_for() -> None:
+    for wanted in (0.0, 3.0, 55.0, 61.2, 100.0):
+        view = coder().view(picture(8, 8), Ask(quality=wanted))
+        (made,) = coder().encode([view], Ask(quality=wanted))
+        about = coder().parse(view.geometry, made.data, 0).about()
+        assert about["quality_level"] == round(wanted / 100 * (coder().qualities - 1))
+        assert abs(about["quality"] - wanted) <= 50 / (coder().qualities - 1)
+        assert coder().encode([view], Ask(quality=about["quality"]))[0].data == made.data
+
+
+def test_opacity_has_a_row_of_its_own_and_the_ledger_adds_up() -> None:
+    for form in FORMS:
+        for ask in (EXACT, Ask()):
+            view = coder().view(picture(20, 30, form), ask)
+            (made,) = coder().encode([view], ask)
+            ledger = encoded_of(view, made, coder(), Metadata()).ledger
+            assert ledger.coded_bits + 8 * (ledger.opacity_bytes + ledger.container_bytes) == 8 * ledger.total_bytes
+            assert (ledger.opacity_bytes > 0) == form.alpha
+            assert ledger.container_bytes < 90  # with the SHA-256 of a model that is not released

@@ -182,6 +182,16 @@ def test_each_picture_decodes_to_what_its_file_decodes_to(ask):
         assert found[number][:3] == (name, geometry, samples) or (ask["lossless"] and "bits" in name)
 
 
+def test_opacity_has_a_row_of_its_own():
+    names = write_pictures("in")
+    opacity = [packed(choice(), name)[1].bits.get("opacity_bits", 0.0) for name in names]
+    assert [name for name, bits in zip(names, opacity, strict=True) if bits] == [
+        "in/f clear.png",
+        "in/g gray clear.png",
+    ]
+    assert packed(choice(), "in")[1].bits["opacity_bits"] == pytest.approx(sum(opacity))
+
+
 def test_any_number_of_jobs_gives_the_same_bytes_and_pictures():
     write_pictures("in")
     one, _ = packed(choice(), "in", chunk=3)

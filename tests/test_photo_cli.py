@@ -87,6 +87,10 @@ def test_prefix_region_and_preview_are_pictures(run) -> None:
     data = Path("photo.vlz").read_bytes()
     about = json.loads(run("info", "photo.vlz", "--json").stdout)
     assert about["preview_ends_at_byte"] < about["latents_end_at_byte"] < len(data)
+    (first,) = about["tiles_begin_at_byte"]
+    told = run("info", "photo.vlz").stdout.splitlines()
+    assert f"first tile begins at byte {first}" in told
+    assert not [line for line in told if line.startswith(("tiles begin", "quality level"))]
     Path("cut.vlz").write_bytes(data[: about["preview_ends_at_byte"]])
     assert "--partial" not in run("decompress", "cut.vlz", "--partial", "-o", "cut.png").stderr
     run("decompress", "photo.vlz", "--preview", "-o", "preview.png")
@@ -97,6 +101,28 @@ def test_prefix_region_and_preview_are_pictures(run) -> None:
         "beyond the picture" in run("decompress", "photo.vlz", "--crop", "60,0,20,10", "-o", "x.png", expect=1).stderr
     )
     assert run("decompress", "cut.vlz", "-o", "y.png", expect=1).stderr.count("\n") == 1
+
+
+def test_info_says_the_quality_that_was_asked_for(run) -> None:
+    for options, quality in ((), 55), (("-Q", 30), 30):
+        run("compress", "photo.png", "--effort", 0, "-f", *options)
+        assert json.loads(run("info", "photo.vlz", "--json").stdout)["quality"] == quality
+        assert f"{'quality':16} {quality}" in run("info", "photo.vlz").stdout.splitlines()
+
+
+def test_opacity_is_told_apart_from_the_container(run) -> None:
+    photo = Image.fromarray(PHOTO)
+    photo.putalpha(Image.fromarray((np.indices((48, 64)).sum(0) * 2).astype(np.uint8)))
+    photo.save("clear.png")
+    for options in [], ["--lossless", "--model", "photo"]:
+        (row,) = rows(run, "clear.png", *options)
+        assert row["coded_bits"] / 8 + row["opacity_bytes"] + row["container_bytes"] == row["total_bytes"]
+        assert row["opacity_bytes"] > 0
+        told = run("compress", "clear.png", "--effort", 0, "-f", *options).stdout
+        assert f" + opacity {row['opacity_bytes']:.0f} + container {row['container_bytes']:.0f} = " in told
+    (row,) = rows(run, "photo.png")
+    assert row["opacity_bytes"] == 0
+    assert "opacity" not in run("compress", "photo.png", "--effort", 0, "-f").stdout
 
 
 def test_sizes_and_rates_are_kept_within(run) -> None:

@@ -33,8 +33,8 @@ class Ledger:
     """Where the bits of one file went.
 
     kl_bits: KL(q(z|x) || p(z)), the theory. ideal_bits: the information in the codes chosen, and in the pixels given
-    them if they are stored. coded_bits: what the sections hold. total_bytes: the file; the rest is header, checks and
-    rounding.
+    them if they are stored. coded_bits: what the sections hold of them. opacity_bytes: what the opacity of a photo takes.
+    container_bytes: header, metadata, checks and rounding; all three together are total_bytes, the file.
     differing_pixels: pixels of the decoded picture that differ from the original as the model sees it. unlike_fields: how
     many of the `fields` are unlike what the model was trained on, so that they cost it more than a bit a pixel. model,
     family: what codes it; no name without a model. psnr_db: of a lossy photo, over its samples of 8 bits. kept_exactly:
@@ -63,6 +63,7 @@ class Ledger:
     why: str | None = None
     known: bool | None = None
     changed_pixels: int = 0
+    opacity_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -441,6 +442,7 @@ def encoded_of(
         data = container2.write_file2(header, metadata, data)
     elif reason:
         data = container2.explained(data, reason)
+    opacity_bytes = sections.figures.get("opacity_bits", 0.0) / 8
     ledger = Ledger(
         width=width,
         height=height,
@@ -448,7 +450,7 @@ def encoded_of(
         distortion_bits=sections.distortion_bits,
         ideal_bits=sections.ideal_bits,
         coded_bits=sections.coded_bits,
-        container_bytes=len(data) - sections.coded_bits / 8,
+        container_bytes=len(data) - sections.coded_bits / 8 - opacity_bytes,
         total_bytes=len(data),
         bits_per_pixel=8 * len(data) / (width * height),
         differing_pixels=sections.differing_samples,
@@ -459,5 +461,6 @@ def encoded_of(
         family=model.family,
         psnr_db=sections.figures.get("psnr_db"),
         changed_pixels=int(sections.figures.get("changed_pixels", 0)),
+        opacity_bytes=opacity_bytes,
     )
     return Encoded(data, ledger)

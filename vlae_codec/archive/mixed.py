@@ -14,7 +14,7 @@ from vlae_codec.choose import Candidate, Chooser, Seen
 from vlae_codec.codec import Kept, kept, smallest_of
 from vlae_codec.errors import ImageError
 from vlae_codec.exact.threads import batches
-from vlae_codec.family import Ask, Carrying, Chain, Chained, Coder, Done
+from vlae_codec.family import Ask, Carrying, Chain, Chained, Coder, Done, Sections
 from vlae_codec.picture.fields import field_count
 from vlae_codec.reason import Reason
 from vlae_codec.registry import identity_of
@@ -192,7 +192,7 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
         changed_pixels=sum(made.encoded.ledger.changed_pixels for _, made in own),
     )
     for one in sections:
-        _book(ledger, share * one.coded_bits, share * 8.0 * len(one.data), one.figures.get("latent_bits"))
+        _book(ledger, one, share)
     name_bits, beside_bits = 8 * len(packed_names(head.names)), 8 * (len(payload) - sum(head.apart.sizes))
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
@@ -216,10 +216,15 @@ def _carried(coder: Coder, made: Sequence[Kept]) -> bytes | None:
     return data if len(data) < _WORTH * sum(len(one.sections.data) for one in made) else None
 
 
-def _book(ledger: ArchiveLedger, coded_bits: float, all_bits: float, latent_bits: float | None) -> None:
-    """Where the bits of a picture's sections went: to latents and pixels, if its model has latents."""
+def _book(ledger: ArchiveLedger, one: Sections, share: float) -> None:
+    """Where that share of the bits of a picture's sections went: to latents and pixels, if its model has latents."""
+    all_bits, latent_bits = 8.0 * len(one.data), one.figures.get("latent_bits")
     if latent_bits is None:
-        ledger.book(without_model_bits=all_bits)
-    else:
-        rest_bits = all_bits - coded_bits
-        ledger.book(latent_bits=latent_bits, pixel_bits=coded_bits - latent_bits, check_and_opacity_bits=rest_bits)
+        ledger.book(without_model_bits=share * all_bits)
+        return
+    opacity_bits = one.figures.get("opacity_bits")
+    check_bits = all_bits - one.coded_bits - (opacity_bits or 0.0)
+    ledger.book(latent_bits=share * latent_bits, pixel_bits=share * (one.coded_bits - latent_bits))
+    ledger.book(
+        check_bits=share * check_bits, **({} if opacity_bits is None else {"opacity_bits": share * opacity_bits})
+    )

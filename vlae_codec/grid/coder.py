@@ -69,11 +69,12 @@ class GridView:
 
 @dataclass(frozen=True)
 class GridParsed:
-    """A file taken apart."""
+    """A file taken apart; `qualities` is how many its model has."""
 
     geometry: Geometry
     found: Found
     start: int
+    qualities: int
 
     @property
     def whole(self) -> bool:
@@ -81,17 +82,27 @@ class GridParsed:
         return self.found.complete
 
     def about(self) -> dict[str, Any]:
-        """What the file says of itself, with the byte at which each part of it ends."""
-        ends = [self.start + end for end in self.found.ends]
-        return {
+        """What the file says of itself, with the bytes at which its parts end or begin."""
+        ends, begins = [self.start + end for end in self.found.ends], self.found.begins
+        about: dict[str, Any] = {
             "kind": "lossless" if self.found.exact else "lossy",
-            "quality": self.found.quality,
+            "quality": _quality_of(self.found.quality, self.qualities),
+            "quality_level": self.found.quality,
             "preview_ends_at_byte": ends[PREVIEW_GROUPS],
             "first_group_ends_at_byte": ends[1],
             "latents_end_at_byte": ends[-1],
             "corrections_bytes": len(self.found.corrections),
             "tiles": len(self.found.tiles) if self.found.tiles is not None else 0,
         }
+        if begins.alpha is not None:
+            about["alpha_begins_at_byte"] = self.start + begins.alpha
+        if begins.corrections is not None:
+            about["corrections_begin_at_byte"] = self.start + begins.corrections
+        if begins.tiles:
+            tiles = [self.start + tile for tile in begins.tiles]
+            about |= {"first_tile_begins_at_byte": tiles[0], "last_tile_begins_at_byte": tiles[-1]}
+            about["tiles_begin_at_byte"] = tiles
+        return about
 
 
 @dataclass(frozen=True)
@@ -184,6 +195,7 @@ class GridCoder:
         pixel_bits += 8 * len(corrections)
         stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
+        figures |= {} if alpha is None else {"opacity_bits": 8.0 * len(alpha)}
         return Sections(
             data,
             kl_bits=coded.kl_bits,
@@ -205,7 +217,7 @@ class GridCoder:
             return search.chosen(int(self.arrays["exact_quality"]), min(ask.effort, REFINED_FROM))
         if ask.size_bytes is None and ask.bpp is None:
             wanted = DEFAULT_QUALITY if ask.quality is None else ask.quality
-            return search.chosen(round(wanted / 100 * (self.model.qualities - 1)), ask.effort)
+            return search.chosen(_level_of(wanted, self.qualities), ask.effort)
         pixels = view.geometry.width * view.geometry.height
         size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * pixels / 8
 
@@ -304,7 +316,7 @@ class GridCoder:
         found = sections.read(
             data, at, len(self.model.prior.groups), self.model.qualities, tiles, geometry.format.alpha, partial
         )
-        return GridParsed(geometry, found, at)
+        return GridParsed(geometry, found, at, self.qualities)
 
     def decode(
         self, files: Sequence[GridParsed], samplings: Sequence[Sampling], progress: Progress | None = None
@@ -418,6 +430,17 @@ def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFo
         step = 255 // ((1 << form.depth) - 1)
         opaque = ((opaque.astype(np.uint16) + step // 2) // step * step).astype(np.uint8)
     return Raster(opaque if alpha is None else np.concatenate([opaque, alpha[..., None]], 2), form)
+
+
+def _level_of(quality: float, qualities: int) -> int:
+    """The model's step for a quality of 0 to 100."""
+    return round(quality / 100 * (qualities - 1))
+
+
+def _quality_of(level: int, qualities: int) -> float:
+    """The shortest number of 0 to 100 that asks for a step of the model."""
+    quality = 100 * level / max(1, qualities - 1)
+    return next(one for one in (round(quality), round(quality, 1), quality) if _level_of(one, qualities) == level)
 
 
 def _psnr(error: float) -> float:

@@ -19,8 +19,8 @@ from __future__ import annotations
 import binascii
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from vlae_codec.coding.bits import read_varint, varint
@@ -46,6 +46,15 @@ class Content:
 
 
 @dataclass(frozen=True)
+class Begins:
+    """Where in a payload begins what stands behind its latents: None of what it has not, or where that is cut off."""
+
+    alpha: int | None = None
+    corrections: int | None = None
+    tiles: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
 class Found:
     """A payload as read.
 
@@ -62,6 +71,7 @@ class Found:
     ends: Sequence[int]
     complete: bool
     corrections: bytes = b""
+    begins: Begins = Begins()
 
 
 def write(content: Content) -> bytes:
@@ -103,32 +113,34 @@ def read(data: bytes, first: int, groups: int, qualities: int, tiles: int, alpha
     whole = [end <= len(data) for end in ends[1:]]
     start, end = ends[0], ends[-1]
     ends = [one - first for one in ends]
-    exact = kind == EXACT
-    if len(data) < end + _LONG:
+    exact, at = kind == EXACT, end + _LONG
+    begins = Begins(at - first if alpha else None, at - first if exact and not alpha else None)
+    if len(data) < at:
         if not partial:
             raise TruncatedError("the file ends within its latents; decode it as partial to see what is there")
         there = sum(map(bool, streams))
-        return Found(
-            exact, quality, streams[:there], whole[:there], None, [None] * tiles if exact else None, ends, False
-        )
-    if long_check(data[start:end]) != data[end : end + _LONG]:
+        nothing = [None] * tiles if exact else None
+        return Found(exact, quality, streams[:there], whole[:there], None, nothing, ends, False, begins=begins)
+    if long_check(data[start:end]) != data[end:at]:
         raise FormatError("the check of the latents fails: the file is damaged")
-    stored, corrections, at = None, b"", end + _LONG
-    found: Sequence[tuple[bytes, bytes] | None] | None = None
+    stored, corrections = None, b""
+    found: _Tiles | Sequence[None] | None = None
     try:
         if alpha:
             stored, at = _read_alpha(data, at)
         if exact:
+            begins = replace(begins, corrections=at - first)
             found, corrections, at = _read_tiles(data, at, tiles, partial)
+            begins = replace(begins, tiles=[one - first for one in found.begins])
     except TruncatedError:
         if not partial:
             raise
         found = [None] * tiles if exact else None
-        return Found(exact, quality, streams, whole, stored, found, ends, False)
+        return Found(exact, quality, streams, whole, stored, found, ends, False, begins=begins)
     if at < len(data):
         raise FormatError(f"{len(data) - at} bytes follow the end of the file's content: it is damaged")
     complete = found is None or None not in found
-    return Found(exact, quality, streams, whole, stored, found, ends, complete, corrections)
+    return Found(exact, quality, streams, whole, stored, found, ends, complete, corrections, begins)
 
 
 def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
@@ -143,11 +155,12 @@ def _read_alpha(data: bytes, at: int) -> tuple[bytes, int]:
 @dataclass(frozen=True)
 class _Tiles(Sequence[tuple[bytes, bytes] | None]):
     """The tiles of a file, which stay where they are until they are asked for: where the check of each begins, and its
-    stream ends; None of those that are not all there.
+    stream ends; None of those that are not all there. begins: where each does, or would.
     """
 
     data: bytes
     places: Sequence[tuple[int, int] | None]
+    begins: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -169,17 +182,11 @@ def _read_tiles(data: bytes, at: int, tiles: int, partial: bool) -> tuple[_Tiles
         size, at = read_varint(data, at)
         sizes.append(size)
     at = _checked(data, start, at, "sizes of its tiles")
-    places = list[tuple[int, int] | None]()
-    for size in sizes:
-        if len(data) - at < _LONG + size:
-            if not partial:
-                raise TruncatedError("the file ends within its pixels; decode it as partial to see what is there")
-            places.append(None)
-            at = len(data)
-            continue
-        places.append((at, at + _LONG + size))
-        at += _LONG + size
-    return _Tiles(data, places), corrections, at
+    ends = list(accumulate((_LONG + size for size in sizes), initial=at))
+    if ends[-1] > len(data) and not partial:
+        raise TruncatedError("the file ends within its pixels; decode it as partial to see what is there")
+    places = [place if place[1] <= len(data) else None for place in pairwise(ends)]
+    return _Tiles(data, places, ends[:-1]), corrections, min(ends[-1], len(data))
 
 
 def long_check(data: bytes) -> bytes:
