@@ -46,7 +46,15 @@ FULL = 1 << STRENGTH_BITS
     "--data", "folder", type=click.Path(path_type=Path, exists=True), required=True, help="Validation pictures."
 )
 @click.option("--model", "name", default=zoo.PHOTO, show_default=True, help="A released model, or a model's folder.")
-@click.option("--temperature", "asked", type=float, multiple=True, default=(0.25, 0.5, 0.75, 1.0), show_default=True)
+@click.option(
+    "--temperature",
+    "asked",
+    type=float,
+    multiple=True,
+    default=(0.3, 0.4, 0.5, 0.6, 0.75),
+    show_default=True,
+    help="Beside 0.",
+)
 @click.option("--lost", default=3.0, show_default=True, help="Points of SSIMULACRA 2 that texture may cost.")
 @click.option("--effort", default=1, show_default=True, help="Of coding.")
 @click.option(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import HERE
 
+from vlae_codec import zoo
 from vlae_codec.errors import TruncatedError
 from vlae_codec.report import quality
 from vlae_codec.report import rates as curves
@@ -171,6 +172,28 @@ def test_the_temperature_of_least_distance_that_loses_little_is_chosen(monkeypat
     assert temperatures.chosen(rows(0.5, 0.4, 0.3, 0.1), 5) == 0.75
     assert temperatures.chosen(rows(0.5, 0.3005, 0.3, 0.4), 5) == 0.25, "as good, and lower"
     assert temperatures.chosen(rows(0.1, 0.2, 0.3, 0.4), 5) == 0
+
+
+def test_the_temperatures_tried_are_those_of_the_results_and_of_the_docs(monkeypatch):
+    monkeypatch.syspath_prepend(HERE.parent / "benchmarks")
+    import temperatures
+
+    (asked,) = [option.default for option in temperatures.main.params if option.name == "asked"]
+    table = json.loads((HERE.parent / "results" / "temperatures.json").read_text())
+    for level in table["levels"]:
+        assert [row["temperature"] for row in level["temperatures"]] == [0.0, *asked]
+    page = " ".join((HERE.parent / "docs" / "photos.md").read_text(encoding="utf-8").split())
+    assert f"among 0, {', '.join(f'{one:g}' for one in asked[:-1])} and {asked[-1]:g}." in page
+    assert sum(level["chosen"] == asked[-1] for level in table["levels"]) == 5
+    assert "the largest won at five of the eight levels" in page
+
+
+def test_the_docs_say_how_long_the_released_model_was_trained():
+    page = (HERE.parent / "docs" / "photos.md").read_text(encoding="utf-8")
+    trained = json.loads((zoo.RELEASED / zoo.PHOTO / "model.json").read_text())["trained"]
+    rows = [f"{stage['step']:,} | {stage['seconds'] / 3600:.2f}" for stage in trained.values()]
+    assert f"| 4 | {' | '.join(rows)} |" in page
+    assert f"{sum(stage['seconds'] for stage in trained.values()) / 3600:.1f} hours together" in page
 
 
 def test_chosen_temperatures_are_put_into_a_model(monkeypatch, tmp_path):

@@ -263,6 +263,9 @@ window over the pixels given it. {parameters:,} integers. SHA-256 of `weights.np
 
     vlae-codec train photo --data DIR
     vlae-codec export runs/photo --data DIR -o {name}
+    python benchmarks/temperatures.py --data VALID --model {name} --write
+
+The last line, in a checkout of the sources, chooses each level's temperature on validation pictures; until then it is 0.5.
 
 | stage | steps | hours on one core | figures at the end |
 | --- | ---: | ---: | --- |
