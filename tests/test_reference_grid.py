@@ -68,7 +68,7 @@ def test_every_kind_of_file(size, form, ask):
 
 
 @pytest.mark.parametrize("ask", [EXACT, Ask()], ids=str)
-@pytest.mark.parametrize("form", [FORMS[0], FORMS[3]], ids=str)
+@pytest.mark.parametrize("form", FORMS, ids=str)
 def test_files_of_several_sites(form, ask):
     raster = picture(24, 40, form)
     data = coded(raster, ask)
