@@ -286,6 +286,13 @@ def test_no_file_is_larger_than_need_be(content):
         assert size <= min(sizes.values()) + 12, (name, size, sizes)
 
 
+def test_nor_is_that_of_a_picture_of_some_size():
+    """Without any other effort than the usual one."""
+    picture = read_given(synthetic.pictures(180, 260)["text"]).raster
+    sizes = rivals(picture)
+    assert file_size(picture, raw.encode(picture)) <= min(sizes.values()) + 12, sizes
+
+
 def test_what_a_picture_will_take_can_be_estimated():
     for name in ("gray 1", "gray 16", "rgb 8", "palette 4 alpha"):
         for picture in (raster(FORMATS[name], 400, 500), raster(FORMATS[name], 9, 8)):

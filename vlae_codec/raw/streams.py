@@ -162,22 +162,24 @@ def _lzma2(size: int) -> dict[str, Any]:
 class Webp:
     """Lossless WebP (RFC 9649, 3), less the five bytes of its header: 1 channel is gray, 2 are gray and alpha."""
 
-    # quality and method of libwebp, which say how it searches, as all is lossless -> steps a pixel in all colours, or in
-    # at most 256; it packs few colours as `pack` does
-    _SETTINGS = ((100, 6, 100, 28), (100, 5, 18, 2), (50, 6, 1, 1), (80, 4, 0, 0))
+    # quality and method of libwebp, which say how it searches, as all is lossless -> microseconds a pixel: at least, and for
+    # every byte that a pixel takes so many more; it packs few colours as `pack` does
+    _SETTINGS = ((80, 4, 0.0, 0.0), (50, 6, 1.0, 0.0), (100, 5, 0.5, 3.5), (100, 6, 2.5, 20.0))
 
     def encode(self, values: Values, shape: Shape, effort: int) -> Iterator[bytes]:
         if not self._fits(shape):
             return
         flat = values[..., 0] if shape.channels == 1 else values
         picture = Image.fromarray(flat).convert("RGB" if shape.channels in (1, 3) else "RGBA")
-        pixels, few = shape.height * rows.row_bytes(shape.width, 1, shape.depth), shape.depth < 8 or not _many(values)
-        for quality, method, of_many, of_few in self._SETTINGS:
-            if not affordable(pixels * (of_few if few else of_many), effort):
+        pixels, size = shape.height * rows.row_bytes(shape.width, 1, shape.depth), 0
+        for quality, method, least, more in self._SETTINGS:
+            if not affordable(round(least * pixels + more * min(size, pixels)), effort):
                 continue
             out = io.BytesIO()
             picture.save(out, "WEBP", lossless=True, exact=True, quality=quality, method=method)
-            yield _vp8l(out.getvalue())[_WEBP_HEADER:]
+            stream = _vp8l(out.getvalue())[_WEBP_HEADER:]
+            size = size or len(stream)
+            yield stream
 
     def decode(self, data: bytes, shape: Shape) -> Values:
         if not self._fits(shape):
@@ -195,16 +197,6 @@ class Webp:
     def _fits(self, shape: Shape) -> bool:
         side, pixels = max(shape.width, shape.height), shape.width * shape.height
         return shape.depth <= 8 and side <= _LARGEST_WEBP_SIDE and pixels <= _LARGEST_WEBP
-
-
-def _many(values: Values) -> bool:
-    """Whether there are more than 256 different values: of 8 bits, (H, W, C)."""
-    if values.shape[2] == 1:
-        return False
-    wide = np.zeros(values.shape[:2], np.uint32)
-    for channel in range(values.shape[2]):
-        wide = wide << np.uint32(8) | values[..., channel]
-    return len(np.unique(wide[:: max(1, len(wide) // 64)])) > 256 or len(np.unique(wide)) > 256
 
 
 def _vp8l(file: bytes) -> bytes:
