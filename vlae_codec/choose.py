@@ -20,16 +20,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import registry, zoo
+from .container2 import Header2, around_bytes
 from .errors import ImageError
 from .family import Ask, Coder, Estimating, Judged, Judging, View
 from .picture.fields import SIDE, field_count
-from .picture.metadata import Metadata, write_metadata
+from .picture.metadata import Metadata
 from .picture.raster import Kind
 from .picture.reading import Readable, Reading
 from .reason import Reason
 
-_METADATA_BYTES = 4
-"""What a file takes for metadata beside themselves: their check."""
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
 
@@ -314,10 +313,11 @@ class Chooser:
         return found
 
     def _whole(self, reading: Reading, which: int, ask: Ask | None = None) -> Candidate:
-        ask, kept = ask or self.ask, self.keep(reading.metadata)
-        if ask.size_bytes is not None and (said := write_metadata(kept)):
-            ask = replace(ask, size_bytes=max(1, ask.size_bytes - len(said) - _METADATA_BYTES))
-        view = self.coder(which).view(reading.raster, ask)
+        ask, kept, coder = ask or self.ask, self.keep(reading.metadata), self.coder(which)
+        view = coder.view(reading.raster, ask)
+        if ask.size_bytes is not None or ask.bpp is not None:
+            header = Header2(registry.identity_of(coder.digest), view.raster.geometry)
+            ask = replace(ask, around_bytes=around_bytes(header, kept, ask.size_bytes or view.raster.samples.size))
         unasked = ask.lossless and not self.ask.lossless
         why = Reason.NO_LARGER if unasked and not reading.notes else None  # what was converted is not called exact
         return Candidate(which, ask, view, kept, _joined(view.note, *reading.notes), why=why)

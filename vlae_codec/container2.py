@@ -84,13 +84,24 @@ def write_file2(header: Header2, metadata: Metadata, payload: bytes) -> bytes:
     Raises:
         ValueError: the metadata have more than 2^24 bytes.
     """
+    head, tail = _around(header, metadata, len(payload))
+    return head + payload + tail
+
+
+def around_bytes(header: Header2, metadata: Metadata, payload_bytes: int) -> int:
+    """What a file takes beside a payload of so many bytes; errors as of `write_file2`."""
+    return sum(map(len, _around(header, metadata, payload_bytes)))
+
+
+def _around(header: Header2, metadata: Metadata, payload_bytes: int) -> tuple[bytes, bytes]:
+    """What stands before and after a payload of so many bytes."""
     said = write_metadata(metadata)
     named, name = _name(header.model)
     flags = VERSION << 4 | named << 2 | bool(said) << 1 | (header.reason is not None)
     why = header.reason.write() if header.reason else b""
     head = bytes([MAGIC, flags]) + why + name + write_geometry(header.geometry)
-    head += varint(len(payload)) + varint(len(said)) if said else b""
-    return head + check(head) + payload + (said + _metadata_check(said) if said else b"")
+    head += varint(payload_bytes) + varint(len(said)) if said else b""
+    return head + check(head), said + _metadata_check(said) if said else b""
 
 
 def is_version2(data: bytes) -> bool:

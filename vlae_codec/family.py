@@ -48,6 +48,7 @@ class Ask:
     light one of two levels; for families of two-level pictures. Of quality (0 to 100), bpp (bits a pixel) and size_bytes (of
     the whole file) at most one says how good a lossy file is; a family that cannot choose refuses it in `view`. fixed: which
     of two colours is the background stays as the picture has it, even if the model would like the other better.
+    around_bytes: what the file takes beside the sections that a family makes.
 
     Raises:
         ValueError: a value is out of its range, or two of them contradict each other.
@@ -60,6 +61,7 @@ class Ask:
     size_bytes: int | None = None
     threshold: int | None = None
     fixed: bool = False
+    around_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:

@@ -32,6 +32,7 @@ _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
 _SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
+_BEYOND = 3  # qualities above the best one are tried, since sizes do not only grow with them
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
 
 
@@ -77,11 +78,12 @@ class Search:
             if low == 0:
                 raise ImageError(f"no file of this picture is smaller than {size} bytes")
             low -= max(1, low // _STEPS_BACK)
-        while size < _CLOSE * most and low < self.model.qualities - 1:
-            higher = search.chosen(low + 1, effort)
-            if (size := size_of(higher.coded, low + 1)) > most:
-                break
-            found, low = higher, low + 1
+        tried = low
+        while size < _CLOSE * most and tried < min(low + _BEYOND, self.model.qualities - 1):
+            tried += 1
+            higher = search.chosen(tried, effort)
+            if size < (larger := size_of(higher.coded, tried)) <= most:
+                found, size, low = higher, larger, tried
         return found
 
     def _estimated_bits(self, quality: int, effort: int) -> float:

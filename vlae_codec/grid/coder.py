@@ -222,7 +222,7 @@ class GridCoder:
         size = ask.size_bytes if ask.size_bytes is not None else (ask.bpp or 0.0) * pixels / 8
 
         def size_of(coded: latents.Coded, quality: int) -> int:
-            return _CONTAINER_BYTES + len(sections.write(sections.Content(quality, coded.streams, alpha, None)))
+            return ask.around_bytes + len(sections.write(sections.Content(quality, coded.streams, alpha, None)))
 
         return search.within(size, size_of, ask.effort)
 
@@ -395,8 +395,6 @@ class GridCoder:
 
 _BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 16, 56
 """Corrections are fitted on the pixels of so many boxes, of so many pixels each way, in so many blocks at most."""
-_CONTAINER_BYTES = 24
-"""What a file takes beside its payload and its metadata, at most."""
 
 
 @dataclass(frozen=True)
