@@ -366,15 +366,18 @@ def photos_parts() -> str:
     """What is in exact files of photographs, beside theory, from `benchmarks/photos.py`."""
     e = photos("lossless")["ours"]["lossless"]
     rows = [
-        ["KL(q ‖ p)", e["kl_bpd"], "latents: all of a lossy file", e["latent_bpd"]],
-        ["−log₂ p(x\\|z)", e["distortion_bpd"], "pixels", e["pixel_bpd"]],
-        ["", None, "header, sizes, checks, rounding", e["container_bpd"]],
-        ["**together**", e["kl_bpd"] + e["distortion_bpd"], "**file**", e["bpd"]],
+        ["−log₂ P(z), of the whole numbers z", e["ideal_bpd"] - e["distortion_bpd"], "latents: all of a lossy file"],
+        ["−log₂ p(x\\|z), of the same z", e["distortion_bpd"], "pixels"],
+        ["", None, "header, sizes, checks"],
+        ["**together**", e["ideal_bpd"], "**file**"],
     ]
+    held = [e[f"{part}_bpd"] for part in ("latent", "pixel", "container")]
     shown = [
-        [left, "" if theory is None else f"{theory:.4f}", right, f"{held:.4f}"] for left, theory, right, held in rows
+        [left, "" if ideal is None else f"{ideal:.4f}", right, f"{bpd:.4f}"]
+        for (left, ideal, right), bpd in zip(rows, [*held, e["bpd"]], strict=True)
     ]
-    return markdown(["theory", "bits/dim", "file", "bits/dim"], shown)
+    dithered = [["KL(q ‖ p), of the dithered code, which no file holds", f"{e['kl_bpd']:.4f}", "", ""]]
+    return markdown(["information", "bits/dim", "file", "bits/dim"], shown + dithered)
 
 
 def photos_preview() -> str:
