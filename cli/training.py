@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from vlae_codec.errors import ConfigError
 
@@ -83,9 +85,12 @@ def evaluate(
 
     RUN is the folder of a training run or of an exported model; released:NAME is a model that ships. Resumes where it was
     stopped.
+
+    Of a photo model RUN is the folder of its training, SET a folder of pictures: rate and distortion of the dithered code
+    (minus the ELBO) and of the rounded one (what a file holds), in bits and bits/dim.
     """
     _need_torch()
-    from vlae_codec.models import data
+    from vlae_codec.models import data, families
     from vlae_codec.models.evaluate import Evaluator, store_of
     from vlae_codec.models.train import load_average, locate
 
@@ -93,6 +98,13 @@ def evaluate(
         out, as_json = None, True
     if out:
         check_free(out, force)
+    family = families.of_run(run)
+    if hasattr(family, "evaluate"):
+        _refuse_given("part", "samples", "paired_images", "paired_samples")
+        progress = ProgressLine(quiet=False)
+        found = family.evaluate(Path(run), data_folder, Path(name) if name else None, images, progress)
+        _tell(found, out, force, as_json, _photo_lines(found))
+        return
     trained = load_average(locate(run, Path()))
     name = name or trained.config.data.name
     whole = data.load(name, [part], data_folder)
@@ -106,21 +118,42 @@ def evaluate(
     evaluator = Evaluator(trained.model, device)
     figures = evaluator.evaluate(chosen, samples, paired_images, paired_samples, store, report).figures()
     table = {"data": name, "part": part, "part_images": len(whole), **figures.as_dict()}
+    head = f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim"
+    _tell(table, out, force, as_json, [head, *_lines(table, bool(figures.paired_images))])
+
+
+def _refuse_given(*names: str) -> None:
+    """Raises UsageError for options that say nothing of a photo model."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for models of drawings")
+
+
+def _tell(table: dict[str, Any], out: Path | None, force: bool, as_json: bool, lines: Iterable[str]) -> None:
+    """Writes figures where they are wanted, and says them."""
     if out:
         write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
-    if as_json:
-        say(json.dumps(table, indent=2))
-        return
-    say(f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim")
-    _say_figures(table, bool(figures.paired_images))
+    for line in [json.dumps(table, indent=2)] if as_json else lines:
+        say(line)
 
 
-def _say_figures(table: dict[str, Any], paired: bool) -> None:
-    """What was estimated, a line each."""
+def _lines(table: dict[str, Any], paired: bool) -> Iterator[str]:
+    """What was estimated."""
     for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * paired):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
-        say(f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else ""))
+        yield f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
+
+
+def _photo_lines(table: dict[str, Any]) -> Iterator[str]:
+    """What was measured of pictures."""
+    yield f"{table['data']}, {table['images']} pictures".ljust(44) + "        bits  bits/dim"
+    for code, named in (("dithered", "KL(q || p)"), ("rounded", "-log2 P(z)")):
+        for key, what in (("rate", named), ("distortion", "-log2 p(x|z)"), ("total", "together")):
+            row = table[code]
+            error = f" +- {row[f'{key}_bpd_se']:.4f}"
+            yield f"{code + ': ' + what:44} {row[f'{key}_bits']:11.0f} {row[f'{key}_bpd']:9.4f}{error}"
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 Training: train(table, folder, data_folder, device, threads, report), with the experiment's TOML table less its `family`
 Exporting: export(run, folder, name, step, data_folder, progress) -> a line on how it went
+Evaluating, of a family of photographs: evaluate(run, data_folder, on, images, progress) -> a table of figures
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.family import Ask
 from vlae_codec.models import config as configs
 from vlae_codec.models import families
-from vlae_codec.models.grid import export, train
+from vlae_codec.models.grid import evaluate, export, train
 from vlae_codec.models.grid.run import Schedule
 from vlae_codec.models.grid.texture import TextureConfig
 from vlae_codec.models.grid.train import PhotoConfig, PhotoData
 from vlae_codec.models.grid.vlae import TransformConfig
+from vlae_codec.picture.scaling import read_rgb
 from vlae_codec.picture.writing import write_picture
 
 SMALL = PhotoConfig(
@@ -72,6 +74,28 @@ def test_a_run_resumes_and_its_export_codes(data: Path, tmp_path: Path) -> None:
     card = (tmp_path / "model" / "card.md").read_text()
     assert "| somewhere | CC0 | 4 |" in card
     assert model.digest.hex() in card
+
+
+def test_an_evaluation_has_one_z_in_all_terms(data: Path, tmp_path: Path, run: Any) -> None:
+    folder = tmp_path / "runs" / "own"
+    train.train(SMALL, folder, data, report=lambda _: None)
+    table = json.loads(run("evaluate", folder, "--data", data, "--on", "plain", "--json").stdout)
+    assert table["images"] == 2
+    for code in ("dithered", "rounded"):
+        row = table[code]
+        for unit in ("bits", "bpd"):
+            assert row[f"total_{unit}"] == pytest.approx(row[f"rate_{unit}"] + row[f"distortion_{unit}"])
+    _, transforms, texture = evaluate._networks(folder)
+    levels, rgb = torch.tensor([SMALL.level]), torch.from_numpy(read_rgb(data / "plain" / "1.png").copy())
+    rgb = rgb.permute(2, 0, 1)[None].float()
+    bits, z, _, _ = transforms.coded(rgb / 255 - 0.5, levels)
+    rate_bits, distortion_bits = evaluate.terms(transforms, texture, rgb, z, levels)
+    assert rate_bits == pytest.approx(bits.item())
+    farther = evaluate.terms(transforms, texture, rgb, z + 1, levels)
+    assert farther[0] != rate_bits
+    assert farther[1] != distortion_bits
+    assert "for models of drawings" in run("evaluate", folder, "--part", "test", expect=2).stderr
+    assert "has no pictures" in run("evaluate", folder, "--on", "nowhere", "--data", data, expect=1).stderr
 
 
 def test_the_experiment_that_ships_is_one_of_photos() -> None:

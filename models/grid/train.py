@@ -231,7 +231,11 @@ def _bits_given(model: Texture, x: Tensor, context: Tensor, decoded: Tensor, hid
 @torch.no_grad()
 def decoded_of(transforms: Transforms, rgb: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
     """The decoded picture in YCoCg-R, and the decoder's features, of 8-bit RGB (B, 3, H, W), sides divisible by 8."""
-    z = torch.round(transforms.encoder(rgb / 255 - 0.5, levels))
+    return decoded_from(transforms, torch.round(transforms.encoder(rgb / 255 - 0.5, levels)), levels)
+
+
+def decoded_from(transforms: Transforms, z: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of latents z (B, C, h, w)."""
     hidden, picture = transforms.decoder(z, levels)
     return to_ycocg(((picture.float() + 0.5) * 255).round().clamp(0, 255)), hidden.float()
 

@@ -1,0 +1,140 @@
+"""What a photo model is worth on pictures: two figures of each, and in each of them one z in all terms.
+
+dithered    z = mu + u with u ~ U(-1/2, 1/2), which is a sample of q(z|x). Its density is 1, so KL(q || p) is the mean of
+            -log2 p(z), where p is the prior convolved with the box. With -log2 p(x|z) it makes minus the ELBO.
+rounded     z = the whole numbers nearest to mu, which a file holds: -log2 P(z) - log2 p(x|z), a code of two parts.
+
+The dithered code is what bits-back coding would pay; the rounded one is shorter by what noise costs at the border of a cell.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vlae_codec.errors import ConfigError, Progress
+from vlae_codec.models import config
+from vlae_codec.picture.scaling import read_rgb
+
+from .colour import to_ycocg
+from .run import average_of
+from .texture import Texture, pixel_bits
+from .train import PhotoConfig, decoded_from, exact_sources
+from .transforms import PATCH
+from .vlae import Transforms
+
+Bits = npt.NDArray[np.float64]
+CODES = "dithered", "rounded"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Of pictures, bits (N,): of the latents, and of the pixels given the same latents."""
+
+    rate_bits: Bits
+    distortion_bits: Bits
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of pictures with so many samples each, (N,): the terms of each of `CODES`."""
+
+    dims: Bits
+    codes: dict[str, Terms]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Means over pictures in bits and in bits/dim, these with their standard errors (`_se`)."""
+        found: dict[str, Any] = {"images": len(self.dims)}
+        for code, terms in self.codes.items():
+            row: dict[str, float] = {}
+            parts = {"rate": terms.rate_bits, "distortion": terms.distortion_bits}
+            for name, bits in {**parts, "total": terms.rate_bits + terms.distortion_bits}.items():
+                bpd = bits / self.dims
+                row[f"{name}_bits"], row[f"{name}_bpd"] = float(bits.mean()), float(bpd.mean())
+                row[f"{name}_bpd_se"] = float(bpd.std(ddof=1) / math.sqrt(len(bpd))) if len(bpd) > 1 else 0.0
+            found[code] = row
+        return found
+
+
+@torch.inference_mode()
+def terms(transforms: Transforms, texture: Texture, rgb: Tensor, z: Tensor, levels: Tensor) -> tuple[float, float]:
+    """Bits of latents z (1, C, h, w) and, given them, of 8-bit RGB (1, 3, H, W)."""
+    decoded, hidden = decoded_from(transforms, z, levels)
+    x = to_ycocg(rgb)
+    parameters, predicted = texture(x, decoded, texture.given_code(decoded, hidden, levels))
+    pixels = pixel_bits(parameters, x - predicted, texture.config.mixtures)
+    return transforms.prior.bits(z, levels).item(), pixels.double().sum().item()
+
+
+@torch.inference_mode()
+def evaluated(
+    transforms: Transforms, texture: Texture, level: float, pictures: Sequence[Path], progress: Progress | None = None
+) -> Evaluation:
+    """Both codes of pictures, each cut off to sides that 8 divides, at a level of lambda.
+
+    Raises:
+        ImageError: as of `read_rgb`.
+    """
+    levels, generator = torch.tensor([level]), torch.Generator().manual_seed(0)
+    dims, rows = list[int](), {code: list[tuple[float, float]]() for code in CODES}
+    for place, path in enumerate(pictures):
+        picture = read_rgb(path)
+        height, width = (side // PATCH * PATCH for side in picture.shape[:2])
+        rgb = torch.from_numpy(picture[:height, :width].copy()).permute(2, 0, 1)[None].float()
+        mu = transforms.encoder(rgb / 255 - 0.5, levels)
+        noise = torch.rand(mu.shape, generator=generator) - 0.5
+        for code, z in zip(CODES, (mu + noise, torch.round(mu)), strict=True):
+            rows[code].append(terms(transforms, texture, rgb, z, levels))
+        dims.append(rgb.numel())
+        if progress:
+            progress("evaluating", place + 1, len(pictures))
+    return Evaluation(np.array(dims, np.float64), {code: Terms(*np.array(found).T) for code, found in rows.items()})
+
+
+def evaluate_run(
+    run: Path, data_folder: Path, on: Path | None = None, images: int | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The averaged weights of a run, at the level of exact files: `Evaluation.as_dict`, and which pictures.
+
+    on: a folder of pictures, below the folder of the data sets or anywhere; without, the lossless ones that the run kept for
+    validation. images: only so many, spread evenly.
+
+    Raises:
+        ConfigError: the run has no weights yet, or there are no pictures.
+        ImageError: one cannot be read.
+    """
+    shape, transforms, texture = _networks(run)
+    pictures = exact_sources(shape.data, data_folder)[1] if on is None else _pictures(data_folder, on)
+    pictures = pictures[:: -(-len(pictures) // images)] if images else pictures
+    found = evaluated(transforms, texture, shape.level, pictures, progress)
+    return {"data": str(on or f"{shape.data.plain}, kept for validation"), **found.as_dict()}
+
+
+def _networks(run: Path) -> tuple[PhotoConfig, Transforms, Texture]:
+    try:
+        shape = config.build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text(encoding="utf-8")))
+        transforms, texture = Transforms(shape.model), Texture(shape.pixels)
+        transforms.load_state_dict(average_of(run / "transforms"))
+        texture.load_state_dict(average_of(run / "texture"))
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"{run} holds no photo model that has been trained as far as its PixelCNN: {error}"
+        ) from error
+    return shape, transforms.eval(), texture.eval()
+
+
+def _pictures(data_folder: Path, on: Path) -> list[Path]:
+    folder = on if on.is_dir() else data_folder / on
+    found = sorted(one for one in folder.glob("*") if one.suffix.lower() in (".png", ".webp", ".tif", ".tiff", ".bmp"))
+    if not found:
+        raise ConfigError(f"{folder} has no pictures that are kept without loss: PNG, WebP, TIFF or BMP")
+    return found
