@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,36 +90,49 @@ def evaluate(
     (minus the ELBO) and of the rounded one (what a file holds), in bits and bits/dim.
     """
     _need_torch()
-    from vlae_codec.models import data, families
-    from vlae_codec.models.evaluate import Evaluator, store_of
-    from vlae_codec.models.train import load_average, locate
+    from vlae_codec.models import families
 
     if out and str(out) == "-":
         out, as_json = None, True
     if out:
         check_free(out, force)
-    family = families.of_run(run)
+    family, progress = families.of_run(run), ProgressLine(quiet=False)
     if hasattr(family, "evaluate"):
         _refuse_given("part", "samples", "paired_images", "paired_samples")
-        progress = ProgressLine(quiet=False)
-        found = family.evaluate(Path(run), data_folder, Path(name) if name else None, images, progress)
-        _tell(found, out, force, as_json, _photo_lines(found))
-        return
+        table = family.evaluate(Path(run), data_folder, Path(name) if name else None, images, progress)
+        lines = _photo_lines(table)
+    else:
+        table = _evaluated_drawings(
+            run, data_folder, device, name, part, images, samples, paired_images, paired_samples
+        )
+        lines = _lines(table)
+    if out:
+        write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
+    for line in [json.dumps(table, indent=2)] if as_json else lines:
+        say(line)
+
+
+def _evaluated_drawings(
+    run: str, data_folder: Path, device: str, name: str | None, part: str, images: int | None, samples: int,
+    paired_images: int, paired_samples: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of a model of drawings on a part of a set."""
+    from vlae_codec.models import data
+    from vlae_codec.models.evaluate import Evaluator, store_of
+    from vlae_codec.models.train import load_average, locate
+
     trained = load_average(locate(run, Path()))
     name = name or trained.config.data.name
     whole = data.load(name, [part], data_folder)
     chosen = data.shuffled_part(whole, images, seed=0) if images and images < len(whole) else whole
-    store = store_of(trained, name, part, chosen)
-    progress = ProgressLine(quiet=False)
+    store, progress = store_of(trained, name, part, chosen), ProgressLine(quiet=False)
 
     def report(done: int, total: int) -> None:
         progress("evaluating", done, total)
 
     evaluator = Evaluator(trained.model, device)
     figures = evaluator.evaluate(chosen, samples, paired_images, paired_samples, store, report).figures()
-    table = {"data": name, "part": part, "part_images": len(whole), **figures.as_dict()}
-    head = f"{data.titled(name)}, {part}, {figures.images} images   nats     bits     bits/dim"
-    _tell(table, out, force, as_json, [head, *_lines(table, bool(figures.paired_images))])
+    return {"data": name, "part": part, "part_images": len(whole), **figures.as_dict()}
 
 
 def _refuse_given(*names: str) -> None:
@@ -130,17 +143,12 @@ def _refuse_given(*names: str) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for models of drawings")
 
 
-def _tell(table: dict[str, Any], out: Path | None, force: bool, as_json: bool, lines: Iterable[str]) -> None:
-    """Writes figures where they are wanted, and says them."""
-    if out:
-        write(out, (json.dumps(table, indent=2) + "\n").encode(), force)
-    for line in [json.dumps(table, indent=2)] if as_json else lines:
-        say(line)
+def _lines(table: dict[str, Any]) -> Iterator[str]:
+    """What was estimated of drawings."""
+    from vlae_codec.models import data
 
-
-def _lines(table: dict[str, Any], paired: bool) -> Iterator[str]:
-    """What was estimated."""
-    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * paired):
+    yield f"{data.titled(table['data'])}, {table['part']}, {table['images']} images   nats     bits     bits/dim"
+    for key in ("elbo", "kl", "distortion", "nll", *["paired_difference"] * bool(table["paired_images"])):
         nats, bits, bpd = (table[f"{key}_{unit}"] for unit in ("nats", "bits", "bpd"))
         error = table.get(f"{key}_nats_se")
         yield f"{key:30} {nats:8.3f} {bits:8.3f} {bpd:8.5f}" + (f"  +- {error:.3f} nats" if error is not None else "")
