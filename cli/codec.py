@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from vlae_codec import codec, container, many, registry, zoo
-from vlae_codec.errors import OutputError, VlaeError
+from vlae_codec.errors import OutputError, VlaeError, named
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Banded, Coder, Decoded, Sampling
 from vlae_codec.files import whole
@@ -599,9 +598,7 @@ class _Failures:
 
     def tell(self, text: str) -> None:
         """Reports an error about the path given last."""
-        named = re.search(rf"(^|\s){re.escape(str(self._path))}($|[\s:,])", text)
-        name = "" if named else f"{self._path}: "
-        self.texts.append(" ".join(f"{name}{text}".splitlines()))
+        self.texts.append(" ".join(named(text, str(self._path)).splitlines()))
         say(f"Error: {self.texts[-1]}", err=True)
 
     def finish(self) -> None:

@@ -13,6 +13,7 @@ VlaeError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 Progress = Callable[[str, int, int], None]
@@ -58,3 +59,9 @@ class ConfigError(VlaeError):
 
 class OutputError(VlaeError):
     """A result cannot be written where it was asked for."""
+
+
+def named(text: str, name: str) -> str:
+    """A message with the name of what it is about in front, unless it has it already."""
+    told = re.search(rf"(^|\s){re.escape(name)}($|[\s:,])", text)
+    return text if told else f"{name}: {text}"

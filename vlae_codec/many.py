@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import codec, container, container2, zoo
 from .codec import Encoded, Kept
-from .errors import FormatError, ImageError, Progress, VlaeError
+from .errors import FormatError, ImageError, Progress, VlaeError, named
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Banded, Coder, Decoded, Sampling
 from .picture.fields import field_count
@@ -152,7 +152,7 @@ def compress_files(
             seen = choice.see(source)
             return _Picture(seen, len(data), "lossless WebP" if b"VP8L" in data[:64] else seen.kind)
         except ImageError as error:
-            raise ImageError(str(error) if str(error).startswith(name) else f"{name}: {error}") from error
+            raise ImageError(named(str(error), name)) from error
 
     def weight(one: _Given[_Picture]) -> int:
         if one.content is None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import places
-from vlae_codec.errors import ImageError, Progress
+from vlae_codec.errors import ImageError, Progress, named
 from vlae_codec.files import reading
 from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.raster import Raster
@@ -155,7 +155,7 @@ class Files(Source):
             try:
                 yield one.two_levels(self.threshold, self.exact)
             except ImageError as error:
-                raise error if item.title in str(error) else ImageError(f"{item.title}: {error}") from error
+                raise ImageError(named(str(error), item.title)) from error
 
     def readables(self, start: int, stop: int) -> Iterator[Readable]:
         """See `Source`."""
