@@ -21,7 +21,18 @@ from vlae_codec.errors import OutputError, UnsuitableError, VlaeError
 from vlae_codec.family import DEFAULT_EFFORT
 from vlae_codec.report.tables import paired
 
-from .files import RESAMPLED, PlaceName, ProgressLine, check_no_terminal, counted, default_output, opened, say, workers
+from .files import (
+    RESAMPLED,
+    PlaceName,
+    ProgressLine,
+    check_no_terminal,
+    counted,
+    default_output,
+    opened,
+    say,
+    share_text,
+    workers,
+)
 from .help import examples
 from .options import (
     FORCE,
@@ -139,9 +150,12 @@ def _say_packed(packed: api.Packed, target: str, lossless: bool, quiet: bool, as
     if as_json:
         about = {"output": target, **packed.ledger.as_dict()}
         about |= {"left_out": packed.left_out, "unsuitable": packed.unsuitable}
+        about |= {"source_bytes": packed.source_bytes, "why_larger": packed.why_larger}
         say(json.dumps(about, indent=2), err=target == "-")
     elif not quiet:
-        say(ledger_text(target, packed.ledger), err=target == "-")
+        say(ledger_text(target, packed.ledger, packed.source_bytes), err=target == "-")
+        if packed.why_larger:
+            say(f"note: {target} is larger than what it was made of: {packed.why_larger}", err=True)
         if not lossless and packed.ledger.bits.get("code_bits"):
             say(f"note: lossy, so on unpacking {RESAMPLED}", err=True)
 
@@ -293,12 +307,14 @@ def _about_lines(about: dict[str, Any]) -> Iterator[str]:
         yield f"  {source}"
 
 
-def ledger_text(target: str, ledger: ArchiveLedger) -> str:
-    """Theory on the left, bytes on the right."""
+def ledger_text(target: str, ledger: ArchiveLedger, source_bytes: int = 0) -> str:
+    """Theory on the left, bytes on the right; the size as a share of that of the sources, if they were files."""
     images, total_bits = ledger.images, 8.0 * ledger.total_bytes
     rows = paired(ledger.theory_bits(), {name: bits for name, bits in ledger.bits.items() if bits})
     rows.append(("", None, "sum = 8 x bytes", total_bits))
-    head = f"{target}: {counted(images, 'image')}, {ledger.total_bytes} bytes, {total_bits / images:.3f} bits an image"
+    size = f"{ledger.total_bytes} bytes"
+    size += f", {share_text(ledger.total_bytes, source_bytes)} of its sources" if source_bytes else ""
+    head = f"{target}: {counted(images, 'image')}, {size}, {total_bits / images:.3f} bits an image"
     lines = [head]
     lines.append(f"{'theory':24}{'bits an image':>14}   {'the file':28}{'bits':>14}{'bits an image':>16}")
     for term, term_bits, name, bits in rows:

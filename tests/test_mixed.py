@@ -596,3 +596,15 @@ def test_metadata_are_kept_as_asked(run):
         with Image.open("out/a.png") as found:
             assert ("dpi" in found.info, bool(found.getexif())) == (dpi, kept)
     run("pack", "a.png", "-f", "-o", "x.vlz", "--strip", "--keep-metadata", expect=2)
+
+
+def test_an_archive_is_told_as_a_share_of_its_sources_and_why_it_is_larger(run, tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8))
+    noise.save(tmp_path / "noise.jpg", quality=20)
+    noise.save(tmp_path / "noise.bmp")
+    told = run("pack", "noise.jpg", "-o", "jpeg.vlz")
+    assert "larger than what it was made of: pixels cost more than the lossy files" in told.stderr
+    assert " of its sources, " in told.stdout
+    about = json.loads(run("pack", "noise.bmp", "-o", "bmp.vlz", "--json").stdout)
+    assert about["source_bytes"] == (tmp_path / "noise.bmp").stat().st_size
+    assert about["why_larger"] is None

@@ -33,15 +33,31 @@ from .pack import pack as pack_sources
 from .pack import pack_mixed
 
 PathLike = str | os.PathLike[str]
+_LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jp2", ".avif", ".webp", ".heic"})
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Where the bits of an archive went, and what of its sources was left out, and skipped as unsuitable: a line each."""
+    """Where the bits of an archive went, and what of its sources was left out, and skipped as unsuitable: a line each.
+
+    source_bytes: of the files that it was made of; 0 of an array. lossy_sources: whether some of them are of formats that
+    are mostly lossy.
+    """
 
     ledger: ArchiveLedger
     left_out: tuple[str, ...]
     unsuitable: tuple[str, ...] = ()
+    source_bytes: int = 0
+    lossy_sources: bool = False
+
+    @property
+    def why_larger(self) -> str | None:
+        """Why the archive is larger than what it was made of; None if it is not."""
+        if not 0 < self.source_bytes < self.ledger.total_bytes:
+            return None
+        if self.lossy_sources:
+            return "pixels cost more than the lossy files that they were read from"
+        return "the sources are as small as such pictures get"
 
 
 @dataclass(frozen=True)
@@ -165,7 +181,9 @@ def pack_suited(
         ledger = pack_mixed(suited.kept.sources, out, chosen, **options)
     else:
         ledger = pack_sources(suited.kept.sources, out, chosen, **options)
-    return Packed(ledger, suited.kept.notes, suited.problems)
+    files = {*suited.kept.files()}
+    lossy = any(path.suffix.lower() in _LOSSY_SUFFIXES for path in files)
+    return Packed(ledger, suited.kept.notes, suited.problems, sum(path.stat().st_size for path in files), lossy)
 
 
 def unpack(
