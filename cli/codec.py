@@ -174,6 +174,9 @@ def _note_losses(report: list[dict[str, Any]]) -> None:
         if row["known"] is False:
             what = f"{_differing(row) or 'no pixel differs'}: it is unlike what the model {row['model']} was trained on"
             say(f"warning: {row['input']}: {what}", err=True)
+        if row["known"] is None and row["family"] == "field" and (differing := _differing(row)):
+            what = f"{differing}: nothing is known of what the model {row['model']} was trained on"
+            say(f"warning: {row['input']}: {what}, so it takes whatever it is given", err=True)
         if row["why_larger"]:
             say(f"note: {row['output']} is larger than {row['input']}: {row['why_larger']}", err=True)
     drawings = [row for row in report if row["family"] == "field" and not row["kept_exactly"]]

@@ -640,3 +640,13 @@ def test_shells_complete_names(words, begun, expected):
 def test_shells_complete_paths_where_no_name_begins_so(words, kind):
     (found,) = ShellComplete(main, {}, "vlae-codec", "_VLAE_CODEC_COMPLETE").get_completions(words, "./x")
     assert (found.value, found.type) == ("./x", kind)
+
+
+def test_who_names_a_model_of_which_nothing_is_known_is_told_what_it_changes(run, tmp_path):
+    drawing = np.full((56, 56), 255, np.uint8)
+    drawing[::5, 3:50] = drawing[8:40, ::7] = 0
+    Image.fromarray(drawing).save(tmp_path / "a.png")
+    told = run("compress", "a.png", "--model", HERE / "tiny")
+    assert "differ" in told.stderr
+    assert "nothing is known of what the model tiny was trained on" in told.stderr
+    assert "nothing is known" not in run("compress", "a.png", "--model", HERE / "tiny", "--lossless", "-f").stderr
