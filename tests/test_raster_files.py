@@ -403,7 +403,8 @@ def test_a_side_that_a_format_does_not_have_is_refused_in_a_line(suffix, capfd):
     with pytest.raises(ImageError, match=f"{MOST_SIDE[suffix]} pixels a side at most: write it as .png"):
         write_picture(long, suffix, lossy=True)
     assert capfd.readouterr().err == ""
-    assert write_picture(Raster(long.samples[:, 1:], PixelFormat()), suffix, lossy=True).data
+    if suffix in Image.registered_extensions():  # older versions of Pillow have no AVIF
+        assert write_picture(Raster(long.samples[:, 1:], PixelFormat()), suffix, lossy=True).data
 
 
 def test_sixteen_bits_of_colour_go_into_png_alone_and_that_is_known_from_the_header():
