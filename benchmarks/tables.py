@@ -380,6 +380,19 @@ def photos_parts() -> str:
     return markdown(["information", "bits/dim", "file", "bits/dim"], shown + dithered)
 
 
+def photos_efforts() -> str:
+    """What levels of effort gain and take, from `benchmarks/efforts.py`."""
+    table = known_result("efforts")
+    anchor, shown = table["exact"]["0"]["bpd"], []
+    for effort, row in table["lossy"].items():
+        gain = "" if effort == "1" else _with_error(row, "bd_rate_percent", 1) + " %"
+        exact = table["exact"].get(effort)
+        of_exact = ["", ""] if exact is None else [_percent(exact["bpd"] / anchor), f"{exact['core_seconds']:.1f} s"]
+        shown.append([effort, gain, f"{row['core_seconds']:.1f} s", *of_exact])
+    header = ["effort", "lossy, BD-rate to effort 1", "a picture", "exact, bits/dim to effort 0", "a picture"]
+    return markdown(header, shown)
+
+
 def photos_preview() -> str:
     """How few bytes show a picture, from `benchmarks/photos.py`."""
     seen = photos("lossless")["ours"]["lossless"]["preview"]
@@ -808,6 +821,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "photos_lossless": photos_lossless,
     "photos_parts": photos_parts,
+    "photos_efforts": photos_efforts,
     "photos_preview": photos_preview,
     "photos_realism": photos_realism,
     "photos_passes": photos_passes,

@@ -35,7 +35,8 @@ from .network import (
 )
 
 Reals = npt.NDArray[np.floating[Any]]
-_SITES = 96  # of a region whose gradient is computed at once, each way
+_SITES = 96, 64  # of a region whose gradient is computed at once, each way; and of a picture of MANY
+_MANY = 1 << 18
 _SLOPE = 0.125
 
 
@@ -124,22 +125,22 @@ class Gradient:
         z (h, w, C): latents; picture (H, W, 3): the source. At the borders of regions what lies beyond the halo is not seen.
         """
         height, width, _ = z.shape
-        halo = self.decoder.halo
-        for top in range(0, height, _SITES):
-            for left in range(0, width, _SITES):
+        halo, sites = self.decoder.halo, _SITES[height * width >= _MANY]
+        for top in range(0, height, sites):
+            for left in range(0, width, sites):
                 far_top, far_left = max(top - halo, 0), max(left - halo, 0)
-                rows = slice(far_top, min(top + _SITES + halo, height))
-                columns = slice(far_left, min(left + _SITES + halo, width))
+                rows = slice(far_top, min(top + sites + halo, height))
+                columns = slice(far_left, min(left + sites + halo, width))
                 pixels = pixels_of(picture, rows, columns)
-                found = self._region(z[rows, columns].astype(np.int32), pixels, quality).astype(np.float32)
-                own = slice(top, min(top + _SITES, height)), slice(left, min(left + _SITES, width))
+                found = self._region(z[rows, columns], pixels, quality)
+                own = slice(top, min(top + sites, height)), slice(left, min(left + sites, width))
                 inner = found[top - far_top :, left - far_left :]
                 yield own, inner[: own[0].stop - top, : own[1].stop - left]
 
-    def _region(self, z: npt.NDArray[np.int32], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
+    def _region(self, z: npt.NDArray[np.signedinteger], picture: npt.NDArray[np.uint8], quality: int) -> Reals:
         layers = self._layers
         steps = exponentials(between(self.decoder.log_step, quality)).astype(np.float32)
-        h, inners = _through(pointwise(z * steps, layers["input"]), self._blocks)
+        h, inners = _through(pointwise(z.astype(np.float32) * steps, layers["input"]), self._blocks)
         fine, fine_inners = _through(shuffle(pointwise(h, layers["up"]), PATCH // 2), self._fine)
         made = shuffle(pointwise(h, layers["linear"]), PATCH) + shuffle(convolve(_leaky(fine), layers["output"]), 2)
         unit = np.float32(255 * 0.5**BITS)
