@@ -36,7 +36,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "_BAND_NUMBERS", 1 << 12)
     monkeypatch.setattr(prior, "_HELD", 1)
     monkeypatch.setattr(prior, "_TOGETHER", LANES)
-    monkeypatch.setattr(refining, "_SITES", 24)
+    monkeypatch.setattr(refining, "_SITES", (24, 24))
 
 
 def bytes_a_site(given: Callable[[int], T], work: Callable[[T], object]) -> float:

@@ -42,7 +42,7 @@ def test_regions_have_the_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch)
     samples = picture(8 * 8, 8 * 50).samples
     z = np.random.default_rng(0).integers(-2, 3, (8, 50, 16)).astype(np.int32)
     whole = gradient(z, samples)
-    monkeypatch.setattr(refining, "_SITES", 25)
+    monkeypatch.setattr(refining, "_SITES", (25, 25))
     parts = gradient(z, samples)
     assert np.allclose(parts, whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max())
 
