@@ -380,6 +380,16 @@ def photos_parts() -> str:
     return markdown(["information", "bits/dim", "file", "bits/dim"], shown + dithered)
 
 
+def many_pages() -> str:
+    """What an archive makes of several pages, from `benchmarks/many_pages.py`."""
+    rows = []
+    for one in known_result("many_pages")["documents"]:
+        files = sum(one["files"])
+        name = one["name"] + ("" if one["held_out"] else " (seen in training)")
+        rows.append([name, str(one["pages"]), f"{files:,}", f"{one['archive']:,}", _percent(one["archive"] / files)])
+    return markdown(["cuts of 900×1200", "pages", "as files", "as an archive", ""], rows)
+
+
 def photos_efforts() -> str:
     """What levels of effort gain and take, from `benchmarks/efforts.py`."""
     table = known_result("efforts")
@@ -822,6 +832,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "photos_lossless": photos_lossless,
     "photos_parts": photos_parts,
     "photos_efforts": photos_efforts,
+    "many_pages": many_pages,
     "photos_preview": photos_preview,
     "photos_realism": photos_realism,
     "photos_passes": photos_passes,
