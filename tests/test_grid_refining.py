@@ -10,7 +10,7 @@ from test_grid import coded, decoded, picture
 
 from vlae_codec import zoo
 from vlae_codec.family import Ask, Sampling
-from vlae_codec.grid import refining
+from vlae_codec.grid import choosing, refining
 from vlae_codec.grid.coder import GridCoder
 from vlae_codec.grid.network import LEVEL_STEPS
 from vlae_codec.picture.raster import Raster
@@ -47,8 +47,11 @@ def test_regions_have_the_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch)
     assert np.allclose(parts, whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max())
 
 
-def test_more_effort_is_worth_its_bits() -> None:
-    """R + lambda D falls with every look at the decoded picture."""
+@pytest.mark.parametrize("many", [choosing._MANY, 60])
+def test_more_effort_is_worth_its_bits(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """R + lambda D falls with every look at the decoded picture, at all of it or at some rows after the other."""
+    monkeypatch.setattr(choosing, "_MANY", many)
+    monkeypatch.setattr(choosing, "_ALIGNED", 2)
     model = zoo.named(zoo.PHOTO)
     assert isinstance(model, GridCoder)
     raster = picture(96, 120)

@@ -20,7 +20,7 @@ from vlae_codec.errors import ImageError
 
 from . import latents
 from .model import Model
-from .network import BITS, Latents
+from .network import BITS, PATCH, Latents
 
 Samples = npt.NDArray[np.uint8]
 Means = npt.NDArray[np.floating[Any]]
@@ -30,6 +30,7 @@ REFINED_FROM = 4
 """Each step of effort above is a look at the decoded picture, after which means move."""
 _CAUTION = 3.0
 """How much dearer an error is taken than it is, since zeros make poorer contexts for others."""
+_MANY, _ALIGNED = 1 << 17, 64  # sites that are looked at together; their rows, so that passes meet the same ones
 _SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
 _BEYOND = 3  # qualities above the best one are tried, since sizes do not only grow with them
@@ -108,9 +109,18 @@ class Search:
         return self.model.lambda_at(quality) * self._curvature(quality) / 2
 
     def _refine(self, means: Means, quality: int, bits_of_error: npt.NDArray[np.float64]) -> None:
-        """Moves means to where the decoded picture, once they are rounded so, would rather have them."""
-        z = np.empty(means.shape, np.int16 if means.dtype == np.float32 else np.int32)
-        latents.rounded(self.model.prior, means, quality, bits_of_error, z)
-        curvature = self._curvature(quality)
-        for sites, slope in self.model.gradient.regions(z, self.picture, quality):
-            means[sites] += _SHARE * (z[sites] - slope / curvature - means[sites])
+        """Moves means to where the decoded picture, once they are rounded so, would rather have them.
+
+        Of a picture of many sites some rows after the other, rounded with those above that have moved already.
+        """
+        (height, width, _), curvature = means.shape, self._curvature(quality)
+        many, kind = height * width > _MANY, np.int16 if means.dtype == np.float32 else np.int32
+        step = max(1, _MANY // width // _ALIGNED) * _ALIGNED if many else height
+        for top in range(0, height, step):
+            first = max(0, top - _ALIGNED)
+            part = means[first : min(top + step + self.model.decoder.halo, height)]
+            z = np.empty(part.shape, kind)
+            latents.rounded(self.model.prior, part, quality, bits_of_error, z)
+            picture, own = self.picture[first * PATCH :], slice(top - first, min(top + step, height) - first)
+            for sites, slope in self.model.gradient.regions(z, picture, quality, own, many):
+                part[sites] += _SHARE * (z[sites] - slope / curvature - part[sites])

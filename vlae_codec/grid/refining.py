@@ -35,8 +35,7 @@ from .network import (
 )
 
 Reals = npt.NDArray[np.floating[Any]]
-_SITES = 96, 64  # of a region whose gradient is computed at once, each way; and of a picture of MANY
-_MANY = 1 << 18
+_SITES = 96, 64  # of a region whose gradient is computed at once, each way; and of a picture of many
 _SLOPE = 0.125
 
 
@@ -117,23 +116,27 @@ class Gradient:
         return {name: Real.of(getattr(self.decoder, name)) for name in ("input", "linear", "up", "output")}
 
     def regions(
-        self, z: npt.NDArray[np.signedinteger], picture: npt.NDArray[np.uint8], quality: int
+        self,
+        z: npt.NDArray[np.signedinteger],
+        picture: npt.NDArray[np.uint8],
+        quality: int,
+        rows: slice | None = None,
+        many: bool = False,
     ) -> Iterator[tuple[tuple[slice, slice], Reals]]:
         """Rows and columns of regions, and there the gradient (h', w', C) of the error: summed over pixels, the mean square
         over R, G, B of 8 bits.
 
-        z (h, w, C): latents; picture (H, W, 3): the source. At the borders of regions what lies beyond the halo is not seen.
+        z (h, w, C): latents; picture (H, W, 3): the source. rows: those asked for. many: memory is dearer than time.
+        At the borders of regions what lies beyond the halo is not seen.
         """
         height, width, _ = z.shape
-        halo, sites = self.decoder.halo, _SITES[height * width >= _MANY]
-        for top in range(0, height, sites):
+        halo, sites, asked = self.decoder.halo, _SITES[many], rows or slice(0, height)
+        for top in range(asked.start, asked.stop, sites):
             for left in range(0, width, sites):
                 far_top, far_left = max(top - halo, 0), max(left - halo, 0)
-                rows = slice(far_top, min(top + sites + halo, height))
-                columns = slice(far_left, min(left + sites + halo, width))
-                pixels = pixels_of(picture, rows, columns)
-                found = self._region(z[rows, columns], pixels, quality)
-                own = slice(top, min(top + sites, height)), slice(left, min(left + sites, width))
+                seen = slice(far_top, min(top + sites + halo, height)), slice(far_left, min(left + sites + halo, width))
+                found = self._region(z[seen], pixels_of(picture, *seen), quality)
+                own = slice(top, min(top + sites, asked.stop)), slice(left, min(left + sites, width))
                 inner = found[top - far_top :, left - far_left :]
                 yield own, inner[: own[0].stop - top, : own[1].stop - left]
 
