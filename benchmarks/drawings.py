@@ -1,15 +1,16 @@
 """What drawing models take as lossy, and what is kept exactly, as `vlae-codec compress` decides: results/drawings.json.
 
-    python benchmarks/drawings.py --data DIR      # a quarter of an hour
+    python benchmarks/drawings.py --data DIR [--packages DIR]      # a quarter of an hour
 
 1,000 test images of each kind that a model knows, apart from those that thresholds were found on (`knowing.py`); and the
-foreign drawings of `drawings_corpus`, one half of them for tuning. A foreign drawing is *wrong* if it is sampled and more
-than 2 % of its pixels change.
+foreign drawings of `drawings_corpus`, by code and by others, of both one half for tuning. A foreign drawing is *wrong* if it
+is sampled and more than 2 % of its pixels change. What was measured is told by the hashes of `MEASURED`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import drawings_corpus
+from drawings_corpus import Foreign
+from drawings_found import INSTALLED
 from drawings_sets import held_sets, rarer_ink
 
 from vlae_codec import codec
@@ -27,6 +30,8 @@ from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.reading import Readable
 
 ROOT = Path(__file__).parent.parent
+MEASURED = "knowing.json", "likeness.npz"
+"""What decides, in the package's folder."""
 _BATCH = 100
 SLIGHT = 0.02
 """A drawing of which no larger share of pixels changes is not wrong."""
@@ -37,11 +42,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT)
+    parser.add_argument("--packages", type=Path, default=INSTALLED)
     options = parser.parse_args()
+    drawn = {part: [*drawings_corpus.corpus(part)] for part in drawings_corpus.PARTS}
+    others = {part: [*drawings_corpus.found(part, options.packages)] for part in drawings_corpus.PARTS}
     own = {title: taken(drawings, options.effort) for title, drawings in held_sets(options.data)}
-    foreign = {part: kept(part, options.effort) for part in drawings_corpus.PARTS}
-    found = {"effort": options.effort, "own": own, "foreign": foreign}
+    foreign = {part: kept(corpus, options.effort) for part, corpus in drawn.items()}
+    others_kept = {part: kept(corpus, options.effort) for part, corpus in others.items()}
+    found = {"effort": options.effort, "measured": measured(), "own": own, "foreign": foreign, "found": others_kept}
     (ROOT / "results" / "drawings.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def measured() -> dict[str, str]:
+    """The SHA-256 of what decides."""
+    return {name: hashlib.sha256((ROOT / "vlae_codec" / name).read_bytes()).hexdigest() for name in MEASURED}
 
 
 def compressed(drawings: Sequence[Drawing], effort: int) -> list[codec.Ledger | None]:
@@ -70,9 +84,8 @@ def taken(drawings: Sequence[Drawing], effort: int) -> dict[str, Any]:
     }
 
 
-def kept(part: str, effort: int) -> dict[str, Any]:
-    """Of the foreign drawings of a part, by kind: how many are kept exactly, sampled with few changes, and wrong."""
-    corpus = [*drawings_corpus.corpus(part)]
+def kept(corpus: Sequence[Foreign], effort: int) -> dict[str, Any]:
+    """Of foreign drawings, by kind: how many are kept exactly, sampled with few changes, and wrong."""
     ledgers = compressed([rarer_ink(one.bits) for one in corpus], effort)
     kinds: dict[str, Counter[str]] = {one.kind: Counter(exact=0, slight=0, wrong=0) for one in corpus}
     wrong = []

@@ -593,11 +593,15 @@ def drawings_own() -> str:
 
 def drawings_foreign() -> str:
     """What becomes of foreign drawings, from `benchmarks/drawings.py`."""
-    rows = []
-    for part, one in result("drawings")["foreign"].items():
-        title = {"tuning": "looked at while tuning", "held": "only measured"}[part]
-        counts = [f"{one[key] / one['drawings']:.1%}" for key in ("exact", "slight", "wrong")]
-        rows.append([title, f"{one['drawings']:,}", *counts])
+    measured, rows = result("drawings"), []
+    parts = {"tuning": "looked at while tuning", "held": "only measured"}
+    titled = {f"drawn by code, {title}": measured["foreign"][part] for part, title in parts.items()}
+    titled |= {f"icons and symbols, {title}": measured["found"][part] for part, title in parts.items()}
+    titled |= {f"of the last, {name}": one for name, one in measured["found"]["held"]["kinds"].items()}
+    for title, one in titled.items():
+        total = sum(one[key] for key in ("exact", "slight", "wrong"))
+        counts = [f"{one[key] / total:.1%}" for key in ("exact", "slight", "wrong")]
+        rows.append([title, f"{total:,}", *counts])
     return markdown(["foreign drawings", "drawings", "kept exactly", "sampled, at most 2 % change", "wrong"], rows)
 
 

@@ -1,7 +1,7 @@
 """Whether a model knows a drawing: whether it costs what its like cost, and looks as they do (see `docs/drawings.md`).
 
 A picture that is not of whole fields, or whose ink goes on from field to field, is not a sheet of single drawings. Of each
-field that has both colours ten figures are seen, `FIGURES`. A score, a quadratic function of them, tells drawings of the
+field that has both colours eleven figures are seen, `FIGURES`. A score, a quadratic function of them, tells drawings of the
 model's own kind from all others; its weights, and the scores of held-out drawings of that kind, are in `registry`.
 `benchmarks/knowing.py` finds them.
 """
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vlae_codec import registry
 from vlae_codec.family import Judged
 from vlae_codec.picture.drawing import Drawing, inverted
 from vlae_codec.picture.fields import SIDE, Bits
 
 from . import shapes
+from .likeness import likeness
 from .model import Model
 from .polarity import Spoken, spoken, takes_both
 from .posterior import Floats, Posterior
@@ -34,6 +36,7 @@ FIGURES = (
     "shorter",
     "pieces",  # of ink, less holes in it; the logarithm
     "solid",  # squares of 3x3 that are ink all over; the logarithm
+    "likeness",  # the log-odds that it was drawn as the model's kind is, and not by a program
     "others",  # what the best of the other models asks for, as a multiple of this one's bits; its logarithm
 )
 _MOST_FIELDS, _FEW_FIELDS = 32, 4  # of a picture are looked at; of one that is not a sheet, to estimate its bits
@@ -60,7 +63,7 @@ def _judged(model: Model, drawings: Sequence[Drawing], links: Sequence[float]) -
     every = [spoken(drawing, count) for drawing, count in zip(drawings, most, strict=True)]
     fields, inside = (np.concatenate([getattr(one, key) for one in every]) for key in ("some", "inside"))
     bits, rate = _costs(model, fields, inside) if len(fields) else np.zeros((2, 0))
-    figures = np.column_stack([_logarithm(bits), _logarithm(rate), fields.mean(axis=(1, 2)), _shape(fields)])
+    figures = np.column_stack([_logarithm(bits), _logarithm(rate), fields.mean(axis=(1, 2)), _shape(fields, model)])
     found, at = list[Judged](), 0
     for one, link in zip(every, links, strict=True):
         own = slice(at, at := at + len(one.some))
@@ -79,14 +82,15 @@ def _whole_bits(one: Spoken, bits: Floats) -> float:
     return _FILE_BITS + float(bits.sum()) * one.times + one.full * _FULL_BITS + one.blank
 
 
-def _shape(fields: Bits) -> Floats:
-    """What is seen of fields without a model, `FIGURES` from the edges to the solid: (n, 6)."""
-    drawn = shapes.rarer_ink(fields)
+def _shape(fields: Bits, model: Model) -> Floats:
+    """What is seen of fields, whatever they cost, `FIGURES` from the edges to the likeness to the model's kind: (n, 7)."""
+    drawn, subject = shapes.rarer_ink(fields), registry.about(model.digest).get("subject")
     edges, (longer, shorter) = shapes.edges(drawn), shapes.extents(drawn)
     turning, pieces = (shapes.corners(drawn) + 1) / (edges + 1), np.abs(shapes.euler(drawn)) + 1
     logarithms = map(_logarithm, (edges, turning, pieces, shapes.solid(drawn) + 1))
     edges, turning, pieces, solid = logarithms
-    return np.column_stack([edges, turning, longer / SIDE, shorter / SIDE, pieces, solid])
+    alike = likeness(drawn, subject) if subject else np.zeros(len(drawn))
+    return np.column_stack([edges, turning, longer / SIDE, shorter / SIDE, pieces, solid, alike])
 
 
 def _logarithm(values: Floats) -> Floats:
@@ -107,7 +111,7 @@ def joined(bits: Bits) -> float:
 
 
 def figures_of(judged: Judged, others: Sequence[Judged]) -> Floats:
-    """All `FIGURES` of each piece: (n, 10)."""
+    """All `FIGURES` of each piece: (n, 11)."""
     best = np.min([one.pieces_bits for one in others], axis=0) if others else judged.pieces_bits
     return np.column_stack([judged.figures, _logarithm(best) - _logarithm(judged.pieces_bits)])
 
