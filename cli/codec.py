@@ -101,7 +101,11 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--keep-metadata", is_flag=True, help="Keep EXIF and XMP, too: they may hold places and names.")
 @click.option("--strip", is_flag=True, help="Keep no metadata, not even the colour profile.")
 @click.option(
-    "--effort", type=click.IntRange(0, 9), default=DEFAULT_EFFORT, show_default=True, help="Size of the search."
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="How long to search: 0 is fastest.",
 )
 @THRESHOLD
 @click.option(
