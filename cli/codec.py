@@ -565,6 +565,7 @@ def list_models(as_json: bool) -> None:
         identity = {"name": folder.name, "number": registry.number_of(digest), "sha256": said["sha256"]}
         known = {
             "knows": registry.about(digest).get("knows"),
+            "takes": registry.about(digest).get("takes"),
             "chosen_by_auto": folder.name in (*zoo.drawers(), zoo.PHOTO, zoo.INK),
         }
         standing = {"default": folder.name == zoo.DEFAULT, "bytes": (folder / "weights.npz").stat().st_size}
@@ -576,7 +577,7 @@ def list_models(as_json: bool) -> None:
         say(f"{row['name']}: {row['knows']}")
         what = [f"number {row['number']}", f"{row['bytes']} bytes", f"sha256 {row['sha256'][:16]}..."]
         bits = [f"{row[key]:.1f} bits an image {kind}" for key, kind in _MODEL_FIGURES.items() if key in row]
-        say("    " + ", ".join([*what, *bits]))
+        say("    " + ", ".join([*what, *bits, *filter(None, [row["takes"]])]))
 
 
 _MODEL_FIGURES = {"nll_bits": "exact", "kl_bits": "lossy"}

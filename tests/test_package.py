@@ -265,3 +265,12 @@ def classes_of(thing):
                 one = known.get(word)
                 if inspect.isclass(one) and one.__module__.startswith("vlae_codec."):
                     yield one
+
+
+def test_what_models_are_said_to_take_was_measured():
+    results = Path(__file__).parent.parent / "results"
+    photos = json.loads((results / "photos.json").read_text())["ours"]
+    assert registry.about(bytes.fromhex(photos["sha256"]))["takes"].startswith(f"{photos['lossless']['bpd']:.2f} bits")
+    pages = [row for row in json.loads((results / "pages.json").read_text())["pictures"] if row["kind"] == "page"]
+    bpp = 8 * sum(row["bytes"]["ink"] for row in pages) / sum(row["width"] * row["height"] for row in pages)
+    assert registry.about(zoo.named(zoo.INK).digest)["takes"].startswith(f"{bpp:.4f} bits")

@@ -54,13 +54,21 @@ _ABOUT: dict[str, dict[str, Any]] = {
         "subject": "digits",
         "mostly_ink": 0.0,
     },
-    REGISTERED[10]: {"knows": "photographs, gray or colour, any size"},
-    REGISTERED[11]: {"knows": "pages, line art, icons, codes and other pictures in two colours, any size, exactly"},
+    REGISTERED[10]: {
+        "knows": "photographs, gray or colour, any size",
+        "takes": "2.87 bits a sample exact (Kodak's pictures)",
+    },
+    REGISTERED[11]: {
+        "knows": "pages, line art, icons, codes and other pictures in two colours, any size, exactly",
+        "takes": "0.0273 bits a pixel exact (scanned pages)",
+    },
 }
 
 
 def about(digest: bytes) -> Mapping[str, Any]:
-    """What is said about a registered model: `knows`, a sentence, and thresholds of its family; nothing about others."""
+    """What is said about a registered model: `knows`, a sentence; `takes`, of what is no set of images; thresholds of its
+    family. Nothing about others.
+    """
     return _ABOUT.get(digest.hex(), {})
 
 
