@@ -27,6 +27,7 @@ from vlae_codec.cli.help import EXAMPLES
 from vlae_codec.cli.main import _MODULES, main
 from vlae_codec.errors import OutputError
 from vlae_codec.field import codebook
+from vlae_codec.picture.drawing import demo_digits
 from vlae_codec.picture.images import picture_bytes
 
 FAST = ["--effort", "0"]
@@ -259,8 +260,8 @@ def test_a_gray_digit_is_noted_and_drawings_of_more_levels_need_a_threshold(run,
     photo = np.linspace(0, 255, 4096).reshape(64, 64).astype(np.uint8)
     Image.fromarray(photo).save("photo.png")
     assert "--threshold" in run("compress", "photo.png", "--model", "mnist", expect=1).stderr
-    gray = np.zeros((28, 28), np.uint8)
-    gray[5:22, 12:15], gray[5:22, 15] = 255, 140
+    gray = 255 * demo_digits()[30].bits
+    gray[::2, ::2][gray[::2, ::2] > 0] = 140
     Image.fromarray(gray).save("gray.png")
     assert "--threshold" in run("compress", "gray.png", "--lossless", "--model", "mnist", expect=1).stderr
     assert "binarised at gray level 127" in run("compress", "gray.png", *FAST).stdout

@@ -23,7 +23,7 @@ from .codec import CHECK_BYTES, SAMPLE_BYTES, WAYS, Coder, bands
 from .forms import Form, forms
 
 _ROUGH_BYTES = SAMPLE_BYTES // 2
-_ROUGH = 3.0  # what deflate makes of a picture in haste is at most so many times what the best way makes of it
+_ROUGH = 3.5  # what deflate makes of a picture in haste is at most so many times what the best way makes of it
 _RUN = 16  # neighbours that are compared with all others
 _PRIMES = np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x9E3779B185EBCA87)  # of xxHash
 _STRIP = 1 << 20  # places that are looked at together
@@ -36,7 +36,7 @@ _HASTY_LZMA = {"id": lzma.FILTER_LZMA2, "preset": 0}
 
 
 def least_bytes(raster: Raster) -> float:
-    """Hardly more than the smallest file has: a third of what deflate makes of differences of samples, in haste."""
+    """Hardly more than the smallest file has: a part of what deflate makes of differences of samples, in haste."""
     values = raster.samples
     some, half = bands(values, _ROUGH_BYTES), bands(values, _ROUGH_BYTES // 2)
     return _extended(_hasty(some), _hasty(half), len(values), len(some), len(half)) * distinct(values) / _ROUGH
