@@ -395,7 +395,7 @@ def photos_efforts() -> str:
     table = known_result("efforts")
     anchor, shown = table["exact"]["0"]["bpd"], []
     for effort, row in table["lossy"].items():
-        gain = "" if effort == "1" else _with_error(row, "bd_rate_percent", 1) + " %"
+        gain = "" if effort == "1" else _with_error(row, "bd_rate_percent", 1).replace("-", "−") + " %"
         exact = table["exact"].get(effort)
         of_exact = ["", ""] if exact is None else [_percent(exact["bpd"] / anchor), f"{exact['core_seconds']:.1f} s"]
         shown.append([effort, gain, f"{row['core_seconds']:.1f} s", *of_exact])
