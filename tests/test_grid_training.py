@@ -89,9 +89,9 @@ def test_an_evaluation_has_one_z_in_all_terms(data: Path, tmp_path: Path, run: A
     levels, rgb = torch.tensor([SMALL.level]), torch.from_numpy(read_rgb(data / "plain" / "1.png").copy())
     rgb = rgb.permute(2, 0, 1)[None].float()
     bits, z, _, _ = transforms.coded(rgb / 255 - 0.5, levels)
-    rate_bits, distortion_bits = evaluate.terms(transforms, texture, rgb, z, levels)
+    rate_bits, distortion_bits = train.terms(transforms, texture, rgb, z, levels)
     assert rate_bits == pytest.approx(bits.item())
-    farther = evaluate.terms(transforms, texture, rgb, z + 1, levels)
+    farther = train.terms(transforms, texture, rgb, z + 1, levels)
     assert farther[0] != rate_bits
     assert farther[1] != distortion_bits
     assert "for models of drawings" in run("evaluate", folder, "--part", "test", expect=2).stderr

@@ -19,16 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from vlae_codec.errors import ConfigError, Progress
 from vlae_codec.models import config
 from vlae_codec.picture.scaling import read_rgb
 
-from .colour import to_ycocg
 from .run import average_of
-from .texture import Texture, pixel_bits
-from .train import PhotoConfig, decoded_from, exact_sources
+from .texture import Texture
+from .train import PhotoConfig, exact_sources, terms
 from .transforms import PATCH
 from .vlae import Transforms
 
@@ -54,25 +52,15 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Means over pictures in bits and in bits/dim, these with their standard errors (`_se`)."""
         found: dict[str, Any] = {"images": len(self.dims)}
-        for code, terms in self.codes.items():
+        for code, own in self.codes.items():
             row: dict[str, float] = {}
-            parts = {"rate": terms.rate_bits, "distortion": terms.distortion_bits}
-            for name, bits in {**parts, "total": terms.rate_bits + terms.distortion_bits}.items():
+            parts = {"rate": own.rate_bits, "distortion": own.distortion_bits}
+            for name, bits in {**parts, "total": own.rate_bits + own.distortion_bits}.items():
                 bpd = bits / self.dims
                 row[f"{name}_bits"], row[f"{name}_bpd"] = float(bits.mean()), float(bpd.mean())
                 row[f"{name}_bpd_se"] = float(bpd.std(ddof=1) / math.sqrt(len(bpd))) if len(bpd) > 1 else 0.0
             found[code] = row
         return found
-
-
-@torch.inference_mode()
-def terms(transforms: Transforms, texture: Texture, rgb: Tensor, z: Tensor, levels: Tensor) -> tuple[float, float]:
-    """Bits of latents z (1, C, h, w) and, given them, of 8-bit RGB (1, 3, H, W)."""
-    decoded, hidden = decoded_from(transforms, z, levels)
-    x = to_ycocg(rgb)
-    parameters, predicted = texture(x, decoded, texture.given_code(decoded, hidden, levels))
-    pixels = pixel_bits(parameters, x - predicted, texture.config.mixtures)
-    return transforms.prior.bits(z, levels).item(), pixels.double().sum().item()
 
 
 @torch.inference_mode()

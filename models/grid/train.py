@@ -258,18 +258,24 @@ def rates(model: Transforms, files: Sequence[Path]) -> str:
 
 
 @torch.no_grad()
+def terms(transforms: Transforms, texture: Texture, rgb: Tensor, z: Tensor, levels: Tensor) -> tuple[float, float]:
+    """Bits of latents z (1, C, h, w) and, given them, of 8-bit RGB (1, 3, H, W)."""
+    decoded, hidden = decoded_from(transforms, z, levels)
+    x = to_ycocg(rgb)
+    parameters, predicted = texture(x, decoded, texture.given_code(decoded, hidden, levels))
+    pixels = pixel_bits(parameters, x - predicted, texture.config.mixtures)
+    return transforms.prior.bits(z, levels).item(), pixels.double().sum().item()
+
+
+@torch.no_grad()
 def exact_rates(model: Texture, transforms: Transforms, level: float, files: Sequence[Path]) -> str:
     """Bits/dim of pixels and of the code, means over crops of 256x256 in the middle of the pictures."""
-    rows = []
+    rows, levels = [], torch.tensor([level])
     for path in files:
         rgb = torch.from_numpy(read_rgb(path)[_CROP, _CROP].copy()).permute(2, 0, 1)[None].float()
-        levels = torch.tensor([level])
-        decoded, hidden = decoded_of(transforms, rgb, levels)
-        x = to_ycocg(rgb)
-        parameters, predicted = model(x, decoded, model.given_code(decoded, hidden, levels))
-        pixels = pixel_bits(parameters, x - predicted, model.config.mixtures).mean().item() / 3
-        rows.append((pixels, transforms.coded(rgb / 255 - 0.5, levels)[0].item() / rgb.numel()))
-    pixels, code = np.mean(rows, axis=0)
+        z = torch.round(transforms.encoder(rgb / 255 - 0.5, levels))
+        rows.append([bits / rgb.numel() for bits in terms(transforms, model, rgb, z, levels)])
+    code, pixels = np.mean(rows, axis=0)
     return f"validation, bits/dim: pixels {pixels:.4f} + code {code:.4f} = {pixels + code:.4f}"
 
 

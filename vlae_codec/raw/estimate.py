@@ -45,12 +45,10 @@ def least_bytes(raster: Raster) -> float:
 def least_bytes_of_drawing(raster: Raster) -> float:
     """What a picture in two colours hardly takes less than, by what hasty ways take; 0 if it repeats itself, or is small."""
     (form,) = forms(raster)
-    picked = np.concatenate(
-        [_picked(pack(form.values[:, at:], 1)[..., None])[0] for at in range(min(8, form.shape.width))]
-    )
+    bits, *shifted = (pack(form.values[:, at:], 1) for at in range(min(8, form.shape.width)))
+    picked = np.concatenate([_picked(one[..., None])[0] for one in (bits, *shifted)])
     if len(picked) < _FEW or len(np.unique(picked)) < _VARIED * len(picked):
         return 0.0
-    bits = pack(form.values, 1)
     faxes = (WAYS[way].encode(form.values, form.shape, 0) for way in (Coder.G4_ONES, Coder.G4_ZEROS))
     hasty = len(lzma.compress(bits.tobytes(), lzma.FORMAT_RAW, filters=[_HASTY_LZMA]))
     return _OF_HASTE * min(bits.size, hasty, *(len(stream) for streams in faxes for stream in streams))
