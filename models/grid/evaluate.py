@@ -10,7 +10,6 @@ The dithered code is what bits-back coding would pay; the rounded one is shorter
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from vlae_codec.errors import ConfigError, Progress
 from vlae_codec.models import config
 from vlae_codec.picture.scaling import read_rgb
 
+from .joint import standard_error
 from .run import average_of
 from .texture import Texture
 from .train import PhotoConfig, exact_sources, terms
@@ -58,7 +58,7 @@ class Evaluation:
             for name, bits in {**parts, "total": own.rate_bits + own.distortion_bits}.items():
                 bpd = bits / self.dims
                 row[f"{name}_bits"], row[f"{name}_bpd"] = float(bits.mean()), float(bpd.mean())
-                row[f"{name}_bpd_se"] = float(bpd.std(ddof=1) / math.sqrt(len(bpd))) if len(bpd) > 1 else 0.0
+                row[f"{name}_bpd_se"] = standard_error(bpd) if len(bpd) > 1 else 0.0
             found[code] = row
         return found
 
