@@ -7,7 +7,7 @@ together on the same crops in the same order, `--steps` steps of 8 crops of 64x6
 (256x256) of the validation pictures, one rounded z in all terms. That is far from convergence: compare rows with each
 other, not with a released model. A system's run has its log and checkpoint in `--runs`; what was trained is not again.
 
-    pixels      p(x), the PixelCNN alone, with 0 to 3 masked layers: what a window knows without a code
+    pixels      p(x), the PixelCNN alone, with 0 to 4 masked layers: what a window knows without a code
     placed      with z, and the term that places information in it: a bound on -log p(x), whatever the place
     free        with z, without that term: what goes into z of itself, above the free bits, by window (Section 3.1)
 """
@@ -33,7 +33,7 @@ from vlae_codec.picture.scaling import read_rgb
 
 Table = dict[str, Any]
 KINDS = "pixels", "placed", "free"
-MASKED_LAYERS = range(4)
+MASKED_LAYERS = range(5)
 _MIDDLE = slice(128, 384)
 
 
@@ -62,11 +62,14 @@ class System:
 @click.option("--runs", type=click.Path(path_type=Path), required=True, help="Where the trainings are.")
 @click.option("--steps", default=600, show_default=True, help="Of each.")
 @click.option("--only", type=click.Choice(KINDS), multiple=True, default=KINDS, show_default=True)
+@click.option("--layers", type=int, multiple=True, default=MASKED_LAYERS, show_default=True, help="Masked ones.")
 @click.option("--threads", default=1, show_default=True)
 @click.option(
     "--json", "out", type=click.Path(path_type=Path), help="Write the figures here, and keep those of others."
 )
-def main(folder: Path, runs: Path, steps: int, only: tuple[str, ...], threads: int, out: Path | None) -> None:
+def main(
+    folder: Path, runs: Path, steps: int, only: tuple[str, ...], layers: tuple[int, ...], threads: int, out: Path | None
+) -> None:
     """Trains and measures what is asked for."""
     torch.set_num_threads(threads)
     sources, held_out = exact_sources(PhotoData(), folder)
@@ -78,7 +81,7 @@ def main(folder: Path, runs: Path, steps: int, only: tuple[str, ...], threads: i
     def crops(run: Run) -> Iterator[Crops]:
         return iter(Pictures(sources, schedule.crop, schedule.batch, schedule.seed + run.step))
 
-    for system in (System(kind, layers) for kind in only for layers in MASKED_LAYERS):
+    for system in (System(kind, masked) for kind in only for masked in layers):
         run = runs / system.name
         model = fit(system.config, schedule, run, crops, lambda one, step: "", lambda text: click.echo(text, err=True))
         table["systems"][system.name] = {"kind": system.kind, "masked_layers": system.masked_layers} | row(

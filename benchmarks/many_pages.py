@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pages import held_out
 from PIL import Image
 
@@ -52,10 +53,15 @@ def measured(name: str, paths: list[Path]) -> dict[str, Any]:
     return row
 
 
-def cut(path: Path) -> Any:
-    """The middle of a page, black and white, (HEIGHT, WIDTH) uint8; paper where the page is smaller."""
+def levels_of(path: Path) -> npt.NDArray[np.uint8]:
+    """A page, (H, W), 0 is ink."""
     with Image.open(path) as picture:
-        page = np.asarray(picture.convert("L"))
+        return np.asarray(picture.convert("L"))
+
+
+def cut(path: Path) -> npt.NDArray[np.uint8]:
+    """The middle of a page, black and white, (HEIGHT, WIDTH) uint8; paper where the page is smaller."""
+    page = levels_of(path)
     out = np.full((HEIGHT, WIDTH), 255, np.uint8)
     top, left = (max(0, (side - most) // 2) for side, most in zip(page.shape, out.shape, strict=True))
     part = page[top : top + HEIGHT, left : left + WIDTH]

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import systems
@@ -390,6 +391,28 @@ def many_pages() -> str:
     return markdown(["cuts of 900×1200", "pages", "as files", "as an archive", ""], rows)
 
 
+def page_times() -> str:
+    """What a page of 1728x2376 takes, from `benchmarks/page_times.py`."""
+    pages = known_result("page_times")["pages"]
+    middles = [one for one in pages if one["cut"] == "middle"]
+    shown = {
+        f"the middles of {len(middles)} scans, median": median,
+        "the middle that takes most": max,
+    }
+    rows = [_page_row(name, middles, of) for name, of in shown.items()]
+    rows.append(_page_row("of all scans the densest cut", [one for one in pages if one["cut"] == "densest"], max))
+    seen = [f"{what}, {unit}" for what in ("compress", "decompress") for unit in ("seconds of one core", "MB")]
+    return markdown(["a page of 1728×2376", *seen], rows)
+
+
+def _page_row(name: str, pages: list[Table], of: Callable[[list[float]], float]) -> list[str]:
+    row = [name]
+    for what in ("compress", "decompress"):
+        row.append(f"{of([one[what]['seconds'] for one in pages]):.1f}")
+        row.append(f"{of([one[what]['peak_bytes'] for one in pages]) / 1e6:.0f}")
+    return row
+
+
 def photos_efforts() -> str:
     """What levels of effort gain and take, from `benchmarks/efforts.py`."""
     table = known_result("efforts")
@@ -524,6 +547,35 @@ def photos_ablations() -> str:
             rows.append([name, str(layers), *figures])
     seen = ["z, bits/dim", "pixels given z", "together", "against p(x) alone", "decoded picture, dB"]
     return markdown(["", "masked layers", *seen], rows)
+
+
+def photos_progressive() -> str:
+    """What the code in front costs the exact file, by steps of training, from two runs of `benchmarks/ablations.py`."""
+    rows, layers = [], 4
+    for table in (known_result("ablations"), known_result("progressive")):
+        alone, placed = (table["systems"][f"{kind}-{layers}"] for kind in ("pixels", "placed"))
+        found = [_with_error(row, "bpd", 3) for row in (alone, placed)]
+        rows.append(
+            [f"{table['steps']:,}", *found, f"{placed['code_bpd']:.3f}", _percent(placed["bpd"] / alone["bpd"])]
+        )
+    header = ["steps", "the PixelCNN alone", "with z, placed by distortion", "of that z", "with z, against alone"]
+    return markdown(header, rows)
+
+
+def photos_bits_back() -> str:
+    """What bits-back coding would save, from `benchmarks/bits_back.py`."""
+    found = known_result("bits_back")
+    rows = [["rounded, as files have them", "", "", *_bits_back_row(found["rounded"]), ""]]
+    for one in found["posteriors"]:
+        name = "a Gaussian" if one["gaussian"] else "a box"
+        saved = f"{one['saved_percent']:+.2f} %".replace("-", "−")
+        rows.append([name, f"{one['width']}", f"{one['scale']:.0f}", *_bits_back_row(one), saved])
+    header = ["posterior", "width, steps", "of priors wider than", "latents, bits/dim", "pixels", "together", "saves"]
+    return markdown(header, rows)
+
+
+def _bits_back_row(row: Table) -> list[str]:
+    return [f"{row['latents_bpd']:.4f}", f"{row['pixels_bpd']:.4f}", f"{row['bpd']:.4f}"]
 
 
 _SYSTEMS = {
@@ -837,6 +889,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "photos_parts": photos_parts,
     "photos_efforts": photos_efforts,
     "many_pages": many_pages,
+    "page_times": page_times,
     "photos_preview": photos_preview,
     "photos_realism": photos_realism,
     "photos_passes": photos_passes,
@@ -844,6 +897,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "photos_bd_rate": photos_bd_rate,
     "photos_speed": photos_speed,
     "photos_ablations": photos_ablations,
+    "photos_progressive": photos_progressive,
+    "photos_bits_back": photos_bits_back,
     "photos_cifar": photos_cifar,
 }
 

@@ -1,0 +1,102 @@
+"""How long a page of 1728x2376 takes, and how much memory: whole commands, on one core.
+
+    python benchmarks/page_times.py --data DIR/pages --json results/page_times.json
+
+Of every scan that is as large as that its middle, as a PNG file, and of all scans the cut that has the most ends of runs.
+Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
+first command, which compiles, is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from many_pages import levels_of
+from PIL import Image
+
+HEIGHT, WIDTH = 2376, 1728
+_STEP = 128  # between cuts that are tried
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True, help="the folder of pages")
+    parser.add_argument("--json", type=Path, default=Path("results/page_times.json"))
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pages = {path.stem: page for path in sorted(arguments.data.glob("*.png")) if large(page := levels_of(path))}
+    cuts = [(name, "middle", cut(page, *middle(page))) for name, page in pages.items()]
+    name, place = max(
+        ((name, place) for name, page in pages.items() for place in places(page)),
+        key=lambda one: ends(cut(pages[one[0]], *one[1])),
+    )
+    cuts.append((name, "densest", cut(pages[name], *place)))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        measured(Path(folder), cuts[0][2])
+        for name, what, levels in cuts:
+            rows.append({"name": name, "cut": what, **measured(Path(folder), levels)})
+            print(rows[-1], flush=True)
+    arguments.json.write_text(json.dumps({"pages": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def large(page: npt.NDArray[np.uint8]) -> bool:
+    """Whether a cut fits."""
+    return page.shape[0] >= HEIGHT and page.shape[1] >= WIDTH
+
+
+def middle(page: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Top and left of the cut in the middle."""
+    return (page.shape[0] - HEIGHT) // 2, (page.shape[1] - WIDTH) // 2
+
+
+def places(page: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Top and left of cuts all over a page."""
+    height, width = page.shape
+    return [(top, left) for top in range(0, height - HEIGHT + 1, _STEP) for left in range(0, width - WIDTH + 1, _STEP)]
+
+
+def cut(page: npt.NDArray[np.uint8], top: int, left: int) -> npt.NDArray[np.uint8]:
+    """So much of a page: (HEIGHT, WIDTH)."""
+    return page[top : top + HEIGHT, left : left + WIDTH]
+
+
+def ends(levels: npt.NDArray[np.uint8]) -> int:
+    """Pixels that differ from the one on their left."""
+    return int((levels[:, 1:] != levels[:, :-1]).sum())
+
+
+def measured(folder: Path, levels: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """A page compressed and decompressed, each by a process of its own."""
+    source, file, back = (str(folder / name) for name in ("page.png", "page.vlz", "back.png"))
+    Image.fromarray(levels).convert("1").save(source)
+    there = command("compress", source, "-o", file, "-f")
+    again = command("decompress", file, "-o", back, "-f")
+    with Image.open(back) as image:
+        if not np.array_equal(np.asarray(image.convert("L")), levels):
+            raise SystemExit("the page is not what it was")
+    found = {"ink": float((levels == 0).mean()), "ends": ends(levels), "bytes": os.path.getsize(file)}
+    return {**found, "compress": there, "decompress": again}
+
+
+def command(*arguments: str) -> dict[str, float]:
+    """Seconds of the processor and the peak of memory, in bytes, of a command."""
+    line = [sys.executable, "-m", "vlae_codec", *arguments, "--quiet"]
+    process = os.posix_spawn(sys.executable, line, os.environ)
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        raise SystemExit(f"{' '.join(line)}: {os.waitstatus_to_exitcode(status)}")
+    return {"seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
+
+
+if __name__ == "__main__":
+    main()
