@@ -239,10 +239,8 @@ class Reader:
         yield from self.kept
         for a in (0, 2, 4):
             back = self.back.get(x + a)
-            if back is not None and 0 <= x - back[1] < self.width:
-                yield y - back[0], x - back[1]
-            else:
-                yield None
+            place = None if back is None else divmod(self.numbered(y, x) - back, 1 << self.width.bit_length())
+            yield place if place and place[0] >= 0 and place[1] < self.width else None
         for k in (1, 2, 3):
             kind = self.kinds - k
             latest = self.seen[kind, numbers[kind] % (1 << 18)][-4:]
@@ -251,7 +249,7 @@ class Reader:
     def find(self, y, x, r, numbers):
         first, found = self.place(0), []
         for place in self.candidates(y, x, numbers):
-            if place is None or place in [p for _, p in found] or (place[0] == y and place[1] > x - 13):
+            if place is None or place in [p for _, p in found] or self.numbered(*place) > self.numbered(y, x) - 13:
                 continue
             unlike = self.unlike(place, r)
             if unlike <= 40:
@@ -261,6 +259,9 @@ class Reader:
         if self.place(0) != first:
             self.hits = 0
         return [unlike for unlike, _ in found]
+
+    def numbered(self, y, x):
+        return (y << self.width.bit_length()) + x
 
     def place(self, number):
         return self.kept[number] if number < len(self.kept) else None
@@ -384,7 +385,7 @@ class Reader:
         for k in (1, 2, 3):
             self.seen[self.kinds - k, numbers[self.kinds - k] % (1 << 18)].append((y, x))
         if first is not None and first[1] + 1 < self.width:
-            new_back[x] = y - first[0], x - first[1]
+            new_back[x] = self.numbered(y, x) - self.numbered(*first)
         self.kept = [(place[0], place[1] + 1) if place[1] + 1 < self.width else None for place in self.kept]
         e = 3 * ((b << 16) - squash(said_by_network[1]))
         self.learned = [clamp(w + (one * e + (1 << 19) >> 20), 1 << 22) for w, one in zip(self.learned, g, strict=True)]

@@ -873,7 +873,7 @@ def test_there_may_be_more_arrays_than_open_files(run):
     import resource
 
     np.savez("set.npz", **{f"a{i}": NOISE[None] for i in range(100)})
-    run("pack", "set.npz")
+    run("pack", "set.npz", "--model", "mnist-dynamic")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 30, before[1]))
     try:

@@ -65,13 +65,19 @@ def test_they_are_read_in_any_order(archive, run):
         assert np.array_equal(np.asarray(page) == 0, PAGES[1] == 1)
 
 
-def test_the_format_says_how(archive, tmp_path):
+def test_the_format_says_how(run, tmp_path):
+    """By the slow reader, of two small pages that have something in common."""
+    pages = [PAGES[0][:40, :60], PAGES[0][4:44, 3:53]]
+    for number, bits in enumerate(pages):
+        Image.fromarray(bits == 0).save(f"{number}.png")
+    run("pack", "0.png", "1.png", "-o", "pages.vlz")
     head, place, size = head_of(tmp_path / "pages.vlz")
+    assert head.apart.carried
     data = (tmp_path / "pages.vlz").read_bytes()
     payload = data[place.offset + size :][: head.apart.sizes[0]]
-    width, height = max(one.shape[1] for one in PAGES), sum(len(one) for one in PAGES)
+    width, height = max(one.shape[1] for one in pages), sum(len(one) for one in pages)
     expected, top = np.zeros((height, width), np.uint8), 0
-    for bits in PAGES:
+    for bits in pages:
         expected[top : top + len(bits), : bits.shape[1]] = bits
         top += len(bits)
     made = Reader(zoo.named("ink").arrays, width, height).picture(payload)

@@ -104,8 +104,13 @@ def test_golden_files_decode_to_what_they_did(name):
     assert digest(restored(base64.b64decode(file))) == said
 
 
-@pytest.mark.parametrize("bits", [drawing(24, 45), drawing(3, 40), np.eye(20), np.zeros((5, 9))])
+@pytest.mark.parametrize(
+    "bits",
+    [drawing(24, 45), drawing(3, 40), np.eye(20), np.zeros((5, 9)), drawing(16, 31), drawing(12, 63), drawing(24, 60)],
+    ids=lambda bits: f"{bits.shape}, {int(bits.sum())} ink",
+)
 def test_reads_as_the_format_says(bits):
+    """Of widths, too, just below a power of two, where the end of a row is near the beginning of the next."""
     data = coded(bits)
     contents = read_file2(data)
     height, width = bits.shape
