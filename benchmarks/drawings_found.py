@@ -65,7 +65,7 @@ _SYMBOLS = (
     range(0x2B00, 0x2B12),  # more arrows
 )
 _MORE = (*_SYMBOLS, range(0x2900, 0x2B00), range(0x2B12, 0x2C00), range(0x1F300, 0x1F600))
-_PRIVATE = (range(0xE000, 0xF300),)
+_PRIVATE, _PRIVATE_TOO = (range(0xE000, 0xF300),), (range(0xE000, 0xF900),)
 _LETTERS = (range(0x41, 0x5B), range(0x61, 0x7B), range(0xC0, 0x590), range(0x10A0, 0x1100))
 _CHINESE = (range(0x3041, 0x3100), range(0x4E00, 0x5800))
 _LETTERLIKE = {
@@ -76,7 +76,8 @@ _LETTERLIKE = {
     *range(0x2758, 0x275F),
     *range(0x2776, 0x2794),
 }
-_FACES, _BASE = "usr/share/fonts/truetype", "usr/share/fonts/opentype/urw-base35"
+_FACES, _OPEN = "usr/share/fonts/truetype", "usr/share/fonts/opentype"
+_BASE, _TEX = f"{_OPEN}/urw-base35", "usr/share/texmf/fonts/opentype/public/tex-gyre-math"
 SOURCES: dict[str, tuple[Source, ...]] = {
     "tuning": (
         Source("DejaVu Sans", "", "fonts/ttf/DejaVuSans.ttf", _SYMBOLS),
@@ -90,8 +91,25 @@ SOURCES: dict[str, tuple[Source, ...]] = {
             "Entypo",
             "fonts-entypo",
             f"{_FACES}/fonts-entypo/entypo.ttf",
-            (range(0x2190, 0x2C00), range(0xE000, 0xF900)),
+            (range(0x2190, 0x2C00), *_PRIVATE_TOO),
         ),
+        Source("Asana Math", "fonts-oflb-asana-math", f"{_OPEN}/asana-math/Asana-Math.otf", _MORE),
+        Source("TeX Gyre Termes Math", "fonts-texgyre-math", f"{_TEX}/texgyretermes-math.otf", _MORE),
+        Source("TeX Gyre Pagella Math", "fonts-texgyre-math", f"{_TEX}/texgyrepagella-math.otf", _MORE),
+        Source("OpenSymbol", "fonts-opensymbol", f"{_FACES}/libreoffice/opens___.ttf", (*_MORE, *_PRIVATE_TOO)),
+        Source(
+            "Biolinum", "fonts-linuxlibertine", f"{_OPEN}/linux-libertine/LinBiolinum_R.otf", (*_MORE, *_PRIVATE_TOO)
+        ),
+        Source("IPA Gothic", "fonts-ipafont-gothic", f"{_OPEN}/ipafont-gothic/ipag.ttf", _MORE),
+        Source("Elusive", "fonts-elusive-icons", f"{_FACES}/elusive-icons/elusiveicons-webfont.ttf", _PRIVATE_TOO),
+        Source(
+            "Glyphicons",
+            "fonts-glyphicons-halflings",
+            f"{_FACES}/glyphicons/glyphicons-halflings-regular.ttf",
+            (*_MORE, *_PRIVATE_TOO),
+        ),
+        Source("Oxygen", "oxygen-icon-theme", "usr/share/icons/oxygen"),
+        Source("LXDE", "lxde-icon-theme", "usr/share/icons/nuoveXT2"),
         Source("Tango", "tango-icon-theme", "usr/share/icons/Tango"),
         Source("GNOME", "gnome-icon-theme", "usr/share/icons/gnome"),
     ),

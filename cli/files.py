@@ -335,6 +335,14 @@ def is_stdout(out: str | None, sources: Iterable[Path]) -> bool:
 _LOG_SECONDS = 30.0
 
 
+def lasting(seconds: float) -> str:
+    """A time as one says it: 50 s, 7 min, 2 h 5 min."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
 class ProgressLine:
     """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else a line at first and twice a minute."""
 
@@ -361,7 +369,7 @@ class ProgressLine:
         line = f"{what}: {min(done, total)}/{total}" + f", {more}" * bool(more)
         if done > self._first and now > self._started:
             rate = (done - self._first) / (now - self._started)
-            line += f", {rate:.3g}/s, {max(total - done, 0) / rate:.0f} s left"
+            line += f", {rate:.3g}/s, {lasting(max(total - done, 0) / rate)} left"
         if self._terminal:
             end = "\n" if done >= total else ""
             click.echo(f"\r{line} \033[K{end}", nl=False, err=True)

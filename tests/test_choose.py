@@ -123,7 +123,23 @@ def test_a_page_goes_to_the_same_ways_whether_models_of_drawings_are_asked_or_no
 judged = Chooser._judged
 
 
-@pytest.mark.parametrize("side", [700, 1010, 1500])
+def test_an_icon_across_many_fields_is_for_no_model_of_single_drawings_and_cut_sheets_are(fields, monkeypatch):
+    """The models are not even loaded for it; a sheet of digits without its first column may still cost them less."""
+    asked = []
+    monkeypatch.setattr(Chooser, "_judged", lambda self, views: asked.append(len(views)) or judged(self, views))
+    rows, columns = np.indices((200, 200)) - 99
+    icon = (np.hypot(rows, columns) < 90).astype(np.uint8)
+    for drawn in (icon, 1 - icon):
+        choice, (found,) = ways([drawn], lossless=True)
+        assert not any(isinstance(choice.coder(way.which), Judging) for way in found)
+    sheet = np.concatenate([np.concatenate(fields[4 * row : 4 * row + 4], axis=1) for row in range(4)])
+    for cut in (sheet[:, 1:], 1 - sheet[:, 1:]):
+        choice, (found,) = ways([cut], lossless=True)
+        assert any(isinstance(choice.coder(way.which), Judging) for way in found)
+    assert asked == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("side", [700, 1008, 1512])
 def test_noise_is_not_given_to_models_of_single_drawings(side):
     """It would cost more than a file of bare pixels; of the few fields that speak for it, those at its border are small."""
     choice, (found,) = ways([RNG.integers(0, 2, (side, side), np.uint8)])

@@ -22,7 +22,7 @@ from conftest import HERE, levels_of
 from PIL import Image
 
 from vlae_codec import codec, files, zoo
-from vlae_codec.cli.files import ProgressLine
+from vlae_codec.cli.files import ProgressLine, lasting
 from vlae_codec.cli.help import EXAMPLES
 from vlae_codec.cli.main import _MODULES, main
 from vlae_codec.errors import OutputError
@@ -39,7 +39,8 @@ def test_progress_counts_from_where_it_began(capsys, monkeypatch):
         monkeypatch.setattr("time.monotonic", lambda second=second: float(second))
         line("evaluating", done, 100)
     told = [line for line in capsys.readouterr().err.splitlines() if "/" in line]
-    assert told == ["evaluating: 95/100, 0.1/s, 50 s left", "evaluating: 20/100, 0.2/s, 400 s left"]
+    assert told == ["evaluating: 95/100, 0.1/s, 50 s left", "evaluating: 20/100, 0.2/s, 7 min left"]
+    assert [lasting(seconds) for seconds in (0.2, 99, 3500, 7510)] == ["0 s", "99 s", "58 min", "2 h 5 min"]
 
 
 @pytest.fixture

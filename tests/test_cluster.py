@@ -530,7 +530,7 @@ def test_a_terminal_tells_of_the_whole(sources):
     os.close(terminal)
     assert "weighing: 12/12" in said
     images, shards, size = re.search(
-        r"packing: (\d+)/32, (\d) of 4 shards, (\d+) bytes, .*/s, \d+ s left", said
+        r"packing: (\d+)/32, (\d) of 4 shards, (\d+) bytes, .*/s, \d+ (?:s|min) left", said
     ).groups()
     assert int(images) == 8 * int(shards)
     assert int(size) > 0

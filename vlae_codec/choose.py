@@ -23,7 +23,7 @@ from . import registry, zoo
 from .container2 import Header2, around_bytes
 from .errors import ImageError
 from .family import Ask, Coder, Estimating, Judged, Judging, View
-from .picture.fields import SIDE, field_count
+from .picture.fields import SIDE, crossing, field_count
 from .picture.metadata import Metadata
 from .picture.raster import Kind
 from .picture.reading import Readable, Reading
@@ -31,6 +31,8 @@ from .reason import Reason
 
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
+_FEW_FIELDS, _CROSSING = 9, 0.1
+"""Drawings with more fields that are not all whole are pages, too, where ink goes on from field to field."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,10 @@ class Chooser:
             ImageError: the model that was asked for codes no such pictures.
         """
         if not self.takers:
-            raise ImageError(f"the model {self.coder(_GIVEN).name} codes no drawings of two levels")
+            name = self.coder(_GIVEN).name
+            raise ImageError(
+                f"the model {name} takes pictures, not arrays of two levels: leave it out, and one is chosen"
+            )
         raster, lost = source.drawing()
         ask = replace(self.ask, quality=None, bpp=None, size_bytes=None, fixed=True)
         view = self.coder(self.takers[0]).view(raster, ask)
@@ -232,12 +237,15 @@ class Chooser:
     def _is_page(self, seen: Seen) -> bool:
         """Whether a drawing is for no model of drawings, so that none has to be loaded and asked.
 
-        It has more fields than they code, which are not all whole, so that none knows it.
+        Its fields are not all whole, so that none knows it; and they are too many, or what is drawn lies anyhow across them.
         """
         if seen.drawing is None or not self.judges or self.insist:
             return False
-        height, width = seen.drawing.raster.samples.shape[:2]
-        return bool(height % SIDE or width % SIDE) and field_count(height, width) > _MOST_FIELDS
+        bits = seen.drawing.raster.two_levels()
+        fields = field_count(*bits.shape)
+        if fields <= _FEW_FIELDS or not any(side % SIDE for side in bits.shape):
+            return False
+        return fields > _MOST_FIELDS or min(crossing(bits), crossing(1 - bits)) > _CROSSING
 
     def _of_page(self, seen: Seen) -> list[Candidate]:
         """The ways to code such a drawing."""
@@ -275,7 +283,7 @@ class Chooser:
             hoped_bits = _DEAR_BITS if not judged and height == width == SIDE else None
             exact.insert(0, replace(self._whole(seen.reading, _INK, ask), hoped_bits=hoped_bits))
         lossy = seen.lost is not None and self.ask.threshold is None
-        if lossy or field_count(height, width) > _MOST_FIELDS:
+        if lossy or field_count(height, width) > _MOST_FIELDS or self._is_page(seen):
             return exact
         return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), *exact]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vlae_codec import registry
 from vlae_codec.family import Judged
 from vlae_codec.picture.drawing import Drawing, inverted
-from vlae_codec.picture.fields import SIDE, Bits
+from vlae_codec.picture.fields import SIDE, Bits, crossing
 
 from . import shapes
 from .likeness import likeness
@@ -99,15 +99,9 @@ def _logarithm(values: Floats) -> Floats:
 
 
 def joined(bits: Bits) -> float:
-    """Pairs of ink across a border of two fields, in the mean: of (H, W); infinite if its fields are not all whole."""
+    """How much ink goes on from field to field, as `crossing` has it; infinite if the fields of (H, W) are not all whole."""
     height, width = bits.shape
-    if height % SIDE or width % SIDE:
-        return float(np.inf)
-    above, left = slice(SIDE - 1, -1, SIDE), slice(SIDE, None, SIDE)
-    pairs = int((bits[above] & bits[left]).sum()) + int((bits[:, above] & bits[:, left]).sum())
-    rows, columns = height // SIDE, width // SIDE
-    borders = (rows - 1) * columns + rows * (columns - 1)
-    return float(pairs / max(1, borders))
+    return float(np.inf) if height % SIDE or width % SIDE else crossing(bits)
 
 
 def figures_of(judged: Judged, others: Sequence[Judged]) -> Floats:

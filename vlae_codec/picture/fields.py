@@ -67,3 +67,12 @@ def field_count(height: int, width: int) -> int:
     """How many 28x28 fields cover a picture of that size."""
     rows, cols = field_grid(height, width)
     return rows * cols
+
+
+def crossing(bits: Bits) -> float:
+    """Pairs of ink across a border of two fields, in the mean over all borders: of (H, W)."""
+    above, left = slice(SIDE - 1, -1, SIDE), slice(SIDE, None, SIDE)
+    pairs = int((bits[above] & bits[left]).sum()) + int((bits[:, above] & bits[:, left]).sum())
+    rows, columns = field_grid(*bits.shape)
+    borders = (rows - 1) * columns + rows * (columns - 1)
+    return float(pairs / max(1, borders))
