@@ -63,7 +63,7 @@ def found(part: str, packages: Path = INSTALLED, sources: tuple[Source, ...] = (
         yield from (Foreign(source.name, number, bits) for number, bits in enumerate(made))
 
 
-def fields_found(packages: Path = INSTALLED, per_source: int = 400) -> Iterator[Foreign]:
+def fields_found(packages: Path = INSTALLED, per_source: int = 250) -> Iterator[Foreign]:
     """Icons and symbols of 28x28, of sources from which it was fitted."""
     for source in drawings_found.SOURCES["tuning"]:
         made = drawings_found.drawings(source, per_source, _FIELDS_SEED, packages, ((28, 28),))
