@@ -1,6 +1,6 @@
 """How good is the photo family? Photographs there and back, beside the codecs that a user would pick instead.
 
-    python benchmarks/photos.py --data DIR --json results/photos.json               # everything but `large` and `huge`
+    python benchmarks/photos.py --data DIR --json results/photos.json               # everything but large pictures
     python benchmarks/photos.py --data DIR --json results/photos.json --only ours   # a new model, the others as before
 
 DIR holds pictures as PNG: the 24 of the Kodak set for the tables of the README. `--model` is a released one (by itself the
@@ -12,7 +12,7 @@ photo model), or a folder. What is measured, and can be named by `--only`, more 
     lossy       curves at --temperature 0 and at the model's default, and BD-rates to the baselines
     speed       whole commands on one picture, their memory, and multiply-accumulates
     large       the same there and back, exact, of a picture of 12 megapixels made of those in DIR; only if it is named
-    huge        lossy, of 100 megapixels: half an hour; only if it is named
+    huge        lossy, of 100 megapixels: half an hour; only if it is named. huge-exact: the same, exact
 
 `ours` is lossless, lossy and speed. `--metrics` measures MS-SSIM and SSIMULACRA 2 of all points beside PSNR, baselines
 included. `--pictures N` takes some N of the pictures, to try things. Everything is counted: whole files.
@@ -45,7 +45,11 @@ from vlae_codec.report.rates import MOST_BPP, compared, known, point
 
 Table = dict[str, Any]
 OURS = "lossless", "lossy", "speed"
-LARGE = {"large": (3000, 4000, "lossless"), "huge": (8660, 11547, "lossy")}
+LARGE = {
+    "large": (3000, 4000, "lossless"),
+    "huge": (8660, 11547, "lossy"),
+    "huge-exact": (8660, 11547, "lossless"),
+}
 """Rows and columns of large pictures, and how they are coded."""
 PARTS = "baselines", "ours", *OURS, *LARGE
 QUALITIES = range(0, 101, 10)
