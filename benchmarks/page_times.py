@@ -4,7 +4,8 @@
 
 Of every scan that is as large as that its middle, as a PNG file, and of all scans the cut that has the most ends of runs.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
-first command, which compiles, is not counted.
+first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
+scipy where that is there, too.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def measured(folder: Path, levels: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 def command(*arguments: str) -> dict[str, float]:
     """Seconds of the processor and the peak of memory, in bytes, of a command."""
-    line = [sys.executable, "-m", "vlae_codec", *arguments, "--quiet"]
-    process = os.posix_spawn(sys.executable, line, os.environ)
+    line = [str(Path(sys.executable).with_name("vlae-codec")), *arguments, "--quiet"]
+    process = os.posix_spawn(line[0], line, os.environ)
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"{' '.join(line)}: {os.waitstatus_to_exitcode(status)}")

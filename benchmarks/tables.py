@@ -513,7 +513,7 @@ def photos_speed() -> str:
     """Times of whole commands on photographs, from `benchmarks/photos.py`."""
     o = photos("speed")["ours"]
     rows = []
-    for part in ("speed", "large", "huge"):
+    for part in ("speed", "large", "huge", "huge-exact"):
         for name, row in o.get(part, {}).get("commands", {}).items():
             size = f"{o[part]['pixels'] / 1e6:.2f} megapixels"
             macs = f"{row['macs_per_pixel']:,.0f}" if "macs_per_pixel" in row else ""

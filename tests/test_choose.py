@@ -156,12 +156,12 @@ def test_what_was_measured_is_as_was_promised():
         )
     digits, *others = found["own"].values()
     assert digits["by_model"]["mnist-dynamic"] >= 0.99 * digits["images"]
-    assert all(one["lossy"] >= 0.97 * one["images"] for one in others)
+    assert all(one["lossy"] >= 0.99 * one["images"] for one in others)
     held = found["foreign"]["held"]
     assert held["drawings"] >= 300
     assert held["exact"] + held["slight"] >= 0.99 * held["drawings"]
     others = found["found"]["held"]
-    assert others["exact"] + others["slight"] >= 0.9 * others["drawings"], (
+    assert others["exact"] + others["slight"] >= 0.89 * others["drawings"], (
         "icons and symbols, of which plain ones are taken"
     )
 

@@ -278,21 +278,16 @@ class Chooser:
         own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else Reason.NO_LARGER)
         if self.given and self.ask.lossless:
             return [own]
-        exact = [self._whole(seen.reading, _RAW, ask)]
-        if self._is_foreign(seen, judged):
+        two = seen.reading.raster.in_two()
+        reading = seen.reading if two is None else replace(seen.reading, raster=two)
+        exact = [self._whole(reading, _RAW, ask)]
+        if two is not None and not any(which in judged and self._knows(which, judged) for which in self.takers):
             hoped_bits = _DEAR_BITS if not judged and height == width == SIDE else None
-            exact.insert(0, replace(self._whole(seen.reading, _INK, ask), hoped_bits=hoped_bits))
+            exact.insert(0, replace(self._whole(reading, _INK, ask), hoped_bits=hoped_bits))
         lossy = seen.lost is not None and self.ask.threshold is None
         if lossy or field_count(height, width) > _MOST_FIELDS or self._is_page(seen):
             return exact
         return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), *exact]
-
-    def _is_foreign(self, seen: Seen, judged: dict[int, Judged]) -> bool:
-        """Whether no model of drawings knows a picture in two colours, as far as they were asked."""
-        assert seen.reading is not None
-        if seen.reading.raster.in_two() is None:
-            return False
-        return not (judged and any(self._knows(which, judged) for which in self.takers))
 
     # All other pictures
 

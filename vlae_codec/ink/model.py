@@ -50,7 +50,7 @@ def start_of(arrays: Arrays) -> Start:
         _array(arrays, "mixers", (len(SETS), inputs), _WEIGHT_LIMIT),
         _array(arrays, "finals", (len(SETS),), _WEIGHT_LIMIT),
         _array(arrays, "calm", (CALM_INPUTS,), _WEIGHT_LIMIT),
-        first,
+        first.astype(np.int16),
         layers["first.bias"],
         second,
         layers["second.bias"],

@@ -131,15 +131,15 @@ class Start:
     """What a model says of the beginning: the sizes of the contexts, and the weights of the mixers.
 
     contexts: pixels of each, ascending. weights: of each mixer, at 16 fraction bits: (4, inputs). finals: of their average:
-    (4,). calm: weights where the window is blank: (CALM_INPUTS,). first: tables of the network's first layer, (rows, units);
-    the other layers as `network` has them; without units there is none.
+    (4,). calm: weights where the window is blank: (CALM_INPUTS,). first: tables of the network's first layer, (rows, units)
+    of 16 bits; the other layers as `network` has them; without units there is none.
     """
 
     contexts: Sequence[int]
     weights: Numbers
     finals: Numbers
     calm: Numbers
-    first: Numbers
+    first: npt.NDArray[np.int16]
     first_bias: Numbers
     second: Numbers
     second_bias: Numbers
@@ -209,7 +209,7 @@ def _now(start: Start, height: int, width: int) -> Numbers:
 
 
 def _layers(start: Start) -> npt.NDArray[np.int16]:
-    return np.concatenate([start.first.ravel(), start.second.T.ravel()]).astype(np.int16)
+    return np.concatenate([start.first.ravel(), start.second.T.ravel().astype(np.int16)])
 
 
 def _sums(start: Start) -> npt.NDArray[np.int32]:
