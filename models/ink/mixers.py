@@ -20,6 +20,7 @@ from vlae_codec.ink.state import (
     CALM_KINDS,
     CALM_WEIGHTS_AT,
     FINALS_AT,
+    INPUTS,
     OTHERS,
     OUTPUT_AT,
     REFERRED,
@@ -59,7 +60,7 @@ def begun(arrays: Arrays, crops: Sequence[Bits]) -> Arrays:
         ends = np.cumsum(SETS)
         for mixer, end in enumerate(ends):
             rows = slice(end - SETS[mixer], end)
-            own = weights[: sum(SETS) * inputs].reshape(-1, inputs)[rows]
+            own = weights[: sum(SETS) * state.now[INPUTS]].reshape(-1, state.now[INPUTS])[rows, :inputs]
             mixers[mixer] += visits[rows] @ own
             seen[mixer] += visits[rows].sum()
         finals += weights[state.now[FINALS_AT] : state.now[CALM_WEIGHTS_AT]].reshape(-1, len(SETS)).mean(0) / len(crops)

@@ -28,7 +28,6 @@ from .state import (
     MATCHES,
     MOVED,
     NINE,
-    OTHERS,
     PLACE,
     REACH,
     REFERRED,
@@ -121,7 +120,7 @@ def choose(state: State) -> None:
     state.now[CHOSEN] = _STARTS[0] + (close & 1023)
     state.now[CHOSEN + 1] = _STARTS[1] + place
     state.now[CHOSEN + 2] = _STARTS[2] + (known | state.now[MOVED] << 6)
-    said = state.now[HEARD + state.now[INPUTS] - OTHERS]
+    said = state.now[HEARD + 2 * (state.now[KINDS] + REFERRED + ALONG)]
     state.now[CHOSEN + 3] = _STARTS[3] + (likeness(state) | said + REACH >> 8 << 2)
     state.now[_AVERAGE] = state.now[FINALS_AT] + nearest(state) * _MIXERS
     state.now[_TABLES] = (state.now[CONTEXTS] & 0xFFFF) * KNOTS

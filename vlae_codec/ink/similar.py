@@ -47,13 +47,11 @@ _ROW_ABOVE = 0, 2, 4
 
 @compiled
 def ones(value: int) -> int:
-    """How many of its 62 bits are 1."""
-    value -= value >> 1 & 0x1555555555555555
+    """How many of its 62 bits are 1, put so that compilers take one instruction for it (Warren, Hacker's Delight, 5-1)."""
+    value -= value >> 1 & 0x5555555555555555
     value = (value & 0x3333333333333333) + (value >> 2 & 0x3333333333333333)
     value = value + (value >> 4) & 0x0F0F0F0F0F0F0F0F
-    value += value >> 8
-    value += value >> 16
-    return value + (value >> 32) & 127
+    return value * 0x0101010101010101 >> 56 & 127
 
 
 @compiled

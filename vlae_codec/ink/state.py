@@ -33,6 +33,8 @@ REFERRED, ALONG = 4, 2
 """Kinds of contexts that look at similar places, and along rows and columns."""
 OTHERS = 5
 """Inputs of the mixers besides two of each context: two of the network, a constant, and two of the most similar place."""
+_AT_ONCE = 8
+"""Behind the inputs there are zeros up to a multiple of so many, which machines multiply at once."""
 SIMILAR = 4
 """Similar places that are kept."""
 MOST_KINDS, MOST_UNITS, MOST_LOOKS = 16, 512, 64
@@ -166,7 +168,10 @@ def fresh(start: Start, height: int, width: int, fast: bool) -> State:
         _tables(start),
         np.concatenate(
             [
-                *(np.tile(own, count) for own, count in zip(start.weights, SETS, strict=True)),
+                *(
+                    np.tile(np.pad(own, (0, now[INPUTS] - len(own))), count)
+                    for own, count in zip(start.weights, SETS, strict=True)
+                ),
                 np.tile(start.finals, FINALS),
                 np.tile(start.calm, CALM_SETS),
                 np.tile(np.append(start.output, start.output_bias) << 6, 2),
@@ -184,7 +189,7 @@ def fresh(start: Start, height: int, width: int, fast: bool) -> State:
 
 def _now(start: Start, height: int, width: int) -> Numbers:
     kinds, first, second = len(start.contexts), start.first.shape[1], start.second.shape[1]
-    inputs = 2 * (kinds + REFERRED + ALONG) + OTHERS
+    inputs = -(-(2 * (kinds + REFERRED + ALONG) + OTHERS) // _AT_ONCE) * _AT_ONCE
     now = np.zeros(_NOW, np.int64)
     bits = min(max((height * width).bit_length(), SMALLEST_BITS), LARGEST_BITS)
     now[: SECOND + 1] = (
