@@ -30,7 +30,8 @@ from vlae_codec.files import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARKED = set[Any]()
-_LEAN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_BARE = {"_nrt": False}
+_LEAN = {**_BARE, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def compiled(function: F) -> F:
@@ -64,7 +65,7 @@ def machine(function: F) -> F:
     for place in [str(folder)] * (folder is not None and not given) + [given]:
         numba.config.CACHE_DIR = place
         try:
-            fast: F = numba.njit(cache=True)(copied)
+            fast: F = numba.njit(cache=True, **_BARE)(copied)
         except (RuntimeError, OSError):  # no folder to keep it in
             continue
         finally:
@@ -75,7 +76,7 @@ def machine(function: F) -> F:
 
 def uncached(function: F) -> F:
     """The same, kept nowhere."""
-    fast: F = _numba().njit(_linked(function))
+    fast: F = _numba().njit(**_BARE)(_linked(function))
     return fast
 
 

@@ -27,6 +27,8 @@ from .state import (
 )
 from .window import ABOVE, ASIDE, WIDE
 
+_MOST_WORDS = (1 << 30) - 1
+"""That an index is within these spares compiled code to ask whether it counts from the end."""
 _ROW = (1 << WIDE) - 1
 _OWN = (1 << ASIDE) - 1
 _MOST_MOVED = 3
@@ -36,7 +38,7 @@ _MOST_MOVED = 3
 def register(state: State, row: int, column: int) -> int:
     """The pixels from 8 columns on the left to 8 on the right of a column, in a row from -8 to 2 below the picture."""
     first = column + 32 - ASIDE
-    at = (row + PADDED_ABOVE) * state.now[STRIDE] + (first >> 5)
+    at = (row + PADDED_ABOVE) * state.now[STRIDE] + (first >> 5) & _MOST_WORDS
     return (state.rows[at] << 32 | state.rows[at + 1]) >> 64 - WIDE - (first & 31) & _ROW
 
 

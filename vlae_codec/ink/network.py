@@ -166,19 +166,20 @@ def _sum_rows(state: State, first: int) -> None:
     for unit in range(first):
         state.sums[unit] = biases[unit]
     for number in range(LOOKS, LOOKS + LOOKED, _AT_ONCE):
-        a, b = _row(state, number, first), _row(state, number + 1, first)
-        c, d, e = _row(state, number + 2, first), _row(state, number + 3, first), _row(state, number + 4, first)
+        at = state.now[number] * first
+        a = state.layers[at : at + first]
+        at = state.now[number + 1] * first
+        b = state.layers[at : at + first]
+        at = state.now[number + 2] * first
+        c = state.layers[at : at + first]
+        at = state.now[number + 3] * first
+        d = state.layers[at : at + first]
+        at = state.now[number + 4] * first
+        e = state.layers[at : at + first]
         for unit in range(first):
             state.sums[unit] += a[unit] + b[unit] + c[unit] + d[unit] + e[unit]
     for unit in range(first):
         state.hidden[unit] = min(max(state.sums[unit], 0), MOST_HIDDEN)
-
-
-@compiled
-def _row(state: State, look: int, first: int) -> Ints:
-    """The row of the tables that a look says."""
-    at = state.now[look] * first
-    return state.layers[at : at + first]
 
 
 @compiled
