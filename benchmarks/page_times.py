@@ -1,8 +1,9 @@
-"""How long a page of 1728x2376 takes, and how much memory: whole commands, on one core.
+"""How long pages take, and how much memory: whole commands, on one core.
 
     python benchmarks/page_times.py --data DIR/pages --json results/page_times.json
 
-Of every scan that is as large as that its middle, as a PNG file, and of all scans the cut that has the most ends of runs.
+Of every scan that is as large as that, the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut that has the most
+ends of runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
 first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
 scipy where that is there, too.
@@ -24,6 +25,7 @@ from many_pages import levels_of
 from PIL import Image
 
 HEIGHT, WIDTH = 2376, 1728
+_HUGE = 1 << 14
 _STEP = 128  # between cuts that are tried
 
 
@@ -41,12 +43,16 @@ def main() -> None:
         key=lambda one: ends(cut(pages[one[0]], *one[1])),
     )
     cuts.append((name, "densest", cut(pages[name], *place)))
+    noise = np.random.default_rng(0).integers(0, 2, (4000, 4000), np.uint8) * np.uint8(255)
+    cuts += [("huge", "huge", huge(pages[name])), ("noise", "noise", noise)]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         measured(Path(folder), cuts[0][2])
         for name, what, levels in cuts:
             rows.append({"name": name, "cut": what, **measured(Path(folder), levels)})
             print(rows[-1], flush=True)
+            if what == "huge":
+                rows.append({"name": name, "cut": "huge, -Q 50", **measured(Path(folder), levels, "-Q", "50")})
     arguments.json.write_text(json.dumps({"pages": rows}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -76,14 +82,25 @@ def ends(levels: npt.NDArray[np.uint8]) -> int:
     return int((levels[:, 1:] != levels[:, :-1]).sum())
 
 
-def measured(folder: Path, levels: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """A page compressed and decompressed, each by a process of its own."""
+def huge(page: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A page of `_HUGE` pixels on a side with lines of 64 rows of another one, again and again."""
+    out = np.full((_HUGE, _HUGE), 255, np.uint8)
+    height, width = page.shape
+    for number, top in enumerate(range(200, _HUGE - 64, 500)):
+        start = 64 * number % (height - 64)
+        for left in range(0, _HUGE - width + 1, width):
+            out[top : top + 64, left : left + width] = page[start : start + 64]
+    return out
+
+
+def measured(folder: Path, levels: npt.NDArray[np.uint8], *asked: str) -> dict[str, Any]:
+    """A page compressed and decompressed, each by a process of its own; what comes back is checked where it is exact."""
     source, file, back = (str(folder / name) for name in ("page.png", "page.vlz", "back.png"))
     Image.fromarray(levels).convert("1").save(source)
-    there = command("compress", source, "-o", file, "-f")
+    there = command("compress", source, "-o", file, "-f", *asked)
     again = command("decompress", file, "-o", back, "-f")
     with Image.open(back) as image:
-        if not np.array_equal(np.asarray(image.convert("L")), levels):
+        if not (asked or np.array_equal(np.asarray(image.convert("L")), levels)):
             raise SystemExit("the page is not what it was")
     found = {"ink": float((levels == 0).mean()), "ends": ends(levels), "bytes": os.path.getsize(file)}
     return {**found, "compress": there, "decompress": again}

@@ -400,7 +400,13 @@ def page_times() -> str:
         "the middle that takes most": max,
     }
     rows = [_page_row(name, middles, of) for name, of in shown.items()]
-    rows.append(_page_row("of all scans the densest cut", [one for one in pages if one["cut"] == "densest"], max))
+    others = {
+        "densest": "of all scans the densest cut",
+        "huge": "16384×16384, a line of words every 500 rows",
+        "huge, -Q 50": "the same, `-Q 50`",
+        "noise": "noise, 4000×4000",
+    }
+    rows += [_page_row(name, [one for one in pages if one["cut"] == cut], max) for cut, name in others.items()]
     seen = [f"{what}, {unit}" for what in ("compress", "decompress") for unit in ("seconds of one core", "MB")]
     return markdown(["a page of 1728×2376", *seen], rows)
 
