@@ -2,8 +2,8 @@
 
     python benchmarks/page_times.py --data DIR/pages --json results/page_times.json
 
-Of every scan that is as large as that, the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut that has the most
-ends of runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise.
+Of every scan that is so large the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut that has the most ends of
+runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
 first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
 scipy where that is there, too.
@@ -45,6 +45,7 @@ def main() -> None:
     cuts.append((name, "densest", cut(pages[name], *place)))
     noise = np.random.default_rng(0).integers(0, 2, (4000, 4000), np.uint8) * np.uint8(255)
     cuts += [("huge", "huge", huge(pages[name])), ("noise", "noise", noise)]
+    Image.MAX_IMAGE_PIXELS = None
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         measured(Path(folder), cuts[0][2])
