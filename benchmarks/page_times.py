@@ -2,7 +2,7 @@
 
     python benchmarks/page_times.py --data DIR/pages --json results/page_times.json
 
-Of every scan that is so large the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut that has the most ends of
+Of every scan that is so large the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut with the most ends of
 runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
 first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
