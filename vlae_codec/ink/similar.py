@@ -47,7 +47,10 @@ _ROW_ABOVE = 0, 2, 4
 
 @compiled
 def ones(value: int) -> int:
-    """How many of its 62 bits are 1, put so that compilers take one instruction for it (Warren, Hacker's Delight, 5-1)."""
+    """How many of its 62 bits are 1, put so that compilers take one instruction for it (Warren, Hacker's Delight, 5-1).
+
+    What the product has beyond 64 bits is not asked for.
+    """
     value -= value >> 1 & 0x5555555555555555
     value = (value & 0x3333333333333333) + (value >> 2 & 0x3333333333333333)
     value = value + (value >> 4) & 0x0F0F0F0F0F0F0F0F
