@@ -59,9 +59,10 @@ class _Group(Sectioned):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from vlae_codec.exact.memory import share_one_arena
+        from vlae_codec.exact.memory import keep_freed, share_one_arena
 
         share_one_arena()
+        keep_freed()
         _spell_out(sys.stdout)
         with _foreseen(), _tidy_when_terminated():
             return super().invoke(ctx)

@@ -249,16 +249,19 @@ def faults():
         np.ones(1 << 20, np.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults())
-memory.keep_as_usual()
+getattr(memory, sys.argv[1])()
 faults()
 print(faults())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
-def test_arrays_of_a_dask_worker_cost_no_page_faults_each_time():
+@pytest.mark.parametrize("keep", ["keep_as_usual", "keep_freed"])
+def test_arrays_of_a_dask_worker_or_a_command_cost_no_page_faults_each_time(keep):
     environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
-    run = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True, env=environment)
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS, keep], check=True, capture_output=True, text=True, env=environment
+    )
     before, after = map(int, run.stdout.split())
     assert before > 20_000, "each page each time"
     assert 4 * after < before

@@ -31,8 +31,8 @@ from vlae_codec.files import cache_folder
 F = TypeVar("F", bound=Callable[..., Any])
 _MARKED = set[Any]()
 _BARE = {"_nrt": False}
-"""References to arrays are not counted, which atomic instructions do, and which takes a third of a page's time: such functions
-make no arrays and give none back. numba refuses to compile those that do."""
+"""References to arrays are not counted, by atomic instructions, which takes a third of a page's time: such functions make no
+arrays and give none back. numba refuses to compile those that do."""
 _LEAN = {**_BARE, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
