@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError
 from vlae_codec.picture.palette import Entries, in_order, read_entries, write_entries
-from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster, Samples
+from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster, Samples, strips
 from vlae_codec.picture.rows import Values
 
 from .streams import Shape
@@ -75,13 +75,18 @@ def _reduced(raster: Raster) -> Form:
     if form.depth < 8 and form.kind == Kind.GRAY and not form.pair:
         values = _levels(values, depth)
     sampled = form.kind != Kind.PALETTE and not form.pair
-    if sampled and form.kind == Kind.RGB and (values[..., :3] == values[..., :1]).all():
+    if sampled and form.kind == Kind.RGB and _always(values, lambda some: some[..., :3] == some[..., :1]):
         values, less = np.ascontiguousarray(values[..., [0, 3] if form.alpha else [0]]), less | Less.COLOUR
-    if sampled and form.alpha and (values[..., -1] == form.top).all():
+    if sampled and form.alpha and _always(values, lambda some: some[..., -1] == form.top):
         values, less = np.ascontiguousarray(values[..., :-1]), less | Less.ALPHA
-    if sampled and depth == 16 and (values & 0xFF == values >> 8).all():
+    if sampled and depth == 16 and _always(values, lambda some: some & 0xFF == some >> 8):
         values, depth, less = (values >> 8).astype(np.uint8), 8, less | Less.LOW_BYTE
     return Form(less, b"", values, depth)
+
+
+def _always(values: Values, holds: Callable[[Values], npt.NDArray[np.bool_]]) -> bool:
+    """Whether something holds for all values, of which some rows are looked at together."""
+    return all(bool(holds(strip).all()) for _, strip in strips(values))
 
 
 def _levels(samples: Samples, depth: int) -> Values:
@@ -124,21 +129,30 @@ def _ordered(raster: Raster, palette: Entries, used: npt.NDArray[np.uint8]) -> F
 
 def _colours(values: Values) -> tuple[Values, npt.NDArray[np.uint8]] | tuple[None, None]:
     """The distinct values, (n, C), neighbours alike, and the number of each pixel's, (H, W); at most 256."""
+    known = np.unique(_keys(values[:: max(1, len(values) // 64)]))
+    for _, strip in strips(values):
+        if len(known) > _MOST_COLOURS:
+            return None, None
+        known = np.union1d(known, _keys(strip))
+    if len(known) > _MOST_COLOURS:
+        return None, None
+    channels = [known >> np.uint64(16 * (values.shape[2] - 1 - channel)) for channel in range(values.shape[2])]
+    colours = np.stack(channels, axis=1).astype(values.dtype)
+    deep = colours.dtype == np.uint16
+    order = np.argsort(colours.sum(axis=1, dtype=np.int64)) if deep else in_order(colours.astype(np.uint8))
+    rank, numbers = np.empty(len(known), np.uint8), np.empty(values.shape[:2], np.uint8)
+    rank[order] = np.arange(len(known))
+    for where, strip in strips(values):
+        numbers[where] = rank[np.searchsorted(known, _keys(strip))]
+    return colours[order], numbers
+
+
+def _keys(values: Values) -> npt.NDArray[np.uint64]:
+    """A number for each pixel of (h, W, C), the same for the same values: (h, W)."""
     keys = np.zeros(values.shape[:2], np.uint64)
     for channel in range(values.shape[2]):
         keys = keys << np.uint64(16) | values[..., channel].astype(np.uint64)
-    known = np.unique(keys[:: max(1, len(keys) // 64)])
-    if len(known) > _MOST_COLOURS:
-        return None, None
-    known, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    if len(known) > _MOST_COLOURS:
-        return None, None
-    colours = values.reshape(-1, values.shape[2])[first]
-    deep = colours.dtype == np.uint16
-    order = np.argsort(colours.sum(axis=1, dtype=np.int64)) if deep else in_order(colours.astype(np.uint8))
-    rank = np.empty(len(known), np.uint8)
-    rank[order] = np.arange(len(known))
-    return colours[order], rank[numbers.reshape(keys.shape)]
+    return keys
 
 
 def _entries(colours: Values) -> Entries:
