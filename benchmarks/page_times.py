@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -107,14 +108,23 @@ def measured(folder: Path, levels: npt.NDArray[np.uint8], *asked: str) -> dict[s
     return {**found, "compress": there, "decompress": again}
 
 
+_RUN = """
+import json, os, sys
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(process, 0)
+print(json.dumps([status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
+"""
+"""By a process of its own, which is small: a process has its peak from the one that began it."""
+
+
 def command(*arguments: str) -> dict[str, float]:
     """Seconds of the processor and the peak of memory, in bytes, of a command."""
     line = [str(Path(sys.executable).with_name("vlae-codec")), *arguments, "--quiet"]
-    process = os.posix_spawn(line[0], line, os.environ)
-    _, status, usage = os.wait4(process, 0)
+    run = subprocess.run([sys.executable, "-c", _RUN, *line], check=True, capture_output=True, text=True)
+    status, seconds, peak_bytes = json.loads(run.stdout)
     if status:
-        raise SystemExit(f"{' '.join(line)}: {os.waitstatus_to_exitcode(status)}")
-    return {"seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
+        raise SystemExit(f"{' '.join(line)}: {run.stderr}")
+    return {"seconds": seconds, "peak_bytes": peak_bytes}
 
 
 if __name__ == "__main__":

@@ -464,6 +464,7 @@ def test_a_small_file_that_claims_much_takes_little_memory(coder):
 def test_what_a_large_picture_is_said_to_take_needs_no_more_memory_than_the_picture(kind, monkeypatch):
     """Of 100 megapixels that were 2.4 GB: a number of 64 bits for each pixel, to see whether there are few colours."""
     monkeypatch.setattr(pixels, "_STRIP_PIXELS", 1 << 16)
+    monkeypatch.setattr("vlae_codec.raw.estimate._STRIP", 1 << 16)
     samples = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3 if kind == Kind.RGB else 1), np.uint8)
     coder = zoo.without_model(2)
     view = coder.view(Raster(samples, PixelFormat(kind)), Ask(lossless=True))
