@@ -54,7 +54,8 @@ def _said(fields: Bits) -> Floats:
 def _dense(name: str, h: Floats) -> Floats:
     """A layer on (n, C), what is negative cut off."""
     weights = _weights()
-    return np.maximum(h @ weights[f"{name}_weights"] + weights[f"{name}_bias"], 0)
+    found: Floats = np.maximum(h @ weights[f"{name}_weights"] + weights[f"{name}_bias"], 0)
+    return found
 
 
 def _convolved(name: str, h: Floats, stride: int = 1) -> Floats:
