@@ -137,7 +137,7 @@ def _colours(values: Values) -> tuple[Values, npt.NDArray[np.uint8]] | tuple[Non
     if len(known) > _MOST_COLOURS:
         return None, None
     channels = [known >> np.uint64(16 * (values.shape[2] - 1 - channel)) for channel in range(values.shape[2])]
-    colours: Values = np.stack(channels, axis=1).astype(values.dtype)
+    colours: npt.NDArray[Any] = np.stack(channels, axis=1).astype(values.dtype)
     deep = colours.dtype == np.uint16
     order = np.argsort(colours.sum(axis=1, dtype=np.int64)) if deep else in_order(colours.astype(np.uint8))
     rank = np.empty(len(known), np.uint8)
