@@ -244,7 +244,7 @@ def test_sets_and_arrays_of_other_models_are_refused():
     np.save("x.npy", demo_digits()[0].bits[None])
     with pytest.raises(ImageError, match="in order"):
         packed(choice(), "in", ordered=False)
-    with pytest.raises(ImageError, match="no drawings"):
+    with pytest.raises(ImageError, match="not arrays of two levels"):
         packed(chooser(Ask(lossless=True, effort=0), SMALL), "x.npy")
 
 
