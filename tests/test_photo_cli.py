@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 import vlae_codec
 from vlae_codec import codec, zoo
+from vlae_codec.errors import ImageError
 
 pytestmark = pytest.mark.usefixtures("pictures")
 PHOTO = picture(48, 64, seed=3).samples
@@ -50,9 +51,33 @@ def test_each_picture_goes_to_what_suits_it(run) -> None:
     assert "kept exactly" in lossy["screen.png"]["note"]
     assert lossy["photo.png"]["psnr_db"] > 20
     names = ["photo.png", "gray.png", "palette.png", "screen.png"]
+    assert all(row["differing_pixels"] for row in rows(run, "photo.png", "gray.png", "--verify", "-f"))
     exact = {row["input"]: row for row in rows(run, *names, "--lossless", "--verify")}
     assert exact["palette.png"]["family"] == "raw"
     assert all(row["differing_pixels"] == 0 for row in exact.values())
+
+
+def test_profiles_of_other_colours_are_dropped_with_them(run) -> None:
+    """RGB with a profile of CMYK is wrong colours in every viewer."""
+    Image.open("photo.png").convert("CMYK").save("cmyk.jpg", icc_profile=bytes(12) + b"prtrCMYKLab " + bytes(104))
+    (row,) = rows(run, "cmyk.jpg", "-f")
+    assert "converted from CMYK to RGB, so its colour profile was dropped" in row["note"]
+    run("decompress", "cmyk.vlz", "-o", "cmyk.png")
+    with Image.open("cmyk.png") as back:
+        assert "icc_profile" not in back.info
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_all_of_an_exact_picture_with_opacity_is_exact(run, depth: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (12, 20, 4)).astype(f"u{depth // 8}")
+    data = vlae_codec.compress(samples, lossless=True)
+    Path("opaque.vlz").write_bytes(data)
+    assert "20x12, exact" in run("decompress", "opaque.vlz", "-o", "opaque.png").output
+    if depth == 8:
+        assert np.array_equal(vlae_codec.decompress(data), samples)
+    else:
+        with pytest.raises(ImageError, match="16-bit colours"):
+            vlae_codec.decompress(data)
 
 
 @pytest.mark.parametrize("name", ["photo", "gray", "palette", "screen"])

@@ -132,11 +132,17 @@ def decompress(
     """The picture of one file. `seed` and `temperature` are of `Sampling`, all else is as of `decode`.
 
     Raises:
+        ImageError: it is in 16-bit colours, which Pillow has not: `decode` gives its samples.
         TypeError: it is a path, not the bytes of a file.
     """
     _check_bytes(data, "decompress")
     chosen = zoo.named(model) if isinstance(model, str) else model
-    return decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0].picture
+    found = decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0]
+    if found.raster.format.depth == 16:
+        from .picture.writing import check_pillow_has
+
+        check_pillow_has(found.raster.format)
+    return found.picture
 
 
 def encode(

@@ -304,13 +304,14 @@ def _compressed(shared: tuple[Chooser, bool], batch: _Batch[_Picture], progress:
 
 def _difference(kept: Kept, choice: Chooser) -> VlaeError | None:
     """What is wrong if a file does not decode to what its ledger says."""
-    model = choice.coder(kept.way.which)
-    decoded = codec.decode([kept.encoded.data], model=model)[0].raster.as_stored()
+    model, ledger = choice.coder(kept.way.which), kept.encoded.ledger
+    meant = Sampling() if ledger.psnr_db is None else Sampling(temperature=0.0)  # of a lossy photo without drawn texture
+    decoded = codec.decode([kept.encoded.data], meant, model=model)[0].raster.as_stored()
     original = kept.way.view.raster.as_stored()
     if decoded.geometry != original.geometry:
         return VlaeError("verification failed: it decodes to a picture of another size or kind; please report this")
     differing = int((decoded.samples != original.samples).any(axis=2).sum())
-    promised = kept.encoded.ledger.differing_pixels
+    promised = ledger.differing_pixels
     if differing == promised:
         return None
     return VlaeError(f"verification failed: {differing} pixels differ, not {promised}; please report this")

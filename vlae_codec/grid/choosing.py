@@ -77,7 +77,7 @@ class Search:
             low, high = (middle, high) if search._estimated_bits(middle, effort) <= 8 * aim else (low, middle - 1)
         while (size := size_of((found := search.chosen(low, effort)).coded, low)) > most:
             if low == 0:
-                raise ImageError(f"no file of this picture is smaller than {size} bytes")
+                raise ImageError(f"no lossy file of this picture is smaller than {size} bytes")
             low -= max(1, low // _STEPS_BACK)
         tried = low
         while size < _CLOSE * most and tried < min(low + _BEYOND, self.model.qualities - 1):

@@ -208,6 +208,8 @@ def _from_pillow(picture: Image.Image, stored: str, name: str) -> tuple[Raster, 
         return Raster(samples_of(picture, "L"), PixelFormat(depth=1)), []
     taken = LOSING.get(mode, {"PA": "RGBA"}.get(mode, mode if mode in _AS_THEY_ARE else "RGB"))
     notes = [] if mode in ("PA", "RGBX", taken) else [f"its colours were converted from {mode} to {taken}"]
+    if notes and mode in _OTHER_COLOURS and picture.info.get("icc_profile"):
+        notes = [f"{notes[0]}, so its colour profile was dropped"]
     raster = Raster(samples_of(picture, taken), _AS_THEY_ARE[taken])
     few = re.fullmatch(r"L;([24])[A-Z]*", stored)
     return (_of_few_bits(raster, int(few[1])) if few and taken == "L" else raster), notes
@@ -268,13 +270,17 @@ def _entries(picture: Image.Image) -> list[Pixel]:
 # What is said beside the pixels
 
 
+_OTHER_COLOURS = "CMYK", "LAB"
+"""Modes whose profiles say nothing of the colours that they are converted to."""
+
+
 def _metadata(picture: Image.Image, kind: str) -> Metadata:
     """Of a picture of any other kind than PNG, and of a Pillow image."""
     info = picture.info
     exif, xmp = info.get("exif"), info.get("xmp")
     icc = info.get("icc_profile")
     return Metadata(
-        icc=icc if isinstance(icc, bytes) else b"",
+        icc=icc if isinstance(icc, bytes) and picture.mode not in _OTHER_COLOURS else b"",
         resolution=_resolution(info, kind),
         exif=exif.removeprefix(b"Exif\0\0") if isinstance(exif, bytes) else b"",
         xmp=xmp if isinstance(xmp, bytes) else b"",

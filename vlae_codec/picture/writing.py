@@ -97,11 +97,20 @@ def to_pillow(raster: Raster, metadata: Metadata | None = None) -> Image.Image:
     return image
 
 
+def check_pillow_has(form: PixelFormat) -> None:
+    """Refuses a format that Pillow would keep 8 of 16 bits of.
+
+    Raises:
+        ImageError: it is one.
+    """
+    if form.depth == 16 and form.channels > 1:
+        raise ImageError("Pillow has no images of 16-bit colours: take the samples as an array, or write a PNG file")
+
+
 def _image(stored: Raster) -> Image.Image:
     """Errors as of `to_pillow`."""
     form, samples = stored.format, stored.samples
-    if form.depth == 16 and form.channels > 1:
-        raise ImageError("Pillow has no images of 16-bit colours: take the samples as an array, or write a PNG file")
+    check_pillow_has(form)
     if form.kind != Kind.PALETTE:
         image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
         return image.convert("1", dither=Image.Dither.NONE) if form.depth == 1 else image

@@ -115,7 +115,8 @@ def _decoded(file: Parsed, sampling: Sampling) -> Decoded:
     raster = decode(file.geometry, file.payload)
     left, top, right, bottom = sampling.region(file.geometry.width, file.geometry.height)
     raster = Raster(raster.samples[top:bottom, left:right], raster.format)
-    return Decoded(raster, raster.samples.size, 0)
+    colours = raster.samples[..., :-1] if raster.format.alpha and not raster.format.pair else raster.samples
+    return Decoded(raster, colours.size, 0)
 
 
 class RawFamily:
