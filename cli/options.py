@@ -22,11 +22,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Number(click.FloatRange):
-    """A float range that has no place for nan."""
+    """A float range that has no place for nan and infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
-        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not a number.", param, ctx)
 
 
 class ByteSize(click.ParamType):  # type: ignore[type-arg]
