@@ -303,11 +303,9 @@ def _compressed(shared: tuple[Chooser, bool], batch: _Batch[_Picture], progress:
 
 
 def _difference(kept: Kept, choice: Chooser) -> VlaeError | None:
-    """What is wrong if a file does not decode to what its ledger says."""
+    """What is wrong if a file does not decode to what its ledger says; of a lossy photo that is without drawn texture."""
     model, ledger = choice.coder(kept.way.which), kept.encoded.ledger
-    meant = (
-        Sampling() if ledger.psnr_db is None else Sampling(temperature=0.0)
-    )  # of a lossy photo without drawn texture
+    meant = Sampling(temperature=None if ledger.psnr_db is None else 0.0)
     decoded = codec.decode([kept.encoded.data], meant, model=model)[0].raster.as_stored()
     original = kept.way.view.raster.as_stored()
     if decoded.geometry != original.geometry:
