@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vlae_codec.models.grid.config import PhotoData
 from vlae_codec.models.grid.joint import Joint, JointConfig, fit, measured, standard_error
 from vlae_codec.models.grid.pictures import Crops, Pictures
 from vlae_codec.models.grid.run import Run, Schedule
-from vlae_codec.models.grid.train import PhotoData, exact_sources
+from vlae_codec.models.grid.train import exact_sources
 from vlae_codec.picture.scaling import read_rgb
 
 Table = dict[str, Any]

@@ -4,7 +4,7 @@
 
 DIR has cifar10/train_*.png and cifar10/heldout_1000.png, one image a row of 1,024 RGB pixels, and photos/train. CIFAR's
 images are lossless ones of its training part, 3,000 to learn from; half of what the model sees are photographs scaled down
-to a few dozen pixels. All parts train together; `--initial` begins with the weights of a photo model's run.
+to a few dozen pixels. All parts train together; `--initial` begins with the weights of a photo model.
 
 Measured are 1,000 images that it never saw, which are of CIFAR's training part as well: not its test set. One rounded z is
 in both terms, so the sum is a bound on -log p(x), and what a file would hold. The learning curve is that of these images,
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vlae_codec.models.families import locate
 from vlae_codec.models.grid.joint import Joint, JointConfig, fit, measured, standard_error
 from vlae_codec.models.grid.pictures import Crops
 from vlae_codec.models.grid.run import Run, Schedule
@@ -37,13 +38,13 @@ _BATCH = 100  # images measured at once
 @click.command()
 @click.option("--data", "folder", type=click.Path(path_type=Path, exists=True), required=True, help="The data sets.")
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), required=True, help="Where the training is.")
-@click.option("--initial", type=click.Path(path_type=Path, exists=True), help="A photo model's run to begin with.")
+@click.option("--initial", metavar="RUN|released:NAME", help="A photo model to begin with.")
 @click.option("--steps", default=3000, show_default=True, help="Of the training, in all.")
 @click.option("--every", default=500, show_default=True, help="Steps between points of the learning curve.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
-    folder: Path, run_folder: Path, initial: Path | None, steps: int, every: int, threads: int, out: Path | None
+    folder: Path, run_folder: Path, initial: str | None, steps: int, every: int, threads: int, out: Path | None
 ) -> None:
     """Trains, and measures on the way."""
     torch.set_num_threads(threads)
@@ -64,7 +65,7 @@ def main(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    model = fit(config, schedule, run_folder, crops, evaluate, say, initial, every)
+    model = fit(config, schedule, run_folder, crops, evaluate, say, locate(initial, Path()) if initial else None, every)
     table: Table = {"images": len(held_out), "learned_from": len(learned), "steps": steps} | row(model, held_out)
     kept = json.loads(out.read_text(encoding="utf-8")).get("curve", []) if out and out.exists() else []
     table["curve"] = [point for point in kept if not curve or point["step"] < curve[0]["step"]] + curve

@@ -24,7 +24,7 @@ from results_page import write_page
 from systems import FOLDER, ROOT, SYSTEMS, System, Table, pack_fields, pack_nats, read
 
 from vlae_codec import files
-from vlae_codec.models import classifier, data, train
+from vlae_codec.models import classifier, data, families, train
 from vlae_codec.models import config as configs
 from vlae_codec.models.classifier import Classifier
 from vlae_codec.models.evaluate import Evaluator, binarised, standard_error, store_of, weights_digest
@@ -69,7 +69,7 @@ def train_to_the_end(experiment: str, folder: Path, threads: int | None) -> None
         return
     config = configs.load(configs.locate(Path(experiment)))
     initial = config.train.initial
-    if initial and not initial.startswith(train.RELEASED):
+    if initial and not initial.startswith(families.RELEASED):
         train_to_the_end(initial, folder, threads)
     click.echo(f"{experiment}: training")
     train.train(config, RUNS / experiment, folder, threads=threads, report=click.echo)
@@ -88,7 +88,7 @@ def measured(system: System, folder: Path) -> Table:
     """All figures of a trained system, and the pictures that its sheets show."""
     run, ended = RUNS / system.experiment, has_ended(system.experiment)
     if not ended and not train.is_model(run):
-        run = train.locate(f"released:{system.released}", RUNS)
+        run = families.locate(f"released:{system.released}", RUNS)
     trained = train.load_average(run)
     if trained.rounds[-1].run != system.experiment:
         raise click.ClickException(f"{run} was made by {trained.rounds[-1].run}, not by {system.experiment}")

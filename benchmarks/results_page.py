@@ -40,7 +40,7 @@ from tables import markdown
 from vlae_codec.models import config as configs
 from vlae_codec.models import data
 from vlae_codec.models.config import Config
-from vlae_codec.models.train import RELEASED
+from vlae_codec.models.families import RELEASED
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import png_bytes
 from vlae_codec.picture.sheets import contact_sheet

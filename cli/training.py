@@ -86,7 +86,7 @@ def evaluate(
     RUN is the folder of a training run or of an exported model; released:NAME is a model that ships. Resumes where it was
     stopped.
 
-    Of a photo model RUN is the folder of its training, SET a folder of pictures: rate and distortion of the dithered code
+    Of a photo model SET is a folder of pictures: rate and distortion of the dithered code
     (minus the ELBO) and of the rounded one (what a file holds), in bits and bits/dim.
     """
     _need_torch()
@@ -99,7 +99,9 @@ def evaluate(
     family, progress = families.of_run(run), ProgressLine(quiet=False)
     if hasattr(family, "evaluate"):
         _refuse_given("part", "samples", "paired_images", "paired_samples")
-        table = family.evaluate(Path(run), data_folder, Path(name) if name else None, images, progress)
+        table = family.evaluate(
+            families.locate(run, Path()), data_folder, Path(name) if name else None, images, progress
+        )
         lines = _photo_lines(table)
     else:
         table = _evaluated_drawings(
@@ -119,7 +121,8 @@ def _evaluated_drawings(
     """The figures of a model of drawings on a part of a set."""
     from vlae_codec.models import data
     from vlae_codec.models.evaluate import Evaluator, store_of
-    from vlae_codec.models.train import load_average, locate
+    from vlae_codec.models.families import locate
+    from vlae_codec.models.train import load_average
 
     trained = load_average(locate(run, Path()))
     name = name or trained.config.data.name

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from vlae_codec.errors import Progress
 
 from . import config
+from .families import locate
 
 C = TypeVar("C")
 Train = Callable[[C, Path, Path, str, int | None, Callable[[str], None]], object]
@@ -52,4 +53,4 @@ class Experiment(Generic[C]):
         self, run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None
     ) -> str:
         """Writes the model of a run; `step` says nothing."""
-        return self.exports(Path(run), folder, name, data_folder)
+        return self.exports(locate(run, Path()), folder, name, data_folder)

@@ -11,7 +11,11 @@ import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
+
+from vlae_codec import zoo
 from vlae_codec.errors import ConfigError
 
 from . import config
@@ -22,6 +26,19 @@ FAMILIES = {
     "ink": "vlae_codec.models.ink.experiment",
 }
 """Where each family's `train` and `export` are."""
+
+
+RELEASED = "released:"
+"""Before the name of a model that ships, where that of a run is asked for."""
+
+
+def locate(name: str, beside: Path) -> Path:
+    """The folder `name` in `beside`, or of `released:NAME` that of the model which ships.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    return zoo.folder_of(name.removeprefix(RELEASED)) if name.startswith(RELEASED) else beside / name
 
 
 def of_experiment(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -38,11 +55,24 @@ def of_experiment(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def of_run(name: str) -> Any:
-    """The module of the family whose training a folder holds; of other folders, that of drawings."""
-    folder = Path(name)
+    """The module of the family of a run's folder, of an exported model's or of `released:NAME`; of other folders, that of
+    drawings.
+
+    Raises:
+        ModelError: there is no such released model.
+    """
+    return import_module(FAMILIES[_family_of(locate(name, Path()))])
+
+
+def _family_of(folder: Path) -> str:
     if (folder / "transforms" / "config.json").is_file():
-        return import_module(FAMILIES["grid"])
-    return import_module(FAMILIES["ink" if _is_of_ink(folder) else "field"])
+        return "grid"
+    try:
+        with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+            named = str(arrays["family"])
+            return named if named in FAMILIES else "field"
+    except (OSError, LookupError, ValueError, BadZipFile):
+        return "ink" if _is_of_ink(folder) else "field"
 
 
 def _is_of_ink(folder: Path) -> bool:

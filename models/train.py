@@ -32,7 +32,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from vlae_codec import files, zoo
+from vlae_codec import files
 from vlae_codec.errors import ConfigError
 from vlae_codec.files import cache_folder
 from vlae_codec.models.field import integer
@@ -43,11 +43,10 @@ from vlae_codec.models.field.vlae import VLAE, Terms
 from . import config as configs
 from . import data, memory, ranks
 from .config import Config, ModelConfig, Round, TrainConfig
+from .families import locate
 from .layers import ResidualBlock, compiled, compiles, initialise_from, placed
 
 CHECKPOINT_SECONDS = 180.0
-RELEASED = "released:"
-"""Before the name of a model that ships, where that of a run is asked for."""
 Order = npt.NDArray[np.int64]
 _SENSELESS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What is raised of tables that are of other keys, types or sizes than a configuration."""
@@ -535,15 +534,6 @@ def _of_integers(folder: Path) -> Trained:
         raise ConfigError(f"{folder} is not the model that its configuration describes") from error
     cache = cache_folder()
     return Trained(restored, rounds, cache and cache / model.digest.hex()[:16])
-
-
-def locate(name: str, beside: Path) -> Path:
-    """The folder `name` in `beside`, or of `released:NAME` that of the model which ships.
-
-    Raises:
-        ModelError: there is no such model.
-    """
-    return zoo.folder_of(name.removeprefix(RELEASED)) if name.startswith(RELEASED) else beside / name
 
 
 def _is_run(folder: Path) -> bool:

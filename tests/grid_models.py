@@ -8,7 +8,7 @@ import torch
 
 from vlae_codec.family import Identity
 from vlae_codec.grid.coder import GridCoder, GridFamily
-from vlae_codec.models.grid.export import to_arrays
+from vlae_codec.models.grid.integers import to_arrays
 from vlae_codec.models.grid.texture import Texture, TextureConfig
 from vlae_codec.models.grid.vlae import TransformConfig, Transforms
 

@@ -473,16 +473,17 @@ def test_a_worker_holds_one_chunk(tmp_path, monkeypatch, fields):
     np.save("many.npy", np.resize(fields, (400, 28, 28)))
     found = survey.listed(Local(1), ["many.npy"], survey.Looking(None, True, None))
     packing = tasks.Packing(Pattern.of(OUT), "run", "plan", Options(chunk=20), tasks.Named.of(str(TINY), str))
-    peaks = []
+    peaks: dict[int, list[int]] = {20: [], 100: [], 380: []}
     with locked(packing.pattern, "run"):
-        for images in (20, 100, 380):  # the first loads what is loaded once
+        for images in (20, *(100, 380) * 3):  # the first loads what is loaded once
             (part, _) = survey.parts(found.sources, [images, 400 - images])
             gc.collect()
             tracemalloc.start()
             tasks.pack(packing, part)
-            peaks.append(tracemalloc.get_traced_memory()[1])
+            peaks[images].append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[2] - peaks[1] < 280 * 300, "of 280 images more some numbers each, and not their 784 pixels"
+    more = min(peaks[380]) - min(peaks[100])  # the least of several: what else lives in this process comes and goes
+    assert more < 280 * 300, "of 280 images more some numbers each, and not their 784 pixels"
 
 
 def test_a_store_that_creates_no_files_exclusively(sources):

@@ -8,7 +8,7 @@ from conftest import drawings_of
 from PIL import Image
 
 from vlae_codec.errors import ConfigError
-from vlae_codec.models import collect, data, train
+from vlae_codec.models import collect, data, families, train
 from vlae_codec.models import config as configs
 from vlae_codec.picture.fields import cut_fields
 from vlae_codec.sets.sources import gather
@@ -110,5 +110,5 @@ def test_arrays_of_another_layout_are_refused(tmp_path):
 def test_the_experiment_for_it_starts_from_a_model_that_ships(tmp_path):
     config = configs.load(configs.locate(configs.Path("own")))
     assert config.data.name == "own"
-    begun = train._grown(config, train.load_average(train.locate(config.train.initial, tmp_path)))
+    begun = train._grown(config, train.load_average(families.locate(config.train.initial, tmp_path)))
     assert begun.active.sum() == 32

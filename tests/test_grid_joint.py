@@ -14,7 +14,9 @@ from torch import Tensor
 from vlae_codec.errors import ConfigError
 from vlae_codec.models.grid import joint, train
 from vlae_codec.models.grid.colour import to_ycocg
+from vlae_codec.models.grid.config import PhotoConfig
 from vlae_codec.models.grid.joint import Joint, JointConfig, Likelihood, fit, measured, to_ycocg_smoothly
+from vlae_codec.models.grid.kept import Kept
 from vlae_codec.models.grid.run import Run, Schedule
 from vlae_codec.models.grid.texture import TextureConfig, pixel_bits
 from vlae_codec.models.grid.vlae import TransformConfig
@@ -123,19 +125,13 @@ def test_all_of_it_learns_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: 
     assert {"transforms.encoder", "transforms.decoder", "transforms.prior", "likelihood.texture"} <= moved
 
 
-def test_it_begins_with_a_photo_model_of_its_shape_only(tmp_path: Path) -> None:
-    model = Joint(SMALL)
-    assert model.transforms
-    with pytest.raises(ConfigError, match="no photo model of this shape"):
-        model.begin_with(tmp_path)
-    other = Joint(SMALL)
+def test_it_begins_with_a_photo_model_of_its_shape_only() -> None:
+    model, other = Joint(SMALL), Joint(SMALL)
     assert other.transforms
-    for stage, part in (("transforms", other.transforms), ("texture", other.likelihood.texture)):
-        (tmp_path / stage).mkdir()
-        torch.save({"average": part.state_dict()}, tmp_path / stage / "checkpoint.pt")
-    model.begin_with(tmp_path)
+    model.begin_with(Kept(PhotoConfig(), other.transforms, other.likelihood.texture, None))
     assert all(
         torch.equal(one, two) for one, two in zip(model.state_dict().values(), other.state_dict().values(), strict=True)
     )
-    with pytest.raises(ConfigError, match="no photo model of this shape"):
-        Joint(replace(SMALL, masked_layers=3)).begin_with(tmp_path)
+    wider = Joint(replace(SMALL, masked_layers=3))
+    with pytest.raises(ConfigError, match="has another shape"):
+        wider.begin_with(Kept(PhotoConfig(), other.transforms, other.likelihood.texture, None))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from grid_models import drawing, networks
 from photographs import picture
 
 from vlae_codec import codec, zoo
@@ -17,10 +18,12 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.family import Ask
 from vlae_codec.models import config as configs
 from vlae_codec.models import families
-from vlae_codec.models.grid import evaluate, export, train
+from vlae_codec.models.grid import export, train
+from vlae_codec.models.grid.config import PhotoConfig, PhotoData
+from vlae_codec.models.grid.integers import to_arrays
+from vlae_codec.models.grid.kept import grown, kept, texture_of, transforms_of
 from vlae_codec.models.grid.run import Schedule
-from vlae_codec.models.grid.texture import TextureConfig
-from vlae_codec.models.grid.train import PhotoConfig, PhotoData
+from vlae_codec.models.grid.texture import Texture, TextureConfig
 from vlae_codec.models.grid.vlae import TransformConfig
 from vlae_codec.picture.scaling import read_rgb
 from vlae_codec.picture.writing import write_picture
@@ -85,7 +88,7 @@ def test_an_evaluation_has_one_z_in_all_terms(data: Path, tmp_path: Path, run: A
         row = table[code]
         for unit in ("bits", "bpd"):
             assert row[f"total_{unit}"] == pytest.approx(row[f"rate_{unit}"] + row[f"distortion_{unit}"])
-    _, transforms, texture = evaluate._networks(folder)
+    _, transforms, texture, _ = kept(folder)
     levels, rgb = torch.tensor([SMALL.level]), torch.from_numpy(read_rgb(data / "plain" / "1.png").copy())
     rgb = rgb.permute(2, 0, 1)[None].float()
     bits, z, _, _ = transforms.coded(rgb / 255 - 0.5, levels)
@@ -96,6 +99,60 @@ def test_an_evaluation_has_one_z_in_all_terms(data: Path, tmp_path: Path, run: A
     assert farther[1] != distortion_bits
     assert "for models of drawings" in run("evaluate", folder, "--part", "test", expect=2).stderr
     assert "has no pictures" in run("evaluate", folder, "--on", "nowhere", "--data", data, expect=1).stderr
+
+
+def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run: Any) -> None:
+    """Its weights, exported anew, are the same integers; it can be evaluated, and a run begin with it."""
+    transforms, texture = networks()
+    arrays = to_arrays(transforms, texture, 0.5, drawing())
+    again = to_arrays(
+        transforms_of(arrays, transforms.config), texture_of(arrays, "texture"), 0.5, texture_of(arrays, "grain")
+    )
+    assert arrays.keys() == again.keys()
+    assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
+
+    first, model = tmp_path / "first", tmp_path / "model"
+    train.train(SMALL, first, data, report=lambda _: None)
+    export.export_run(first, model, "small", data)
+    table = json.loads(run("evaluate", model, "--data", data, "--on", "plain", "--json").stdout)
+    floats = json.loads(run("evaluate", first, "--data", data, "--on", "plain", "--json").stdout)
+    assert table["rounded"]["total_bpd"] == pytest.approx(floats["rounded"]["total_bpd"], rel=0.02)
+
+    kept_stage = replace(SMALL.grain, steps=0)
+    wider = replace(
+        SMALL,
+        pixels=replace(SMALL.pixels, channels=12, layers=2),
+        transforms=kept_stage,
+        grain=kept_stage,
+        initial="model",
+    )
+    train.train(wider, tmp_path / "second", data, report=lambda _: None)
+    export.export_run(tmp_path / "second", tmp_path / "wider", "wider", data)
+    before, after = (dict(np.load(folder / "weights.npz")) for folder in (model, tmp_path / "wider"))
+    changed = {name.split(".")[0] for name in after if not np.array_equal(before.get(name), after[name])}
+    assert changed == {"texture"}, "what had no steps is as it was, with how strong and warm it draws"
+    zoo.load(tmp_path / "wider").check()
+    card = (tmp_path / "wider" / "card.md").read_text()
+    assert [line[:15] for line in card.splitlines() if line.startswith(("| 1", "| 2"))] == [
+        "| 1 | transform", "| 1 | texture |", "| 1 | grain | 4", "| 2 | texture |"
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="another shape"):
+        train.train(replace(wider, model=replace(SMALL.model, fine=8)), tmp_path / "third", data)
+
+
+def test_a_pixelcnn_that_grew_computes_what_it_did() -> None:
+    torch.manual_seed(3)
+    small = Texture(TextureConfig(8, 2, 3, 4, 8, 4, 3))
+    large = grown(small, TextureConfig(12, 3, 3, 4, 8, 4, 3))
+    x, decoded = (torch.randint(-99, 99, (2, 3, 16, 24)).float() for _ in range(2))
+    hidden, levels = torch.randn(2, 4, 8, 12), torch.tensor([0.5, 1.0])
+    (one, _), (two, _) = (model(x, decoded, model.given_code(decoded, hidden, levels)) for model in (small, large))
+    assert torch.allclose(one, two, atol=1e-5)
+    two.square().sum().backward()
+    assert large.output.weight.grad[:, 8:].abs().max() > 0, "what is new can be heard as training goes on"
+    for other in (TextureConfig(4, 2, 3, 4, 8, 4, 3), TextureConfig(12, 2, 4, 4, 8, 4, 3)):
+        with pytest.raises(ConfigError, match="cannot grow"):
+            grown(small, other)
 
 
 def test_the_experiment_that_ships_is_one_of_photos() -> None:

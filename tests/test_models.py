@@ -305,7 +305,7 @@ def test_a_model_that_says_nonsense_of_itself_is_an_error_of_one_line(run, data_
 
 @pytest.mark.parametrize("name", [folder.name for folder in zoo.released() if folder.name not in (zoo.PHOTO, zoo.INK)])
 def test_released_models_turn_back_into_float_models_and_into_themselves(name):
-    model, trained = zoo.named(name), train.load_average(train.locate(f"released:{name}", Path()))
+    model, trained = zoo.named(name), train.load_average(families.locate(f"released:{name}", Path()))
     arrays = to_arrays(trained.model)
     assert len(arrays) > 100
     for key, array in arrays.items():
@@ -496,7 +496,7 @@ def test_a_model_that_ships_is_evaluated_by_its_name(data_folder, tmp_path, run,
 
 
 def test_a_run_may_start_from_a_model_that_ships(data_folder, tmp_path):
-    trained = train.load_average(train.locate("released:mnist", tmp_path))
+    trained = train.load_average(families.locate("released:mnist", tmp_path))
     settings = dataclasses.replace(schedule(epochs=0).train, initial="released:mnist")
     config = Config(trained.config.model, settings, DataConfig("mnist_static", ("train",)))
     begun = train.train(config, tmp_path / "run", data_folder, report=lambda _: None)

@@ -23,7 +23,7 @@ from vlae_codec.errors import FormatError
 from vlae_codec.family import Ask, Identity, Sampling
 from vlae_codec.grid import latents, sections
 from vlae_codec.grid.coder import GridFamily
-from vlae_codec.models.grid.export import to_arrays
+from vlae_codec.models.grid.integers import to_arrays
 from vlae_codec.picture.raster import Geometry
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "version2" / "photo.json").read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vlae_codec.errors import Progress
-from vlae_codec.models import config
+from vlae_codec.models import config, families
 from vlae_codec.models import train as training
 
 from .export import FILES, export_run
@@ -34,4 +34,4 @@ def train(
 
 def export(run: str, folder: Path, name: str, step: float, data_folder: Path, progress: Progress | None = None) -> str:
     """See `export_run`."""
-    return export_run(training.locate(run, Path()), folder, name, step, data_folder, progress)
+    return export_run(families.locate(run, Path()), folder, name, step, data_folder, progress)

@@ -9,7 +9,6 @@ The dithered code is what bits-back coding would pay; the rounded one is shorter
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,12 @@ import numpy.typing as npt
 import torch
 
 from vlae_codec.errors import ConfigError, Progress
-from vlae_codec.models import config
 from vlae_codec.picture.scaling import read_rgb
 
 from .joint import standard_error
-from .run import average_of
+from .kept import kept
 from .texture import Texture
-from .train import PhotoConfig, exact_sources, terms
+from .train import exact_sources, terms
 from .transforms import PATCH
 from .vlae import Transforms
 
@@ -91,33 +89,20 @@ def evaluated(
 def evaluate_run(
     run: Path, data_folder: Path, on: Path | None = None, images: int | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """The averaged weights of a run, at the level of exact files: `Evaluation.as_dict`, and which pictures.
+    """The weights of a run or an exported model, at the level of exact files: `Evaluation.as_dict`, and which pictures.
 
     on: a folder of pictures, below the folder of the data sets or anywhere; without, the lossless ones that the run kept for
     validation. images: only so many, spread evenly.
 
     Raises:
-        ConfigError: the run has no weights yet, or there are no pictures.
+        ConfigError: there are no weights yet, or there are no pictures.
         ImageError: one cannot be read.
     """
-    shape, transforms, texture = _networks(run)
+    shape, transforms, texture, _ = kept(run)
     pictures = exact_sources(shape.data, data_folder)[1] if on is None else _pictures(data_folder, on)
     pictures = pictures[:: -(-len(pictures) // images)] if images else pictures
     found = evaluated(transforms, texture, shape.level, pictures, progress)
     return {"data": str(on or f"{shape.data.plain}, kept for validation"), **found.as_dict()}
-
-
-def _networks(run: Path) -> tuple[PhotoConfig, Transforms, Texture]:
-    try:
-        shape = config.build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text(encoding="utf-8")))
-        transforms, texture = Transforms(shape.model), Texture(shape.pixels)
-        transforms.load_state_dict(average_of(run / "transforms"))
-        texture.load_state_dict(average_of(run / "texture"))
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(
-            f"{run} holds no photo model that has been trained as far as its PixelCNN: {error}"
-        ) from error
-    return shape, transforms.eval(), texture.eval()
 
 
 def _pictures(data_folder: Path, on: Path) -> list[Path]:

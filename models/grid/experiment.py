@@ -2,9 +2,9 @@
 
 from vlae_codec.models.experiment import Experiment
 
+from .config import PhotoConfig
 from .evaluate import evaluate_run as evaluate
 from .export import FILES, export_run
-from .train import PhotoConfig
 from .train import train as train_run
 
 __all__ = ["FILES", "evaluate", "export", "read", "train"]

@@ -28,9 +28,10 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.models.layers import compiled, compiles
 
 from .colour import to_ycocg
+from .kept import Kept, kept
 from .pictures import Crops
 from .rounding import Rounded
-from .run import Run, Schedule, advance, average_of
+from .run import Run, Schedule, advance
 from .texture import Texture, TextureConfig, pixel_bits
 from .transforms import PATCH
 from .vlae import TransformConfig, Transforms
@@ -101,19 +102,19 @@ class Joint(nn.Module):
             bits = bits[:, :-PATCH, PATCH:-PATCH]  # what lies at a crop's border sees less than in a picture
         return Rates(code_bits / area, bits.mean((1, 2)), ((decoded - rgb) ** 2).mean((1, 2, 3)))
 
-    def begin_with(self, run: Path) -> None:
-        """Takes the averaged weights of a photo model's run.
+    def begin_with(self, initial: Kept) -> None:
+        """Takes the weights of a photo model.
 
         Raises:
-            ConfigError: they are not there, damaged, or of another shape.
+            ConfigError: they are of another shape.
         """
-        parts = {"transforms": self.transforms, "texture": self.likelihood.texture}
+        parts = (self.transforms, initial.transforms), (self.likelihood.texture, initial.texture)
         try:
-            for stage, part in parts.items():
+            for part, own in parts:
                 if part:
-                    part.load_state_dict(average_of(run / stage))
-        except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-            raise ConfigError(f"no photo model of this shape in {run}: {error}") from error
+                    part.load_state_dict(own.state_dict())
+        except RuntimeError as error:
+            raise ConfigError(f"the photo model to begin with has another shape: {error}") from error
 
     def _decoded(self, rgb: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The code's bits (B,), the decoded picture (B, 3, H, W) of 0 .. 255, and the decoder's features."""
@@ -164,8 +165,8 @@ def fit(
 ) -> Joint:
     """A model trained to the end of its schedule, from the folder's checkpoint if there is one; its averaged weights.
 
-    crops: what a run sees next. evaluate: what to report of an averaged model at a step, every so many. initial: the run of
-    a photo model of this shape, of which a new run takes the weights.
+    crops: what a run sees next. evaluate: what to report of an averaged model at a step, every so many. initial: a run or
+    an exported photo model of this shape, of which a new run takes the weights.
 
     Raises:
         ConfigError: as of `advance`.
@@ -173,7 +174,7 @@ def fit(
     torch.manual_seed(schedule.seed)
     model = Joint(config)
     if initial:
-        model.begin_with(initial)
+        model.begin_with(kept(initial))
     run = Run(model, schedule, folder, _TABLES)
     model.likelihood.bits = compiled(pixel_bits)
     if compiles() and model.transforms:

@@ -153,6 +153,8 @@ def advance(
         (run.folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
     ranks.wait()  # until all have read the checkpoint
     if run.step >= schedule.steps:
+        if first and not run.step:  # a stage that keeps what it was given
+            run.save()
         return
     torch.manual_seed(schedule.seed + run.step)
     rng = np.random.default_rng([schedule.seed, run.step])

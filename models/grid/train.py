@@ -8,7 +8,7 @@ grain         a copy of it that draws the texture of lossy pictures, at all leve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,51 +21,19 @@ from vlae_codec.models.layers import compiled
 from vlae_codec.picture.scaling import read_rgb, scaled
 
 from .colour import to_ycocg
+from .config import PhotoConfig, PhotoData
 from .grain import own_context
+from .kept import begun
 from .pictures import Pictures, Source
-from .run import Run, Schedule, advance
+from .run import Run, advance
 from .texture import Texture, TextureConfig, pixel_bits
 from .transforms import PATCH
-from .vlae import TransformConfig, Transforms
+from .vlae import Transforms
 
 _VALIDATED = 12  # pictures
 _SHORT_SIDE = 512  # of pictures for rates and distortions
 _DRAWN = 4  # times over that a context is drawn, at most
 _CROP = slice(128, 384)  # rows and columns of pictures for exact rates
-
-
-@dataclass(frozen=True)
-class PhotoData:
-    """Folders of pictures, below the folder of the data sets.
-
-    scaled: photographs that went through lossy codecs, looked at at a random scale; plain: lossless ones, at their own size,
-    of which those whose number `leave_out` divides are for validation of exact rates; valid: for that of lossy ones.
-    scaled_share, texture_share: the share of looks at scaled ones, for the transforms and for both PixelCNNs.
-    """
-
-    scaled: str = "photos/train"
-    plain: str = "photos/cid22"
-    valid: str = "photos/valid"
-    leave_out: int = 8
-    scaled_share: float = 0.75
-    texture_share: float = 0.4
-
-
-@dataclass(frozen=True)
-class PhotoConfig:
-    """One experiment. level: that of the code in exact files."""
-
-    model: TransformConfig = field(default_factory=TransformConfig)
-    pixels: TextureConfig = field(default_factory=TextureConfig)
-    data: PhotoData = field(default_factory=PhotoData)
-    transforms: Schedule = field(default_factory=lambda: Schedule(33000, decay_from=0.84))
-    texture: Schedule = field(
-        default_factory=lambda: Schedule(14700, 12, 72, 0.003, 0.002, 200, decay_from=0.85, average=0.996, clip=2.0)
-    )
-    grain: Schedule = field(
-        default_factory=lambda: Schedule(5000, 8, 72, 0.001, 0.001, 100, decay_from=0.6, average=0.99, clip=2.0)
-    )
-    level: float = 1.0
 
 
 def train(
@@ -92,11 +60,10 @@ def _train(config: PhotoConfig, folder: Path, data_folder: Path, device: str, re
     valid = _validated(data_folder / config.data.valid)
     lossy, _ = _sources(config.data, data_folder, config.data.scaled_share)
     exact, held_out = exact_sources(config.data, data_folder)
-    torch.manual_seed(config.transforms.seed)
-    transforms = Transforms(config.model).to(device)
-    _train_transforms(transforms, config, folder / "transforms", lossy, valid, device, report)
-    texture = _train_texture(transforms, config, folder / "texture", exact, held_out, device, report)
-    _train_grain(transforms, texture, config, folder / "grain", exact, held_out, device, report)
+    transforms, texture, grain = begun(config, folder.parent)
+    _train_transforms(transforms.to(device), config, folder / "transforms", lossy, valid, device, report)
+    _train_texture(texture.to(device), transforms, config, folder / "texture", exact, held_out, device, report)
+    _train_grain((grain or texture).to(device), transforms, config, folder / "grain", exact, held_out, device, report)
 
 
 def exact_sources(data: PhotoData, folder: Path) -> tuple[list[Source], list[Path]]:
@@ -146,6 +113,7 @@ def _train_transforms(
 
 
 def _train_texture(
+    model: Texture,
     transforms: Transforms,
     config: PhotoConfig,
     folder: Path,
@@ -153,9 +121,7 @@ def _train_texture(
     held_out: Sequence[Path],
     device: str,
     report: Callable[[str], None],
-) -> Texture:
-    torch.manual_seed(config.texture.seed)
-    model = Texture(config.pixels).to(device)
+) -> None:
     run = Run(model, config.texture, folder, ("level",))
     given, bits = compiled(decoded_of), compiled(_bits_given)
 
@@ -171,16 +137,15 @@ def _train_texture(
         return value, {"bpd": value.item()}
 
     def evaluated(average: dict[str, Tensor]) -> str:
-        return _exact_rates_of(average, transforms, config, held_out)
+        return _exact_rates_of(average, model.config, transforms, config, held_out)
 
     advance(run, _crops(run, sources), asdict(config), loss, evaluated, device, report)
     model.load_state_dict(run.average)
-    return model
 
 
 def _train_grain(
+    model: Texture,
     transforms: Transforms,
-    texture: Texture,
     config: PhotoConfig,
     folder: Path,
     sources: Sequence[Source],
@@ -188,8 +153,6 @@ def _train_grain(
     device: str,
     report: Callable[[str], None],
 ) -> None:
-    torch.manual_seed(config.grain.seed)
-    model = texture  # the weights that code are kept in their own checkpoint
     run = Run(model, config.grain, folder, ("level",))
     given, draw, bits = compiled(decoded_of), compiled(own_context), compiled(_bits_given)
 
@@ -206,16 +169,20 @@ def _train_grain(
         return value, {"bpd": value.item()}
 
     def evaluated(average: dict[str, Tensor]) -> str:
-        return "of true contexts: " + _exact_rates_of(average, transforms, config, held_out)
+        return "of true contexts: " + _exact_rates_of(average, model.config, transforms, config, held_out)
 
     advance(run, _crops(run, sources), asdict(config), loss, evaluated, device, report)
 
 
 def _exact_rates_of(
-    average: dict[str, Tensor], transforms: Transforms, config: PhotoConfig, held_out: Sequence[Path]
+    average: dict[str, Tensor],
+    shape: TextureConfig,
+    transforms: Transforms,
+    config: PhotoConfig,
+    held_out: Sequence[Path],
 ) -> str:
     """`exact_rates` of averaged weights of a PixelCNN, on the CPU."""
-    averaged, parts = Texture(config.pixels), Transforms(config.model)
+    averaged, parts = Texture(shape), Transforms(config.model)
     averaged.load_state_dict(average)
     parts.load_state_dict(transforms.state_dict())
     return exact_rates(averaged, parts, config.level, held_out)

@@ -33,13 +33,13 @@ def judge_of(images: Sample, path: Path, notes: list[str]) -> Judge | None:
     if problem:
         notes.append(f"No classifier read the images: {problem}.")
         return None
-    from vlae_codec.models import classifier
+    from vlae_codec.models.classifier import classify, digits
 
     try:
-        trained = classifier.digits(path)
+        trained = digits(path)
     except Exception as error:  # torch fails in many ways on what is not a file of its own
         raise VlaeError(f"{path} is not a classifier of ours, or is damaged") from error
-    return lambda fields: classifier.classify(trained, fields)
+    return lambda fields: classify(trained, fields)
 
 
 def _unjudged(images: Sample, path: Path) -> str | None:
