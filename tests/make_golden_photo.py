@@ -40,7 +40,8 @@ def main() -> None:
                 header = container2.Header2(registry.identity_of(model.digest), view.raster.geometry)
                 data = container2.write_file2(header, Metadata(), payload)
                 cut = data[: 2 * len(data) // 3]
-                decoded = [codec.decode([data])[0], codec.decode([cut], Sampling(partial=True))[0]]
+                samplings = Sampling(), Sampling(partial=True), Sampling(preview=True)
+                decoded = [codec.decode([one], how)[0] for one, how in zip((data, cut, data), samplings, strict=True)]
                 cases.append(
                     {
                         "name": f"{size} {form.kind.name} {name}",

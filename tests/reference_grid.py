@@ -32,6 +32,33 @@ def decoded_picture(layers, z, quality):
     return each(lambda v: within((v + (1 << 11)) * 255 + (1 << 11) >> 12, 0, 255), p), hidden
 
 
+def coarse_picture(layers, z, quality):
+    """RGB samples of the padded picture from the latents of the first two groups, in 2^-8."""
+    count = sum(layers.arrays["prior.groups"][:2])
+    steps = [exp12(v) for v in layers.level("decoder.log_step", quality)[:count]]
+    seen = [
+        [[clip(v * s + (1 << 7) >> 8) for v, s in zip(site[:count], steps, strict=True)] for site in row] for row in z
+    ]
+    colours = each(lambda v: within(v, -(1 << 13), 1 << 13), layers.pointwise("decoder.coarse", seen))
+    height, width = len(colours), len(colours[0])
+
+    def taps(at, count):
+        site, i = divmod(at, 8)
+        t = (2 * i - 7) % 16
+        outer = -(t**3) + 32 * t**2 - 256 * t, t**3 - 16 * t**2
+        weights = outer[0], 3 * t**3 - 80 * t**2 + 8192, -3 * t**3 + 64 * t**2 + 256 * t, outer[1]
+        first = site - 2 if i < 4 else site - 1
+        return [(within(first + tap, 0, count - 1), weight) for tap, weight in enumerate(weights)]
+
+    def sample(row, column, channel):
+        p = sum(
+            down * across * colours[i][j][channel] for i, down in taps(row, height) for j, across in taps(column, width)
+        )
+        return within((p + (1 << 37)) * 255 + (1 << 37) >> 38, 0, 255)
+
+    return [[[sample(row, column, c) for c in range(3)] for column in range(8 * width)] for row in range(8 * height)]
+
+
 def blocks(layers, name, image):
     """`name`.0, `name`.1, ... one after the other."""
     index = 0
@@ -159,14 +186,25 @@ class Reader:
         if self.gray:
             self.decoded = [[[luma, 0, 0] for luma, _, _ in row] for row in self.decoded]
 
+    def preview(self):
+        """The coarse picture, as `picture` has it."""
+        rgb = coarse_picture(self.layers, self.latents, self.payload.quality)
+        image = [[to_luma(pixel)[:1] if self.gray else pixel for pixel in row] for row in rgb]
+        rows, columns = slice(self.about["height"]), slice(self.about["width"])
+        return self.finished([row[columns] for row in image[rows]])
+
     def picture(self, seed=0, temperature=None):
         """[row][column][sample] as the geometry has them; temperature in 1/256, None for the model's own."""
         image = [[None] * self.about["width"] for _ in range(self.about["height"])]
         for (top, left, bottom, right), tile in zip(areas(self.about), self.tiles(seed, temperature), strict=True):
             for row in range(top, bottom):
                 image[row][left:right] = tile[row - top]
-        kept, levels = slice(0, 1 if self.gray else 3), min((1 << self.about["depth"]) - 1, 255)
-        image = [[self.colours(pixel)[kept] for pixel in row] for row in image]
+        kept = slice(0, 1 if self.gray else 3)
+        return self.finished([[self.colours(pixel)[kept] for pixel in row] for row in image])
+
+    def finished(self, image):
+        """At the levels that the geometry has, with opacity."""
+        levels = min((1 << self.about["depth"]) - 1, 255)
         image = each(lambda v: (2 * levels * within(v, 0, 255) + 255) // 510 * (255 // levels), image)
         return self.with_alpha(image) if self.about["alpha"] else image
 

@@ -1,4 +1,4 @@
-"""Golden files of the released photo model: what they decode to, whole and cut, never changes."""
+"""Golden files of the released photo model: what they decode to, whole, cut and as previews, never changes."""
 
 from __future__ import annotations
 
@@ -25,3 +25,4 @@ def test_golden_files_decode_as_ever(case: dict) -> None:
     assert digest(codec.decode([data])[0].raster.samples) == case["decoded"][0]
     cut = codec.decode([data[: case["cut"]]], Sampling(partial=True))[0]
     assert digest(cut.raster.samples) == case["decoded"][1]
+    assert digest(codec.decode([data], Sampling(preview=True))[0].raster.samples) == case["decoded"][2]

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 import vlae_codec
 from vlae_codec import zoo
 from vlae_codec.exact.logistics import MEAN_BITS
-from vlae_codec.family import Ask
+from vlae_codec.family import Ask, Sampling
 from vlae_codec.grid import tiles
 from vlae_codec.grid.coder import GridCoder
 from vlae_codec.grid.colour import to_ycocg
@@ -109,6 +109,19 @@ def test_fifteen_hundred_bytes_show_a_picture_of_any_size() -> None:
         shown = vlae_codec.decompress(data[:1500], temperature=0.0, partial=True)
         true, seen = (np.asarray(one.resize((48, 32), Image.Resampling.BOX), np.float64) for one in (picture, shown))
         assert ((seen - true) ** 2).mean() < 0.5 * ((true - true.mean((0, 1))) ** 2).mean()
+
+
+def test_a_preview_has_the_colours_of_the_picture() -> None:
+    """It is made without the networks, of the means of luma and chroma alone."""
+    coder = zoo.named(zoo.PHOTO)
+    for picture in photographs():
+        raster = Raster(picture, PixelFormat(Kind.RGB))
+        ask = Ask(quality=14.0)
+        (made,) = coder.encode([coder.view(raster, ask)], ask)
+        file = coder.parse(raster.geometry, made.data, 0)
+        ((decoded,),) = coder.decode([file], [Sampling(preview=True)])
+        means = [one.reshape(len(one) // 8, 8, -1, 8, 3).mean((1, 3)) for one in (picture, decoded.raster.samples)]
+        assert np.square(means[0] - means[1]).mean() < 255**2 / 10**2.9  # 29 dB
 
 
 def test_quality_orders_rate_and_distortion_in_the_mean_of_twenty_pictures() -> None:

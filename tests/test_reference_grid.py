@@ -109,12 +109,16 @@ def test_a_prefix_of_few_bits_has_their_levels():
     assert not (np.array(reader.picture()) % 85).any()
 
 
-def test_a_preview_is_the_picture_of_a_prefix():
-    raster = picture(24, 40)
-    data = coded(raster)
-    file = coder().parse(raster.geometry, data, 0)
-    reader = Reader(small(), about(raster.geometry), data[: file.about()["preview_ends_at_byte"]])
-    assert same(reader, raster.geometry, data, Sampling(preview=True))
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (24, 40), (13, 70)], ids=str)
+def test_a_preview_is_what_the_first_groups_say(size, form):
+    raster = picture(*size, form)
+    data = coded(raster, Ask())
+    ends = coder().parse(raster.geometry, data, 0).found.ends
+    for end in (len(data), ends[2], (ends[0] + ends[1]) // 2, ends[0]):
+        reader = Reader(small(), about(raster.geometry), data[:end])
+        found = decoded(raster.geometry, data[:end], Sampling(preview=True, partial=True)).raster
+        assert np.array_equal(np.array(reader.preview()), found.samples)
 
 
 def test_latents_in_all_passes_and_in_more_than_one_run():

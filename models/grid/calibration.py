@@ -1,4 +1,4 @@
-"""How strong the texture is that a photo model draws, beside that of the pictures themselves."""
+"""What an export fits to validation pictures: how strong the texture is that a photo model draws, and its coarse picture."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from vlae_codec.exact.logistics import MEAN_BITS
+from vlae_codec.grid.coder import PREVIEW_GROUPS
 from vlae_codec.grid.colour import to_ycocg
 from vlae_codec.grid.grain import STRENGTH_BITS, Drawing, Grain, fine
 from vlae_codec.grid.model import Model
-from vlae_codec.grid.network import BITS, LEVEL_STEPS, Arrays
+from vlae_codec.grid.network import BITS, LEVEL_STEPS, PATCH, Arrays, between, exponentials, unshuffle
 from vlae_codec.grid.tiles import Box, decode_block
 
 _LARGEST = 5 << STRENGTH_BITS - 1  # more would make much of what is drawn wrongly
@@ -31,6 +34,25 @@ def strengths(arrays: Arrays, pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.
         ratios = np.sqrt(true / np.maximum(drawn, 1e-9))
         rows.append(np.rint(ratios * (1 << STRENGTH_BITS)).clip(0, _LARGEST))
     return np.array(rows).astype(np.int64)
+
+
+def coarse_fit(arrays: Arrays, pictures: Sequence[npt.NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+    """The colour of a site given the first groups' latents, by least squares at all levels: weight (n, 3), bias (3,).
+
+    pictures: (H, W, 3), sides divisible by 8.
+    """
+    model = Model(arrays)
+    count = model.prior.edges[PREVIEW_GROUPS]
+    seen, wanted = list[npt.NDArray[np.float64]](), list[npt.NDArray[np.float64]]()
+    for quality in range(0, model.qualities, LEVEL_STEPS):
+        steps = exponentials(between(model.decoder.log_step, quality)[:count]) * 2.0**-BITS
+        for picture in pictures:
+            z = np.floor(model.encoder.means(picture, quality)[..., :count] * 2.0**-BITS + 0.5)
+            seen.append((z * steps).reshape(-1, count))
+            wanted.append(unshuffle(picture / 255 - 0.5, PATCH).reshape(len(seen[-1]), 3, -1).mean(2))
+    inputs = np.concatenate(seen)
+    found = np.linalg.lstsq(np.column_stack([inputs, np.ones(len(inputs))]), np.concatenate(wanted), rcond=None)[0]
+    return torch.from_numpy(found[:count]), torch.from_numpy(found[count])
 
 
 def _squares(

@@ -17,8 +17,8 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.files import write
 from vlae_codec.models.families import locate
 
-from .calibration import strengths
-from .integers import to_arrays
+from .calibration import coarse_fit, strengths
+from .integers import coarse_layer, to_arrays
 from .kept import drawing_of, history, kept
 from .train import middles
 
@@ -45,10 +45,12 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
         raise ConfigError(f"the PixelCNN that draws is missing in {run}: train it to the end first")
     sources = sources_of([data_folder / config.data.scaled, data_folder / config.data.plain])
     arrays = to_arrays(model.transforms, model.texture, config.level, model.grain)
+    validation = middles(data_folder / config.data.valid, _CALIBRATED)
+    arrays |= coarse_layer(*coarse_fit(arrays, validation))
     if config.initial and not config.transforms.steps and not config.grain.steps:  # it draws what it did
         arrays |= drawing_of(locate(config.initial, run.parent))
     else:
-        arrays["grain.strengths"] = strengths(arrays, middles(data_folder / config.data.valid, _CALIBRATED))
+        arrays["grain.strengths"] = strengths(arrays, validation)
     packed = io.BytesIO()
     np.savez_compressed(packed, **cast(Any, arrays))
     data = packed.getvalue()

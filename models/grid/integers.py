@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vlae_codec.grid import network
+from vlae_codec.grid.coder import PREVIEW_GROUPS
 from vlae_codec.grid.grain import STRENGTH_BITS
 from vlae_codec.grid.mixtures import OUTPUT_BITS
 from vlae_codec.grid.network import BITS
@@ -50,6 +51,7 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float, grai
         assert isinstance(group, Group)
         name = f"prior.groups.{index}"
         arrays[f"{name}.level"], arrays[f"{name}.step"] = _fixed(group.level, BITS), _fixed(group.step, BITS)
+    arrays.update(coarse_layer(*_coarse_of(transforms)))
     for name, layer in wide_layers(transforms).items():
         arrays.update(_layer(name, _taps(layer.weight), layer.bias, BITS, BITS))
     arrays.update(texture_arrays(texture, "texture"))
@@ -59,6 +61,19 @@ def to_arrays(transforms: Transforms, texture: Texture, exact_level: float, grai
         arrays["grain.strengths"] = np.full((levels, 2), unit, np.int64)
         arrays["grain.temperatures"] = np.full((levels, 1), round(_TEMPERATURE * unit), np.int64)
     return arrays
+
+
+def coarse_layer(weight: Tensor, bias: Tensor) -> Arrays:
+    """What the first groups' latents say of a site's colour, without the networks: weight (n, 3), bias (3,)."""
+    return _layer("decoder.coarse", weight, bias, BITS, BITS)
+
+
+def _coarse_of(transforms: Transforms) -> tuple[Tensor, Tensor]:
+    """The same of the decoder's linear layers alone."""
+    decoder, count = transforms.decoder, sum(transforms.config.groups[:PREVIEW_GROUPS])
+    linear, own = _bias(decoder.linear).view(3, -1).mean(1), _bias(decoder.input)
+    means = decoder.linear.weight.flatten(1).view(3, -1, len(own)).mean(1)
+    return (means @ decoder.input.weight.flatten(1)[:, :count]).T, means @ own + linear
 
 
 def wide_layers(transforms: Transforms) -> dict[str, nn.Conv2d]:

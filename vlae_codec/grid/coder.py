@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -39,7 +39,7 @@ from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_n
 DEFAULT_QUALITY = 55.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
-"""Groups of latents that a preview decodes: the means of luma and of both chromas."""
+"""Groups of latents that a preview decodes, without the networks: the means of luma and of both chromas."""
 _HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
 
 
@@ -347,8 +347,9 @@ class GridCoder:
         """The latents of a file, or those of a preview."""
         geometry, found = file.geometry, file.found
         shape = -(-geometry.height // PATCH), -(-geometry.width // PATCH)
-        count = min(PREVIEW_GROUPS, len(found.groups)) if preview else len(found.groups)
-        return latents.read(self.model.prior, found.groups[:count], found.whole[:count], shape, found.quality)[0]
+        prior = self.model.prior.of_first(PREVIEW_GROUPS) if preview else self.model.prior
+        count = len(prior.groups)
+        return latents.read(prior, found.groups[:count], found.whole[:count], shape, found.quality)[0]
 
     def _bands(self, file: GridParsed, z: Latents, sampling: Sampling, progress: Progress | None) -> Banded:
         geometry, found, model = file.geometry, file.found, self.model
@@ -361,6 +362,7 @@ class GridCoder:
         temperature = drawing.temperature(found.quality, sampling.temperature) if drawing else 0
         texture = model.corrected(found.corrections) if tiles else model.texture
         painter = Painter(model, height, width, gray, z, found.quality, texture, tiles, temperature, sampling.seed)
+        painter = replace(painter, coarse=sampling.preview)
         channels, (exact, drawn), alpha = 1 if gray else 3, painter.counts(crop), self._alpha(file, crop)
 
         def made() -> Iterator[Raster]:

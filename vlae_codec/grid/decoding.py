@@ -21,7 +21,7 @@ from .grain import Drawing
 from .model import Model
 from .network import Latents
 from .texture import Texture, Tiles
-from .tiles import TILE, Box, Region, blocks, boxes, decode_block, tile_count, tile_number, tiles_of
+from .tiles import TILE, Box, Region, blocks, boxes, decode_block, in_gray, tile_count, tile_number, tiles_of
 
 Samples = npt.NDArray[np.uint8]
 
@@ -30,7 +30,8 @@ Samples = npt.NDArray[np.uint8]
 class Painter:
     """What the picture of a file is made of.
 
-    z: its latents (h, w, C) at MEAN_BITS, at `quality`. tiles: (check, stream) of each, None of those that are not there;
+    z: its latents (h, w, C) at MEAN_BITS, at `quality`. coarse: they are those of the first groups, for the coarse picture
+    alone. tiles: (check, stream) of each, None of those that are not there;
     `texture` reads them. temperature: of texture that is drawn where no tile is, with this seed; 0 for none.
     """
 
@@ -44,6 +45,7 @@ class Painter:
     tiles: Sequence[tuple[bytes, bytes] | None]
     temperature: int
     seed: int
+    coarse: bool = False
 
     def bands(self, crop: Box, progress: Progress | None) -> Iterator[Samples]:
         """A region of the picture, from the top: rows of blocks, as far as they lie in it, (h, W, 3) each.
@@ -77,6 +79,11 @@ class Painter:
     def _parts(self, out: Samples, crop: Box, block: Box) -> Iterator[str]:
         """Puts a block into the picture of a crop; of each tile with pixels of its own, what was done."""
         wanted = [box for box in tiles_of(block) if box.meets(crop)]
+        if self.coarse:
+            own = block.common(crop)
+            picture = self.model.coarse.picture(self.z, self.quality, own)
+            place(out, crop, own, in_gray(picture) if self.gray else picture)
+            return
         stored = [box for box in wanted if self._stored(box)]
         others = [box for box in wanted if box not in stored] if self.model.grain and self.temperature else []
         margin = self.model.grain.margin if self.model.grain and others else 1

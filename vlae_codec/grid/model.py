@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from . import adaptation
+from .coarse import Coarse
 from .grain import Grain
 from .network import LEVEL_STEPS, Arrays, Decoder, Encoder
 from .prior import Prior
@@ -30,6 +31,11 @@ class Model:
     def decoder(self) -> Decoder:
         """The decoded picture."""
         return Decoder.of(self.arrays)
+
+    @cached_property
+    def coarse(self) -> Coarse:
+        """The coarse picture of a preview."""
+        return Coarse.of(self.arrays)
 
     @cached_property
     def prior(self) -> Prior:

@@ -319,6 +319,10 @@ class Prior:
             groups.append(group)
         return cls(tuple(groups))
 
+    def of_first(self, count: int) -> Prior:
+        """That of the first so many groups alone, which depend on no others."""
+        return Prior(self.groups[:count])
+
     @property
     def edges(self) -> list[int]:
         """Where each group begins among the channels, and where the last one ends."""

@@ -193,10 +193,14 @@ def decode_block(decoder: Decoder, z: Latents, quality: int, block: Box, gray: b
     sites = slice(row, row + bottom - top), slice(column, column + right - left)
     around = Box(top * PATCH, left * PATCH, min(bottom * PATCH, height), min(right * PATCH, width))
     picture = picture[_scaled(sites[0], PATCH), _scaled(sites[1], PATCH)]
-    if gray:
-        picture = np.repeat(to_ycocg(picture)[..., :1].astype(np.uint8), 3, axis=2)
+    picture = in_gray(picture) if gray else picture
     hidden = hidden[_scaled(sites[0], PATCH // 2), _scaled(sites[1], PATCH // 2)]
     return Region(block, around, quality, picture, to_ycocg(picture), hidden)
+
+
+def in_gray(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """RGB (H, W, 3) without its chroma."""
+    return np.repeat(to_ycocg(picture)[..., :1].astype(np.uint8), 3, axis=2)
 
 
 def _scaled(part: slice, factor: int) -> slice:

@@ -164,7 +164,10 @@ def _of_colours(colours: Samples) -> Raster:
 
 def same_colours(one: Raster, other: Raster) -> bool:
     """Whether both show the same: the same colours at every pixel, however they are stored."""
-    return np.array_equal(_wide(one.colours()), _wide(other.colours()))
+    own, others = one.colours(), other.colours()
+    if own.dtype != others.dtype or own.shape != others.shape:
+        own, others = _wide(own), _wide(others)
+    return np.array_equal(own, others)
 
 
 def _wide(colours: Samples) -> npt.NDArray[np.uint16]:

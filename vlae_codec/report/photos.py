@@ -53,7 +53,7 @@ def shown(progress: Progress | None = None) -> list[Shown]:
             made.append(codec.encode_views([view], coder, ask, progress)[0])
         exact, lossy = made
         end = int(codec.inspect(exact.data)["preview_ends_at_byte"])
-        cut = codec.decode([exact.data[:end]], Sampling(partial=True, preview=True))[0].raster
+        cut = codec.decode([exact.data[:end]], Sampling(partial=True))[0].raster
         decoded = [one.raster for one in codec.decode([lossy.data, exact.data])]
         found.append(Shown(name, exact, lossy, end, [reading.raster, cut, *decoded]))
     return found
