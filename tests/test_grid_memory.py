@@ -109,6 +109,26 @@ def test_tiles_of_several_sizes_get_their_surroundings_one_after_the_other(monke
     assert makers == 4 * [threading.current_thread()]
 
 
+def test_what_the_code_says_takes_half_the_room_where_its_numbers_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = coder().view(picture(30, 40), Ask(lossless=True, effort=0))
+    data = coder().encode([view], Ask(lossless=True, effort=0))[0].data
+    made, codes = tiles.Region.tiles, list[npt.NDArray[np.float32]]()
+
+    def watched(*arguments: object) -> object:
+        found = made(*arguments)  # type: ignore[arg-type]
+        codes.append(found.code)
+        return found
+
+    monkeypatch.setattr(tiles.Region, "tiles", watched)
+    for shortest in (tiles._SHORT, 1):
+        monkeypatch.setattr(tiles, "_SHORT", shortest)
+        (decoded,) = coder().decode([coder().parse(view.geometry, data, 0)], [Sampling()])[0]
+        assert np.array_equal(decoded.raster.samples, view.raster.samples)
+    short, long = codes
+    assert (short.dtype, long.dtype) == (np.int16, np.float32)
+    assert np.array_equal(short, long)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc_info tells")
 def test_the_threads_of_a_command_take_memory_from_one_place(tmp_path: Path) -> None:
     Image.fromarray(picture(64, 64).samples).save(tmp_path / "a.png")

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,14 +114,14 @@ def _given(decoded: Planes, predicted: Planes) -> tuple[npt.NDArray[np.float32],
 
 @dataclass(frozen=True)
 class Tiles:
-    """A batch of tiles of one height, to be walked or seen: decoded (T, H + 4, W + 8, 3), code (T, H, W, C).
+    """A batch of tiles of one height, to be walked or seen: decoded (T, H + 4, W + 8, 3), code (T, H, W, C), whole numbers.
 
     `decoded` reaches EDGE pixels beyond a tile above, to the left and to the right: of the decoded picture there. widths: of
     the tiles, at most W; what lies beyond them is outside.
     """
 
     decoded: Planes
-    code: npt.NDArray[np.float32]
+    code: npt.NDArray[Any]
     widths: tuple[int, ...]
 
     @property

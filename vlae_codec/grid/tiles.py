@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from .texture import EDGE, Texture, Tiles
 TILE = 256
 """Pixels of a tile, each way."""
 _BLOCK = 4  # tiles of a block, each way
+_SHORT = 1 << 15
 CODE_HALO = 6
 """Pixels beyond a box that what the code says there depends on."""
 
@@ -115,12 +117,14 @@ class Region:
     def tiles(self, texture: Texture, boxes: Sequence[Box], width: int) -> Tiles:
         """Boxes of one height in a picture of that width, as a batch, with what a PixelCNN needs of their surroundings."""
         shape = len(boxes), boxes[0].height, max(box.width for box in boxes)
-        code = np.zeros((*shape, texture.channels), np.float32)
+        code: npt.NDArray[Any] = np.zeros((*shape, texture.channels), np.int16)
         decoded = np.zeros((shape[0], shape[1] + EDGE, shape[2] + 2 * EDGE, 3), np.int32)
         for top in {box.top for box in boxes}:
             row = [(at, box) for at, box in enumerate(boxes) if box.top == top]
             left, right = min(box.left for _, box in row), max(box.right for _, box in row)
             found = self._code(texture, Box(top, left, top + shape[1], right))
+            if code.dtype == np.int16 and np.abs(found).max() >= _SHORT:  # which hardly ever is
+                code = code.astype(np.float32)
             for at, box in row:
                 code[at, :, : box.width] = found[:, box.left - left : box.right - left]
                 decoded[at, :, : box.width + 2 * EDGE] = self._surrounded(box, width)
