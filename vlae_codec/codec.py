@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import container, container2, registry, zoo
 from .errors import ImageError, ModelError, Progress, TruncatedError
@@ -24,6 +24,8 @@ from .reason import Reason
 
 if TYPE_CHECKING:  # what only encodes is loaded by those who do
     from .choose import Candidate, Chooser, Seen
+
+Some = TypeVar("Some", Decoded, Banded)
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -304,7 +306,7 @@ def decode_samples(
         own = [index for index, file in enumerate(opened) if file.coder is coder]
         pictures = coder.decode([opened[index].parsed for index in own], samplings, progress)
         for index, decoded in zip(own, pictures, strict=True):
-            found[index] = [replace(one, metadata=opened[index].metadata) for one in decoded]
+            found[index] = [opened[index].told(one) for one in decoded]
     return found
 
 
@@ -321,7 +323,7 @@ def decode_bands(
     file = _open(data, partial or sampling.partial, model)
     if not isinstance(file.coder, Banding):
         return None
-    return replace(file.coder.bands(file.parsed, sampling, progress), metadata=file.metadata)
+    return file.told(file.coder.bands(file.parsed, sampling, progress))
 
 
 def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
@@ -415,12 +417,21 @@ def _of_unknown(data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file taken apart, and the model that it needs; of version 1 there are no metadata. reason: why it is exact."""
+    """A file taken apart, and the model that it needs; of version 1 there are no metadata. reason: why it is exact.
+
+    given: the model that was given for files that name none of those released.
+    """
 
     coder: Coder
     parsed: Parsed
     metadata: Metadata | None
     reason: Reason | None
+    given: Coder | None
+
+    def told(self, picture: Some) -> Some:
+        """Its picture as decoded, with what its coder does not know: the metadata, and whether the given model was used."""
+        passed = self.given is not None and self.given.digest != self.coder.digest
+        return replace(picture, metadata=self.metadata, unused=picture.unused | ({"model"} if passed else frozenset()))
 
 
 def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
@@ -431,11 +442,11 @@ def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
             raise TruncatedError("the file ends early; decode it as partial to see what is there")
         coder = zoo.find(contents.header.model, model, version=container2.VERSION)
         parsed = coder.parse(contents.header.geometry, data[: contents.end], contents.start, partial)
-        return _Opened(coder, parsed, contents.metadata or Metadata(), contents.header.reason)
+        return _Opened(coder, parsed, contents.metadata or Metadata(), contents.header.reason, model)
     reason, data = container2.unexplained(data)
     header, at = container.read_header(data)
     coder = zoo.find(header.model, model, version=container.VERSION)
-    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None, reason)
+    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None, reason, model)
 
 
 def encoded_of(

@@ -167,6 +167,12 @@ class Parsed(Protocol):
         """What the family can say of the file, by name: `kind`, which is "lossy" or "lossless", and its own figures."""
 
 
+OF_DRAWING = frozenset({"seed", "temperature"})
+"""What of a `Sampling` has no say where nothing is drawn."""
+OF_SAMPLING = OF_DRAWING | {"preview"}
+"""What of it has none in files that are exact pictures and nothing else."""
+
+
 @dataclass(frozen=True)
 class ExactParsed:
     """Of families whose files are exact pictures and nothing else: one that is cut is refused, so what there is is whole."""
@@ -189,7 +195,7 @@ class Decoded:
 
     whole: whether the checks of what is stored hold. If not, exact samples are exact only if the file was cut and nothing
     else. note: what a reader should know of it, if anything. metadata: what the file keeps beside its samples, for files of
-    version 2.
+    version 2. unused: what could be asked for and has no say in this picture, of "seed", "temperature", "preview", "model".
     """
 
     raster: Raster
@@ -198,6 +204,7 @@ class Decoded:
     whole: bool = True
     note: str | None = None
     metadata: Metadata | None = None
+    unused: frozenset[str] = frozenset()
 
     @property
     def drawing(self) -> Drawing:
@@ -231,6 +238,7 @@ class Banded:
     whole: bool = True
     note: str | None = None
     metadata: Metadata | None = None
+    unused: frozenset[str] = frozenset()
 
     def joined(self) -> Decoded:
         """The whole picture; its bands are gone then.
@@ -244,7 +252,8 @@ class Banded:
             samples[top : top + len(band.samples)] = band.samples
             top += len(band.samples)
         raster = Raster(samples, self.geometry.format)
-        return Decoded(raster, self.exact_samples, self.sampled_samples, self.whole, self.note, self.metadata)
+        counts = self.exact_samples, self.sampled_samples
+        return Decoded(raster, *counts, self.whole, self.note, self.metadata, self.unused)
 
 
 @dataclass(frozen=True)

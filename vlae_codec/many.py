@@ -89,6 +89,13 @@ class Decompressed:
             raise self.error
         return self.decoded if self.banded is None else [self.banded.joined()]
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """What could be asked for and has no say in the pictures, see `Decoded`; "samples" if all are the same."""
+        pictures = self.decoded if self.banded is None else [self.banded]
+        unused = frozenset.intersection(*(one.unused for one in pictures)) if pictures else frozenset[str]()
+        return unused | {"samples"} if "seed" in unused else unused
+
 
 def read_file(path: Path) -> bytes:
     """The bytes of a file.

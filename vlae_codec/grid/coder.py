@@ -23,7 +23,7 @@ from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
 from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.exact.memory import give_back
 from vlae_codec.exact.threads import in_threads
-from vlae_codec.family import Ask, Banded, Decoded, Identity, Sampling, Sections, Terms
+from vlae_codec.family import OF_DRAWING, Ask, Banded, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import adaptation, latents, pixels, sections
@@ -371,7 +371,9 @@ class GridCoder:
                 yield _raster(band, opacity, geometry.format)
 
         whole = Geometry(crop.width, crop.height, geometry.format)
-        return Banded(whole, made(), channels * exact, channels * drawn, file.whole)
+        unused = OF_DRAWING if drawing is None or exact == crop.height * crop.width else frozenset[str]()
+        unused |= frozenset() if drawn else {"seed"}
+        return Banded(whole, made(), channels * exact, channels * drawn, file.whole, unused=unused)
 
     def _alpha(self, file: GridParsed, crop: Box) -> npt.NDArray[np.uint8] | None:
         """The opacity of a region, if the picture has any; full where the file was cut before it."""
