@@ -216,6 +216,29 @@ def test_metadata_are_kept_or_dropped_as_asked(run) -> None:
     assert "icc_profile" not in back("--strip")
 
 
+def test_metadata_that_a_drawing_cannot_keep_are_told_of(run) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "at home"
+    Image.open("digit.png").save("told.png", exif=exif)
+    for options in ["--keep-metadata"], ["--keep-metadata", "--lossless"]:
+        (row,) = rows(run, "told.png", *options)
+        assert row["family"] == "field"
+        assert "without its EXIF: files of single drawings keep none" in row["note"]
+        assert row["note"] in run("compress", "told.png", *options, "--effort", 0, "-f").stdout
+    for options in [], ["--strip"]:
+        assert rows(run, "told.png", *options)[0]["note"] is None
+
+
+def test_a_threshold_binarises_for_whatever_model_is_named(run) -> None:
+    (row,) = rows(run, "photo.png", "--threshold", 120, "--model", "ink", "--lossless", "--verify")
+    assert (row["family"], row["differing_pixels"]) == ("ink", 0)
+    assert "binarised at gray level 120" in row["note"]
+    (row,) = rows(run, "photo.png", "--threshold", 120, "--model", "photo")
+    assert (row["family"], row["note"]) == ("grid", "binarised at gray level 120, without its colours")
+    refused = run("compress", "photo.png", "--threshold", 120, "--model", "photo", "--lossless", "-f", expect=1).stderr
+    assert "not those of two colours" in refused
+
+
 def test_what_cannot_be_kept_is_refused_in_one_line(run) -> None:
     Image.fromarray(PHOTO).convert("CMYK").save("print.jpg")
     refused = run("compress", "print.jpg", "--lossless", expect=1).stderr

@@ -155,7 +155,7 @@ class GridCoder:
         """
         form = raster.format
         if ask.lossless and (form.pair or form.palette or form.depth == 16):
-            what = "16 bits a sample" if form.depth == 16 else "a palette"
+            what = "16 bits a sample" if form.depth == 16 else "two colours" if form.pair else "a palette"
             raise ImageError(f"the photo model keeps gray and colour pictures of 8 bits exactly, not those of {what}")
         stored, note = raster.colours(), None
         if stored.dtype == np.uint16:
