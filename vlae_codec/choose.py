@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 
 from . import registry, zoo
 from .container2 import Header2, around_bytes
-from .errors import ImageError
+from .errors import ImageError, OptionError
 from .family import Ask, Coder, Estimating, Judged, Judging, View
+from .options import check_switches, wrong
 from .picture.fields import SIDE, crossing, field_count
 from .picture.metadata import Metadata
 from .picture.raster import Kind
@@ -353,15 +354,19 @@ def chooser(
 
     Raises:
         ModelError: there is no such model.
-        ValueError: lossless files and lossy ones are both wanted.
+        OptionError: lossless files and lossy ones are both wanted, or an option is of another type.
     """
+    check_switches(lossy=insist)
     if insist and ask.lossless:
-        raise ValueError("a file is lossless or lossy, not both")
+        raise OptionError("a file is lossless or lossy, not both")
+    zoo.check_given(model)
+    if not callable(keep):
+        raise wrong("keep", "a function of vlae_codec.Metadata, such as Metadata.all", keep)
     first: tuple[Coder | str, ...] = "", zoo.PHOTO, zoo.INK
     if model is None or model == zoo.AUTO:
         takers = tuple(range(len(first), len(first) + len(zoo.drawers())))
         return Chooser(ask, (*first, *zoo.drawers()), takers, takers, insist=insist, keep=keep)
-    coder = zoo.named(model) if isinstance(model, str) else model
+    coder = zoo.given(model)
     if coder.version != 1:
         return Chooser(ask, (*first, coder), (), given=True, insist=insist, keep=keep)
     if ask.lossless or registry.knowing(coder.digest) is None:

@@ -11,7 +11,7 @@ With `jobs`, several batches are coded at once, each in a process of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from .codec import Encoded, Kept
 from .errors import FormatError, ImageError, Progress, VlaeError, named
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Banded, Coder, Decoded, Sampling
+from .options import check_switches, check_whole
 from .picture.fields import field_count
 from .picture.metadata import Metadata
 
@@ -145,11 +146,13 @@ def compress_files(
 
     Raises:
         ModelError: the model is unknown or damaged.
-        ValueError: effort or threshold is out of range.
+        OptionError: an option is out of range, or of another type.
     """
     from .choose import chooser
     from .picture.reading import Readable
 
+    _check(jobs, verify=verify)
+    check_whole("page", page, 1, optional=True)
     choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep, lossy)
 
     def opened(path: Path) -> _Picture:
@@ -192,8 +195,11 @@ def decompress_files(
 
     Raises:
         ModelError: the model is unknown or damaged.
+        OptionError: an option is out of range, or of another type.
     """
-    chosen = zoo.named(model) if isinstance(model, str) else model
+    _check(jobs, partial=partial, in_bands=in_bands)
+    codec.check_samplings(samplings)
+    chosen = zoo.given(model)
 
     def weight(one: _Given[bytes]) -> int:
         try:
@@ -208,6 +214,12 @@ def decompress_files(
     banding = in_bands and jobs == 1 and len(samplings) == 1
     shared, paths = (chosen, tuple(samplings), partial, banding), _listed(paths)
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
+
+
+def _check(jobs: int, **switches: bool) -> None:
+    """Raises OptionError if one of them is of another type, or out of range."""
+    check_whole("jobs", jobs, 1)
+    check_switches(**switches)
 
 
 @dataclass(frozen=True)
@@ -236,7 +248,11 @@ class _Batch(Generic[T]):
 
 def _listed(paths: Sequence[PathLike]) -> list[PathLike]:
     """Paths; one alone stands for itself, not for its letters."""
-    return [paths] if isinstance(paths, str | os.PathLike) else [*paths]
+    if isinstance(paths, str | os.PathLike):
+        return [paths]
+    if not isinstance(paths, Iterable):
+        raise TypeError(f"files are given by their paths, not as {type(paths).__name__}")
+    return [*paths]
 
 
 def _given(paths: Sequence[PathLike], read: Callable[[Path], T]) -> Iterator[_Given[T]]:
