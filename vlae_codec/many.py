@@ -285,6 +285,8 @@ def _each(
     for batch in cut:
         yield from work(shared, batch, _part(progress, done, batch.images, total))
         done += batch.images
+        if progress and total > 1:
+            progress(what, done, total)
 
 
 def _apart(shared: tuple[Work[R], Any], batch: _Batch[Any], _done: Callable[[float], None]) -> list[R]:
@@ -293,10 +295,13 @@ def _apart(shared: tuple[Work[R], Any], batch: _Batch[Any], _done: Callable[[flo
 
 
 def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Progress | None:
-    """Tells of a part of long work: so many inputs of all, which `before` others came before."""
+    """Tells of a part of long work: so many inputs of all, which `before` others came before; the last one is told of later.
+
+    Each may be gone over more than once.
+    """
     if progress is None or total == 1:
         return progress
-    return lambda what, done, of: progress(what, before + inputs * done // of, total)
+    return lambda what, done, of: progress(what, before + min(inputs * done // of, inputs - 1), total)
 
 
 @dataclass(frozen=True)
