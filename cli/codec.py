@@ -57,6 +57,7 @@ from .options import (
     ByteSize,
     Number,
     Region,
+    given,
 )
 from .words import as_options
 
@@ -278,6 +279,7 @@ def decompress(
             _check_sheet_name(targets, file)
     samplings = [Sampling(one, temperature, preview=preview, crop=crop) for one in range(seed, seed + (samples or 1))]
     report, progress = list[dict[str, Any]](), ProgressLine(quiet or (as_json and to_stdout))
+    asked = given("seed", "temperature", "preview", "samples", model="model_name")
     for one in many.decompress_files(
         [*targets],
         samplings,
@@ -289,7 +291,8 @@ def decompress(
         progress=progress,
     ):
         with failures.of(one.path):
-            report.append(_written(one, targets[one.path], bool(samples), force))
+            row = _written(one, targets[one.path], bool(samples), force)
+            report.append({**row, "notes": [*row["notes"], *_in_vain(one.unused & asked)]})
     if as_json:
         say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
@@ -364,7 +367,22 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
         "exact_pixels": first.exact_samples,
         "sampled_pixels": first.sampled_samples,
         "whole": first.whole,
+        "notes": [],
     }
+
+
+_IN_VAIN = (  # with the names of `many.Decompressed.unused`
+    (("seed", "temperature"), "nothing of it is drawn at random, so {} changed nothing"),
+    (("samples",), "nothing of it is drawn at random, so {} shows the same picture every time"),
+    (("preview",), "its file has no coarse picture in front, so {} gave all of it"),
+    (("model",), "its file does not need that model, so {} was not used"),
+)
+
+
+def _in_vain(unused: frozenset[str]) -> list[str]:
+    """What is said of options that have no say in a picture."""
+    found = [(" and ".join(f"--{name}" for name in names if name in unused), text) for names, text in _IN_VAIN]
+    return [text.format(options) for options, text in found if options]
 
 
 def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> dict[str, Any]:
@@ -412,7 +430,7 @@ def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
             how = "exact" if share == 1 else f"lossy, {exactly} of its pixels exact" if share else "lossy"
             how += ", with drawn texture" if row["sampled_pixels"] else ""
         say(f"{row['input']} -> {row['output']}: {row['width']}x{row['height']}, {how}", err=to_stdout)
-        for note in row.get("notes", ()):
+        for note in row["notes"]:
             say(f"note: {row['output']}: {note}", err=True)
         if not row["whole"] and row.get("photo"):
             say(f"note: {row['input']} is cut short: this is what is there of it", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from vlae_codec import zoo
 from vlae_codec.container import MOST_BYTES
@@ -135,6 +136,16 @@ THRESHOLD = click.option(
     help="Binarise: luminance above this is the light level.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+
+
+def given(*names: str, **parameters: str) -> frozenset[str]:
+    """Which options stand on the command line; `parameters` are those whose parameters have other names."""
+    context, named = click.get_current_context(), {**{name: name for name in names}, **parameters}
+    return frozenset(
+        name
+        for name, parameter in named.items()
+        if context.get_parameter_source(parameter) == ParameterSource.COMMANDLINE
+    )
 
 
 def data_folder(*flags: str) -> Callable[[Command], Command]:

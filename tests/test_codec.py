@@ -385,6 +385,9 @@ def test_python_api(digits):
         ),
         (lambda: vlae_codec.unpack(b"abc", "out"), TypeError, r"io\.BytesIO"),
         (lambda: vlae_codec.open_archive(3), TypeError, "not int"),
+        (lambda: vlae_codec.pack(np.eye(28, dtype=bool)[None], 3), TypeError, "a path or a binary file, not int"),
+        (lambda: vlae_codec.unpack(3, "out"), TypeError, "or a binary file, not int"),
+        (lambda: next(vlae_codec.compress_files(3)), TypeError, "by their paths, not as int"),
     ],
 )
 def test_what_is_no_picture_or_file_is_told_what_is_meant(call, kind, said, tmp_path, monkeypatch):

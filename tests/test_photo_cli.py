@@ -131,6 +131,44 @@ def test_prefix_region_and_preview_are_pictures(run) -> None:
     assert run("decompress", "cut.vlz", "-o", "y.png", expect=1).stderr.count("\n") == 1
 
 
+def test_options_that_have_no_say_in_a_picture_are_told_of(run) -> None:
+    two = Image.fromarray(np.arange(9000).reshape(90, 100) % 7 < 3)
+    two.save("two.png")
+    run("compress", "photo.png", "--effort", 0)
+    run("compress", "photo.png", "--effort", 0, "--lossless", "--model", "photo", "-o", "exact.vlz")
+    run("compress", "digit.png", "--effort", 0, "--lossy")
+    run("compress", "digit.png", "--effort", 0, "--lossless", "-o", "kept.vlz")
+    run("compress", "screen.png", "--effort", 0)
+    run("compress", "two.png", "--lossless", "--model", "ink")
+    drawn = ["--seed", 0, "--temperature", 0.5]
+    for file, options, told in (
+        ("photo", drawn, []),
+        ("photo", ["--seed", 1, "--temperature", 0], ["so --seed changed"]),
+        ("photo", ["--preview", *drawn], ["so --seed and --temperature changed"]),
+        ("photo", ["--preview"], []),
+        ("photo", ["--model", "photo"], []),
+        ("photo", ["--model", "omniglot"], ["--model was not used"]),
+        ("exact", drawn, ["so --seed and --temperature changed"]),
+        ("exact", ["--preview"], []),
+        ("digit", drawn, []),
+        ("digit", ["--preview"], ["so --preview gave all"]),
+        ("digit", ["--samples", 2], []),
+        ("kept", drawn, ["so --seed and --temperature changed"]),
+        ("kept", ["--samples", 2], ["so --samples shows the same picture"]),
+        ("screen", [*drawn, "--preview"], ["so --seed and --temperature changed", "so --preview gave all"]),
+        ("screen", ["--model", "photo"], ["--model was not used"]),
+        ("two", ["--temperature", 1, "--preview"], ["so --temperature changed", "so --preview gave all"]),
+        ("two", [], []),
+    ):
+        arguments = ["decompress", f"{file}.vlz", "-f", "-o", "x.png", *options]
+        said = [line for line in run(*arguments).stderr.splitlines() if line.startswith("note: x.png: ")]
+        assert len(said) == len(told), (file, options, said)
+        assert all(one in line for one, line in zip(told, said, strict=True)), (file, options, said)
+        (row,) = json.loads(run(*arguments, "--json").stdout)
+        assert [f"note: x.png: {note}" for note in row["notes"]] == said
+        assert "note: x.png" not in run(*arguments, "-q").stderr
+
+
 def test_info_says_the_quality_that_was_asked_for(run) -> None:
     for options, quality in ((), 55), (("-Q", 30), 30):
         run("compress", "photo.png", "--effort", 0, "-f", *options)
@@ -179,6 +217,29 @@ def test_metadata_are_kept_or_dropped_as_asked(run) -> None:
     assert back()["dpi"] == pytest.approx((300, 300), abs=0.1)
     assert "at home" in str(back("--keep-metadata"))
     assert "icc_profile" not in back("--strip")
+
+
+def test_metadata_that_a_drawing_cannot_keep_are_told_of(run) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "at home"
+    Image.open("digit.png").save("told.png", exif=exif)
+    for options in ["--keep-metadata"], ["--keep-metadata", "--lossless"]:
+        (row,) = rows(run, "told.png", *options)
+        assert row["family"] == "field"
+        assert "without its EXIF: files of single drawings keep none" in row["note"]
+        assert row["note"] in run("compress", "told.png", *options, "--effort", 0, "-f").stdout
+    for options in [], ["--strip"]:
+        assert rows(run, "told.png", *options)[0]["note"] is None
+
+
+def test_a_threshold_binarises_for_whatever_model_is_named(run) -> None:
+    (row,) = rows(run, "photo.png", "--threshold", 120, "--model", "ink", "--lossless", "--verify")
+    assert (row["family"], row["differing_pixels"]) == ("ink", 0)
+    assert "binarised at gray level 120" in row["note"]
+    (row,) = rows(run, "photo.png", "--threshold", 120, "--model", "photo")
+    assert (row["family"], row["note"]) == ("grid", "binarised at gray level 120, without its colours")
+    refused = run("compress", "photo.png", "--threshold", 120, "--model", "photo", "--lossless", "-f", expect=1).stderr
+    assert "not those of two colours" in refused
 
 
 def test_what_cannot_be_kept_is_refused_in_one_line(run) -> None:

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 
 from . import registry, zoo
 from .container2 import Header2, around_bytes
-from .errors import ImageError
+from .errors import ImageError, OptionError
 from .family import Ask, Coder, Estimating, Judged, Judging, View
+from .options import check_switches, wrong
 from .picture.fields import SIDE, crossing, field_count
 from .picture.metadata import Metadata
 from .picture.raster import Kind
@@ -105,7 +106,7 @@ class Chooser:
             ImageError: it cannot be coded as asked.
         """
         if self.given and not self.takers:
-            reading = source.picture()
+            reading = self._reading(source)
             return Seen((self._whole(reading, _GIVEN),), kind=reading.kind)
         if self.given or (self.ask.threshold is not None and (self.ask.quality is None or self.insist)):
             return self._as_drawing(source)
@@ -116,7 +117,7 @@ class Chooser:
                 seen = Seen()
             if seen.drawing is not None and (not seen.gray or self._is_gray_drawing(seen)):
                 return seen
-        reading = source.picture() if self.ask.threshold is None else _binarised(source, self.ask.threshold)
+        reading = self._reading(source)
         rated = self.ask.bpp is not None or self.ask.size_bytes is not None
         two = None if rated or self.insist else reading.raster.in_two()
         ways = self._as_photo(reading) if two is None else self._as_page(replace(reading, raster=two))
@@ -190,6 +191,9 @@ class Chooser:
         most = self.ask.size_bytes if self.ask.bpp is None else self.ask.bpp * height * width / 8
         return most is None or size <= most
 
+    def _reading(self, source: Readable) -> Reading:
+        return source.picture() if self.ask.threshold is None else _binarised(source, self.ask.threshold)
+
     def _has_rate(self) -> bool:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
 
@@ -227,12 +231,19 @@ class Chooser:
         if not (known or self.insist):
             return self._unlike(seen, best, judged)
         best = best if self.insist else min(known, key=lambda which: judged[which].bits if which in judged else 0.0)
-        way = Candidate(best, self.ask, seen.drawing, note=seen.lost, known=best in known if judged else None)
+        note, known_to_it = self._note(seen), best in known if judged else None
+        way = Candidate(best, self.ask, seen.drawing, note=note, known=known_to_it)
         if self.insist:
             return [way]
         if seen.gray and seen.reading is not None:
             return [way, self._whole(seen.reading, _RAW, self._exactly)]
         return [way, *self._kept(seen, best, judged, self._exactly)]
+
+    def _note(self, seen: Seen) -> str | None:
+        """What a file of a drawing is without, of its pixels and of the metadata that were to be kept."""
+        told = self.keep(seen.reading.metadata) if seen.reading is not None else Metadata()
+        what = " and ".join(name for name, data in (("EXIF", told.exif), ("XMP", told.xmp)) if data)
+        return _joined(seen.lost, f"without its {what}: files of single drawings keep none" if what else None)
 
     def _is_page(self, seen: Seen) -> bool:
         """Whether a drawing is for no model of drawings, so that none has to be loaded and asked.
@@ -275,7 +286,8 @@ class Chooser:
         assert seen.drawing is not None
         assert seen.reading is not None
         height, width = seen.drawing.raster.samples.shape[:2]
-        own = Candidate(best, ask, seen.drawing, note=seen.lost, why=None if self.ask.lossless else Reason.NO_LARGER)
+        why = None if self.ask.lossless else Reason.NO_LARGER
+        own = Candidate(best, ask, seen.drawing, note=self._note(seen), why=why)
         if self.given and self.ask.lossless:
             return [own]
         two = seen.reading.raster.in_two()
@@ -342,15 +354,19 @@ def chooser(
 
     Raises:
         ModelError: there is no such model.
-        ValueError: lossless files and lossy ones are both wanted.
+        OptionError: lossless files and lossy ones are both wanted, or an option is of another type.
     """
+    check_switches(lossy=insist)
     if insist and ask.lossless:
-        raise ValueError("a file is lossless or lossy, not both")
+        raise OptionError("a file is lossless or lossy, not both")
+    zoo.check_given(model)
+    if not callable(keep):
+        raise wrong("keep", "a function of vlae_codec.Metadata, such as Metadata.all", keep)
     first: tuple[Coder | str, ...] = "", zoo.PHOTO, zoo.INK
     if model is None or model == zoo.AUTO:
         takers = tuple(range(len(first), len(first) + len(zoo.drawers())))
         return Chooser(ask, (*first, *zoo.drawers()), takers, takers, insist=insist, keep=keep)
-    coder = zoo.named(model) if isinstance(model, str) else model
+    coder = zoo.given(model)
     if coder.version != 1:
         return Chooser(ask, (*first, coder), (), given=True, insist=insist, keep=keep)
     if ask.lossless or registry.knowing(coder.digest) is None:

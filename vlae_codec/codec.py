@@ -11,11 +11,12 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import container, container2, registry, zoo
 from .errors import ImageError, ModelError, Progress, TruncatedError
 from .family import DEFAULT_EFFORT, Ask, Banded, Banding, Coder, Decoded, Parsed, Sampling, Sections, View
+from .options import check_switches, wrong
 from .picture.drawing import Drawing, raster_of
 from .picture.images import Picture, PillowImage
 from .picture.metadata import Metadata
@@ -24,6 +25,8 @@ from .reason import Reason
 
 if TYPE_CHECKING:  # what only encodes is loaded by those who do
     from .choose import Candidate, Chooser, Seen
+
+Some = TypeVar("Some", Decoded, Banded)
 
 __all__ = ["Decoded", "Encoded", "Ledger", "Sampling", "compress", "decode", "decompress", "encode", "inspect"]
 
@@ -103,7 +106,7 @@ def compress(
 
     Raises:
         ImageError: the picture cannot be coded as asked.
-        ValueError: arguments are out of range, or contradict each other.
+        OptionError: options are out of range, of another type, or contradict each other.
         TypeError: it is a path or bytes, not a picture.
     """
     from .choose import chooser
@@ -133,11 +136,11 @@ def decompress(
 
     Raises:
         ImageError: it is in 16-bit colours, which Pillow has not: `decode` gives its samples.
+        OptionError: an option is out of range, or of another type.
         TypeError: it is a path, not the bytes of a file.
     """
     _check_bytes(data, "decompress")
-    chosen = zoo.named(model) if isinstance(model, str) else model
-    found = decode([data], Sampling(seed, temperature), partial=partial, model=chosen)[0]
+    found = decode([data], Sampling(seed, temperature), partial=partial, model=model)[0]
     if found.raster.format.depth == 16:
         from .picture.writing import check_pillow_has
 
@@ -147,7 +150,7 @@ def decompress(
 
 def encode(
     pictures: Sequence[Raster | Drawing],
-    model: Coder,
+    model: Coder | str,
     *,
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
@@ -156,13 +159,13 @@ def encode(
     """Compresses pictures, all in one batch: the same files as `compress` makes of each.
 
     Raises:
-        ValueError: effort is not 0..9.
+        OptionError: effort is not 0 to 9, or an option is of another type.
         ImageError: a picture cannot be coded as asked.
     """
-    ask = Ask(lossless, effort)
+    ask, coder = Ask(lossless, effort), zoo.given(model)
     rasters = [raster_of(one) if isinstance(one, Drawing) else one for one in pictures]
     notes = [one.note if isinstance(one, Drawing) else None for one in pictures]
-    files = encode_views([model.view(raster, ask) for raster in rasters], model, ask, progress)
+    files = encode_views([coder.view(raster, ask) for raster in rasters], coder, ask, progress)
     return [
         replace(file, ledger=replace(file.ledger, note=note or file.ledger.note))
         for file, note in zip(files, notes, strict=True)
@@ -264,7 +267,7 @@ def decode(
     sampling: Sampling = Sampling(),
     *,
     partial: bool = False,
-    model: Coder | None = None,
+    model: Coder | str | None = None,
     progress: Progress | None = None,
 ) -> list[Decoded]:
     """Decodes files. What a file holds is restored exactly; other pixels are drawn, the same on every machine.
@@ -273,12 +276,14 @@ def decode(
 
     Args:
         partial: accept a lossless file that is cut short after its latent section, as `sampling.partial` does.
-        model: used for files that name its digest or number; others are looked up among the released models.
+        model: one that was loaded, the name of a released one, or a folder; used for files that name its digest or number,
+            others are looked up among the released models.
 
     Raises:
         FormatError: the bytes are not a file that this version can read, or are damaged.
         TruncatedError: the file ends early and `partial` is not set, or not even its latents are there.
         ModelError: the file names a model that is not known here.
+        OptionError: an option is out of range, or of another type.
     """
     return [first for (first,) in decode_samples(files, [sampling], partial=partial, model=model, progress=progress)]
 
@@ -288,7 +293,7 @@ def decode_samples(
     samplings: Sequence[Sampling],
     *,
     partial: bool = False,
-    model: Coder | None = None,
+    model: Coder | str | None = None,
     progress: Progress | None = None,
 ) -> list[list[Decoded]]:
     """Decodes files by several samplings at once: for each file, the picture that `decode` gives for each sampling.
@@ -297,14 +302,16 @@ def decode_samples(
     """
     for data in files:
         _check_bytes(data, "each of the files of decode")
-    partial = partial or any(sampling.partial for sampling in samplings)
-    opened = [_open(data, partial, model) for data in files]
+    check_switches(partial=partial)
+    check_samplings(samplings)
+    partial, chosen = partial or any(sampling.partial for sampling in samplings), zoo.given(model)
+    opened = [_open(data, partial, chosen) for data in files]
     found: list[list[Decoded]] = [[] for _ in files]
     for coder in {id(file.coder): file.coder for file in opened}.values():
         own = [index for index, file in enumerate(opened) if file.coder is coder]
         pictures = coder.decode([opened[index].parsed for index in own], samplings, progress)
         for index, decoded in zip(own, pictures, strict=True):
-            found[index] = [replace(one, metadata=opened[index].metadata) for one in decoded]
+            found[index] = [opened[index].told(one) for one in decoded]
     return found
 
 
@@ -313,18 +320,20 @@ def decode_bands(
     sampling: Sampling = Sampling(),
     *,
     partial: bool = False,
-    model: Coder | None = None,
+    model: Coder | str | None = None,
     progress: Progress | None = None,
 ) -> Banded | None:
     """The picture of one file in bands of rows; None if its model hands out none. Arguments and errors as of `decode`."""
     _check_bytes(data, "decode_bands")
-    file = _open(data, partial or sampling.partial, model)
+    check_switches(partial=partial)
+    check_samplings([sampling])
+    file = _open(data, partial or sampling.partial, zoo.given(model))
     if not isinstance(file.coder, Banding):
         return None
-    return replace(file.coder.bands(file.parsed, sampling, progress), metadata=file.metadata)
+    return file.told(file.coder.bands(file.parsed, sampling, progress))
 
 
-def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
+def inspect(data: bytes, model: Coder | str | None = None) -> dict[str, Any]:
     """What a file says about itself, without decoding anything; its pixel section may be cut short.
 
     Of a file of a model that is not known here, only what its header says.
@@ -335,7 +344,7 @@ def inspect(data: bytes, model: Coder | None = None) -> dict[str, Any]:
     """
     _check_bytes(data, "inspect")
     try:
-        file = _open(data, True, model)
+        file = _open(data, True, zoo.given(model))
     except ModelError:
         return _of_unknown(data)
     about, geometry = file.parsed.about(), file.parsed.geometry
@@ -382,6 +391,15 @@ def _check_bytes(data: object, what: str) -> None:
         )
 
 
+def check_samplings(samplings: object) -> None:
+    """Raises OptionError if they are not a sequence of `Sampling`."""
+    if not isinstance(samplings, Sequence):
+        raise wrong("samplings", "a list of vlae_codec.Sampling", samplings)
+    for sampling in samplings:
+        if not isinstance(sampling, Sampling):
+            raise wrong("a sampling", "a vlae_codec.Sampling", sampling)
+
+
 def claimed_bytes(data: bytes) -> int:
     """How many bytes of samples the picture of a file has, by its header.
 
@@ -415,12 +433,21 @@ def _of_unknown(data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file taken apart, and the model that it needs; of version 1 there are no metadata. reason: why it is exact."""
+    """A file taken apart, and the model that it needs; of version 1 there are no metadata. reason: why it is exact.
+
+    given: the model that was given for files that name none of those released.
+    """
 
     coder: Coder
     parsed: Parsed
     metadata: Metadata | None
     reason: Reason | None
+    given: Coder | None
+
+    def told(self, picture: Some) -> Some:
+        """Its picture as decoded, with what its coder does not know: the metadata, and whether the given model was used."""
+        passed = self.given is not None and self.given.digest != self.coder.digest
+        return replace(picture, metadata=self.metadata, unused=picture.unused | ({"model"} if passed else frozenset()))
 
 
 def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
@@ -431,11 +458,11 @@ def _open(data: bytes, partial: bool, model: Coder | None) -> _Opened:
             raise TruncatedError("the file ends early; decode it as partial to see what is there")
         coder = zoo.find(contents.header.model, model, version=container2.VERSION)
         parsed = coder.parse(contents.header.geometry, data[: contents.end], contents.start, partial)
-        return _Opened(coder, parsed, contents.metadata or Metadata(), contents.header.reason)
+        return _Opened(coder, parsed, contents.metadata or Metadata(), contents.header.reason, model)
     reason, data = container2.unexplained(data)
     header, at = container.read_header(data)
     coder = zoo.find(header.model, model, version=container.VERSION)
-    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None, reason)
+    return _Opened(coder, coder.parse(header.geometry, data, at, partial), None, reason, model)
 
 
 def encoded_of(

@@ -6,6 +6,7 @@ VlaeError
 ├── FormatError      the bytes are not a file that this version can read
 │   └── TruncatedError   the file ends early; `partial=True` decodes what is there
 ├── ModelError       a model is unknown or its folder is damaged
+├── OptionError      an option of a call is of a type, or has a value, that it cannot have; it is a ValueError, too
 ├── OutputError      a result cannot be written where it was asked for
 ├── PlaceError       a URL cannot be used: its driver is not installed
 └── ConfigError      an experiment file or a data set cannot be used
@@ -47,6 +48,10 @@ class TruncatedError(FormatError):
 
 class ModelError(VlaeError):
     """A model is unknown, or its folder is damaged."""
+
+
+class OptionError(VlaeError, ValueError):
+    """An option of a call is of a type, or has a value, that it cannot have; the message says what it may be."""
 
 
 class PlaceError(VlaeError):

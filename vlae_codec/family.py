@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ImageError, Progress
+from .errors import ImageError, OptionError, Progress
 from .exact.random_words import SEED_LIMIT
+from .options import check_number, check_region, check_switches, check_whole, make_plain
 from .picture.metadata import Metadata
 from .picture.raster import Geometry, Raster
 
@@ -51,7 +52,7 @@ class Ask:
     around_bytes: what the file takes beside the sections that a family makes.
 
     Raises:
-        ValueError: a value is out of its range, or two of them contradict each other.
+        OptionError: a value is out of its range, or two of them contradict each other.
     """
 
     lossless: bool = False
@@ -64,17 +65,16 @@ class Ask:
     around_bytes: int = 0
 
     def __post_init__(self) -> None:
-        if self.effort not in EFFORTS:
-            raise ValueError(f"effort must be 0 to {EFFORTS[-1]}, not {self.effort}")
-        if self.threshold is not None and not 0 <= self.threshold <= 254:
-            raise ValueError(f"a threshold must be 0 to 254, not {self.threshold}")
+        check_switches(lossless=self.lossless)
+        check_whole("effort", self.effort, EFFORTS[0], EFFORTS[-1])
+        check_whole("threshold", self.threshold, 0, 254, optional=True)
+        check_number("quality", self.quality, 100, optional=True)
+        check_number("bpp", self.bpp, optional=True)
+        check_whole("size_bytes", self.size_bytes, 1, optional=True)
+        make_plain(self, "effort", "threshold", "size_bytes")
         goals = [goal for goal in (self.quality, self.bpp, self.size_bytes) if goal is not None]
         if len(goals) > 1 or (goals and self.lossless):
-            raise ValueError("quality, bpp and size_bytes are for lossy files, and only one of them at a time")
-        if self.quality is not None and not 0 <= self.quality <= 100:
-            raise ValueError(f"quality must be 0 to 100, not {self.quality}")
-        if goals and self.quality is None and not goals[0] > 0:
-            raise ValueError(f"a rate or size must be positive, not {goals[0]}")
+            raise OptionError("quality, bpp and size_bytes are for lossy files, and only one of them at a time")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Sampling:
     coarsest picture that the family can show. crop: only this region, of the picture as it would be decoded whole.
 
     Raises:
-        ValueError: the seed is not 0 to 2^63 - 2, the temperature not 0 to 16, or the region empty.
+        OptionError: the seed is not 0 to 2^63 - 2, the temperature not 0 to 16, or the region empty.
     """
 
     seed: int = 0
@@ -97,14 +97,11 @@ class Sampling:
     crop: Box | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < SEED_LIMIT:
-            raise ValueError(f"a seed must be 0 to 2^63 - 2, not {self.seed}")
-        if self.temperature is not None and not 0.0 <= self.temperature <= HOTTEST:
-            raise ValueError(f"a temperature must be 0 to {HOTTEST:.0f}, not {self.temperature}")
-        if self.crop is not None:
-            left, top, right, bottom = self.crop
-            if not (0 <= left < right and 0 <= top < bottom):
-                raise ValueError(f"a region is left, top, right, bottom with something in between, not {self.crop}")
+        check_whole("seed", self.seed, 0, SEED_LIMIT - 1)
+        check_number("temperature", self.temperature, HOTTEST, optional=True)
+        check_switches(partial=self.partial, preview=self.preview)
+        check_region("crop", self.crop)
+        make_plain(self, "seed", "crop")
 
     def region(self, width: int, height: int) -> Box:
         """The region that is wanted of a picture of that size: all of it unless `crop` says which.
@@ -167,6 +164,12 @@ class Parsed(Protocol):
         """What the family can say of the file, by name: `kind`, which is "lossy" or "lossless", and its own figures."""
 
 
+OF_DRAWING = frozenset({"seed", "temperature"})
+"""What of a `Sampling` has no say where nothing is drawn."""
+OF_SAMPLING = OF_DRAWING | {"preview"}
+"""What of it has none in files that are exact pictures and nothing else."""
+
+
 @dataclass(frozen=True)
 class ExactParsed:
     """Of families whose files are exact pictures and nothing else: one that is cut is refused, so what there is is whole."""
@@ -189,7 +192,7 @@ class Decoded:
 
     whole: whether the checks of what is stored hold. If not, exact samples are exact only if the file was cut and nothing
     else. note: what a reader should know of it, if anything. metadata: what the file keeps beside its samples, for files of
-    version 2.
+    version 2. unused: what could be asked for and has no say in this picture, of "seed", "temperature", "preview", "model".
     """
 
     raster: Raster
@@ -198,6 +201,7 @@ class Decoded:
     whole: bool = True
     note: str | None = None
     metadata: Metadata | None = None
+    unused: frozenset[str] = frozenset()
 
     @property
     def drawing(self) -> Drawing:
@@ -231,6 +235,7 @@ class Banded:
     whole: bool = True
     note: str | None = None
     metadata: Metadata | None = None
+    unused: frozenset[str] = frozenset()
 
     def joined(self) -> Decoded:
         """The whole picture; its bands are gone then.
@@ -244,7 +249,8 @@ class Banded:
             samples[top : top + len(band.samples)] = band.samples
             top += len(band.samples)
         raster = Raster(samples, self.geometry.format)
-        return Decoded(raster, self.exact_samples, self.sampled_samples, self.whole, self.note, self.metadata)
+        counts = self.exact_samples, self.sampled_samples
+        return Decoded(raster, *counts, self.whole, self.note, self.metadata, self.unused)
 
 
 @dataclass(frozen=True)
@@ -279,6 +285,7 @@ class Family(Protocol):
         """
 
 
+@runtime_checkable
 class Coder(Protocol):
     """A model that codes. All methods are pure: the same arguments give the same bytes and pictures everywhere."""
 

@@ -11,7 +11,7 @@ With `jobs`, several batches are coded at once, each in a process of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from .codec import Encoded, Kept
 from .errors import FormatError, ImageError, Progress, VlaeError, named
 from .exact.threads import batches
 from .family import DEFAULT_EFFORT, Ask, Banded, Coder, Decoded, Sampling
+from .options import check_switches, check_whole
 from .picture.fields import field_count
 from .picture.metadata import Metadata
 
@@ -89,6 +90,13 @@ class Decompressed:
             raise self.error
         return self.decoded if self.banded is None else [self.banded.joined()]
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """What could be asked for and has no say in the pictures, see `Decoded`; "samples" if all are the same."""
+        pictures = self.decoded if self.banded is None else [self.banded]
+        unused = frozenset.intersection(*(one.unused for one in pictures)) if pictures else frozenset[str]()
+        return unused | {"samples"} if "seed" in unused else unused
+
 
 def read_file(path: Path) -> bytes:
     """The bytes of a file.
@@ -138,11 +146,13 @@ def compress_files(
 
     Raises:
         ModelError: the model is unknown or damaged.
-        ValueError: effort or threshold is out of range.
+        OptionError: an option is out of range, or of another type.
     """
     from .choose import chooser
     from .picture.reading import Readable
 
+    _check(jobs, verify=verify)
+    check_whole("page", page, 1, optional=True)
     choice = chooser(Ask(lossless, effort, quality, bpp, size_bytes, threshold), model, keep, lossy)
 
     def opened(path: Path) -> _Picture:
@@ -185,8 +195,11 @@ def decompress_files(
 
     Raises:
         ModelError: the model is unknown or damaged.
+        OptionError: an option is out of range, or of another type.
     """
-    chosen = zoo.named(model) if isinstance(model, str) else model
+    _check(jobs, partial=partial, in_bands=in_bands)
+    codec.check_samplings(samplings)
+    chosen = zoo.given(model)
 
     def weight(one: _Given[bytes]) -> int:
         try:
@@ -201,6 +214,12 @@ def decompress_files(
     banding = in_bands and jobs == 1 and len(samplings) == 1
     shared, paths = (chosen, tuple(samplings), partial, banding), _listed(paths)
     yield from _each(_decompressed, shared, _given(paths, read), weight, len(paths), jobs, "decompressing", progress)
+
+
+def _check(jobs: int, **switches: bool) -> None:
+    """Raises OptionError if one of them is of another type, or out of range."""
+    check_whole("jobs", jobs, 1)
+    check_switches(**switches)
 
 
 @dataclass(frozen=True)
@@ -229,7 +248,11 @@ class _Batch(Generic[T]):
 
 def _listed(paths: Sequence[PathLike]) -> list[PathLike]:
     """Paths; one alone stands for itself, not for its letters."""
-    return [paths] if isinstance(paths, str | os.PathLike) else [*paths]
+    if isinstance(paths, str | os.PathLike):
+        return [paths]
+    if not isinstance(paths, Iterable):
+        raise TypeError(f"files are given by their paths, not as {type(paths).__name__}")
+    return [*paths]
 
 
 def _given(paths: Sequence[PathLike], read: Callable[[Path], T]) -> Iterator[_Given[T]]:
@@ -262,6 +285,8 @@ def _each(
     for batch in cut:
         yield from work(shared, batch, _part(progress, done, batch.images, total))
         done += batch.images
+        if progress and total > 1:
+            progress(what, done, total)
 
 
 def _apart(shared: tuple[Work[R], Any], batch: _Batch[Any], _done: Callable[[float], None]) -> list[R]:
@@ -270,10 +295,13 @@ def _apart(shared: tuple[Work[R], Any], batch: _Batch[Any], _done: Callable[[flo
 
 
 def _part(progress: Progress | None, before: int, inputs: int, total: int) -> Progress | None:
-    """Tells of a part of long work: so many inputs of all, which `before` others came before."""
+    """Tells of a part of long work: so many inputs of all, which `before` others came before; the last one is told of later.
+
+    Each may be gone over more than once.
+    """
     if progress is None or total == 1:
         return progress
-    return lambda what, done, of: progress(what, before + inputs * done // of, total)
+    return lambda what, done, of: progress(what, before + min(inputs * done // of, inputs - 1), total)
 
 
 @dataclass(frozen=True)

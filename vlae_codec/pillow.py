@@ -21,9 +21,9 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from . import codec, container, zoo
+from . import codec, container
 from .choose import chooser
-from .errors import FormatError, VlaeError
+from .errors import FormatError, OptionError, VlaeError
 from .family import Ask, Coder
 from .picture.images import OURS, picture_of, to_raster
 from .picture.metadata import Metadata
@@ -66,8 +66,7 @@ class VlzImageFile(ImageFile.ImageFile):
         """Decodes the picture, once."""
         if self._data:
             with _as_os_error():
-                given = zoo.named(self.model) if isinstance(self.model, str) else self.model
-                decoded = codec.decode([self._data], model=given)[0]
+                decoded = codec.decode([self._data], model=self.model)[0]
                 image = decoded.picture if decoded.metadata is None else to_pillow(decoded.raster)
             self.im, self.palette, self._data = image.im, image.palette, b""
             if self.fp and self._exclusive_fp:
@@ -131,6 +130,8 @@ def _refuse(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 def _as_os_error() -> Iterator[None]:
     try:
         yield
+    except OptionError:  # which is a ValueError
+        raise
     except VlaeError as error:
         raise OSError(str(error)) from error
 

@@ -12,12 +12,14 @@ import json
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from . import npz, registry
 from .errors import ModelError
 from .family import Arrays, Coder, Family, Identity
+from .options import wrong
 
 RELEASED = Path(__file__).parent / "released"
 """The models that ship with the package, a folder each."""
@@ -122,6 +124,27 @@ def named(name: str) -> Coder:
         model.check()
         return model
     return _load_released(folder_of(name))
+
+
+@overload
+def given(model: None) -> None: ...
+@overload
+def given(model: Coder | str) -> Coder: ...
+def given(model: Coder | str | None) -> Coder | None:
+    """A model as the caller of a function gives it: loaded, or as of `named`; None is none.
+
+    Raises:
+        ModelError: as of `named`.
+        OptionError: it is something else.
+    """
+    check_given(model)
+    return named(model) if isinstance(model, str) else model
+
+
+def check_given(model: object) -> None:
+    """Raises OptionError if it is neither None, nor a model that was loaded, nor a text."""
+    if not (model is None or isinstance(model, str | Coder)):
+        raise wrong("model", "a name, the path of a folder as a text, or a model that was loaded", model)
 
 
 def folder_of(name: str) -> Path:

@@ -20,6 +20,7 @@ from vlae_codec.errors import ImageError, OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
 from vlae_codec.family import Coder, Sampling
 from vlae_codec.files import check_free, whole
+from vlae_codec.options import check_switches, check_texts, check_whole
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets.restore import Restorer
 from vlae_codec.sets.sources import Gathered, gather
@@ -122,8 +123,9 @@ def pack(
         ImageError: a source is missing, damaged or empty, or an image cannot be coded as asked: UnsuitableError says which.
         ModelError: the model is unknown or damaged.
         OutputError: the archive exists and `force` is not set, or it cannot be written, or would replace a source.
-        ValueError: an option is out of its range, or a set without order is to be lossy.
+        OptionError: an option is out of its range or of another type, or a set without order is to be lossy.
     """
+    _check(jobs, force)
     options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, skip_unsuitable)
     choice = options.chooser(model)
     path = Path(out) if isinstance(out, str | os.PathLike) else None
@@ -222,9 +224,12 @@ def unpack(
         FormatError: it is not an archive, neither its header nor its index is whole, or it claims more than max_bytes.
         ModelError: it needs a model that is not known here.
         OutputError: a file exists and `force` is not set, or it cannot be written.
-        ValueError: seed or temperature is out of range.
+        OptionError: an option is out of range, or of another type.
     """
-    sampling, given = Sampling(seed, temperature), zoo.named(model) if isinstance(model, str) else model
+    _check(jobs, force)
+    check_whole("max_bytes", max_bytes, 1)
+    check_texts("only", only)
+    sampling, given = Sampling(seed, temperature), zoo.given(model)
     with _reading(archive) as file, at_most(jobs and min(jobs, cores())):
         opened = Opened(file)
         opened.coders(given)  # before there is a folder
@@ -252,13 +257,21 @@ def unpack(
     return Unpacked(restored.written, [*opened.damages, *restored.lost], restored.sampled, restored.notes)
 
 
+def _check(jobs: int | None, force: bool) -> None:
+    """Raises OptionError if one of them is of another type, or out of range."""
+    check_whole("jobs", jobs, 1, optional=True)
+    check_switches(force=force)
+
+
 @contextlib.contextmanager
 def _writing(out: PathLike | IO[bytes], force: bool) -> Iterator[IO[bytes]]:
     if isinstance(out, str | os.PathLike):
         with whole(Path(out), force) as file:
             yield file
-    else:
+    elif hasattr(out, "write"):
         yield out
+    else:
+        raise TypeError(f"pack writes to a path or a binary file, not {type(out).__name__}")
 
 
 @contextlib.contextmanager
@@ -268,8 +281,10 @@ def _reading(archive: PathLike | BinaryIO) -> Iterator[BinaryIO]:
             yield file
     elif isinstance(archive, bytes | bytearray):
         raise TypeError("unpack takes the path of an archive, or a binary file: open its bytes as io.BytesIO(data)")
-    else:
+    elif hasattr(archive, "seek"):
         yield archive
+    else:
+        raise TypeError(f"unpack takes the path of an archive, or a binary file, not {type(archive).__name__}")
 
 
 @contextlib.contextmanager

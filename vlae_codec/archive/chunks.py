@@ -14,7 +14,7 @@ from dataclasses import fields as entries
 from typing import Any, cast
 
 from vlae_codec.container import MOST_BYTES, check_claim
-from vlae_codec.errors import FormatError, ImageError, ModelError, VlaeError
+from vlae_codec.errors import FormatError, ImageError, ModelError, OptionError, VlaeError
 from vlae_codec.family import (
     DEFAULT_EFFORT,
     EFFORTS,
@@ -28,6 +28,7 @@ from vlae_codec.family import (
     Done,
     Sampling,
 )
+from vlae_codec.options import check_switches, check_whole, make_plain
 from vlae_codec.picture.raster import Raster
 from vlae_codec.sets.manifest import ArrayForm, FilesForm
 
@@ -101,7 +102,7 @@ class Settings:
     of q for each field, at most 32. `chunk`: the most images of one; if not given, CHUNK, or of a set as many as may be.
 
     Raises:
-        ValueError: a set without order is to be lossy, the effort is not 0 to 9, or a chunk is to hold nothing.
+        OptionError: a set without order is to be lossy, the effort is not 0 to 9, or a chunk is to hold nothing.
     """
 
     lossless: bool = True
@@ -126,12 +127,12 @@ class Settings:
         return Chaining(self.lossless, self.ordered, effort, self.samples)
 
     def __post_init__(self) -> None:
+        check_switches(lossless=self.lossless, ordered=self.ordered)
         if not (self.lossless or self.ordered):
-            raise ValueError("a set without order must be lossless")
-        if self.effort is not None and self.effort not in EFFORTS:
-            raise ValueError(f"effort must be 0 to {EFFORTS[-1]}, not {self.effort}")
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"a chunk must hold 1 image or more, not {self.chunk}")
+            raise OptionError("a set without order must be lossless")
+        check_whole("effort", self.effort, EFFORTS[0], EFFORTS[-1], optional=True)
+        check_whole("chunk", self.chunk, 1, optional=True)
+        make_plain(self, "effort", "chunk")
 
     def check_ordered(self) -> None:
         """Refuses to give up the order of pictures that are not all drawings.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vlae_codec.choose import Chooser
 from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder
+from vlae_codec.options import check_switches
 from vlae_codec.picture.metadata import Metadata
 
 from .choosing import chooser_of
@@ -18,7 +19,7 @@ class Options:
     """As of `api.pack`.
 
     Raises:
-        ValueError: an option is out of its range, or options contradict each other.
+        OptionError: an option is out of its range, or options contradict each other.
     """
 
     lossless: bool = True
@@ -32,6 +33,7 @@ class Options:
 
     def __post_init__(self) -> None:
         self.settings, self.ask  # noqa: B018  # they check what they are given
+        check_switches(skip_unsuitable=self.skip_unsuitable)
 
     @property
     def settings(self) -> Settings:

@@ -30,6 +30,7 @@ from vlae_codec import places, zoo
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import FormatError, ImageError
 from vlae_codec.family import Coder, Decoded, Sampling
+from vlae_codec.options import check_whole
 from vlae_codec.picture.images import PillowImage
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.picture.writing import to_pillow
@@ -74,9 +75,12 @@ def open_archive(
         OSError: the file cannot be read.
         FormatError: it is not an archive, or neither its header nor its index is whole; or a set is not complete.
         PlaceError: a URL's driver is not installed.
-        ValueError: seed or temperature is out of range.
+        OptionError: an option is out of range, or of another type.
     """
     place, sampling = os.fspath(path), Sampling(seed, temperature)
+    zoo.check_given(model)
+    check_whole("cache_bytes", cache_bytes, 0)
+    check_whole("max_bytes", max_bytes, 1)
     if places.is_pattern(place):
         from .sharded import ArchiveSet
 
@@ -252,7 +256,7 @@ class Archive:
 
     def _shared(self, own: _Own, place: Place) -> Shared:
         """What the chunk at a place is decoded with."""
-        given = zoo.named(self._model) if isinstance(self._model, str) else self._model
+        given = zoo.given(self._model)
         for identity, coder in own.opened.coders(own.given or given, [place]).items():
             own.coders.setdefault(identity, coder)
         own.given = own.given or given

@@ -15,6 +15,7 @@ from vlae_codec.archive.options import Options
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import OutputError
 from vlae_codec.family import Sampling
+from vlae_codec.options import check_switches, check_texts, check_whole
 from vlae_codec.picture.metadata import Metadata
 from vlae_codec.sets import shards as sets
 
@@ -109,15 +110,15 @@ def pack(
             with other options; `out` has no field for a number; or there are fewer images than shards.
         ModelError, PlaceError: the model is unknown; a URL's driver is not installed.
         VlaeError: workers have another version of vlae-codec, or the scheduler is gone.
-        ValueError: an option is out of its range.
+        OptionError: an option is out of its range, or of another type.
     """
     run, engine = uuid.uuid4().hex, engine_of(client, jobs)
     seen = _seen(client)
     pattern, given = Pattern.of(seen(out)), [*map(seen, [sources] if isinstance(sources, str) else sources)]
     options = Options(lossless, ordered, effort, chunk, quality, threshold, keep, skip_unsuitable)
     named = Named.of(model, seen)
-    if shards < 1:
-        raise ValueError(f"a set has 1 shard or more, not {shards}")
+    check_whole("shards", shards, 1)
+    check_switches(force=force)
     said = tasks.said(options, named)
     engine.check()
     with locked(pattern, run):
@@ -148,8 +149,10 @@ def test(
 
     Raises:
         FormatError: nothing matches, or the set is not complete.
+        OptionError: an option is out of its range, or of another type.
         VlaeError: as `pack`.
     """
+    check_whole("max_bytes", max_bytes, 1)
     engine, seen = engine_of(client, jobs), _seen(client)
     engine.check()
     items, problems = _shards(seen(pattern)), list[str]()
@@ -186,9 +189,12 @@ def unpack(
         FormatError: nothing matches, or the set is not complete.
         OutputError: the folder is not empty, and `force` is not set.
         VlaeError: as `pack`.
-        ValueError: seed or temperature is out of range.
+        OptionError: an option is out of its range, or of another type.
     """
     Sampling(seed, temperature)
+    check_texts("only", only)
+    check_whole("max_bytes", max_bytes, 1)
+    check_switches(force=force)
     engine, seen = engine_of(client, jobs), _seen(client)
     engine.check()
     items = _shards(seen(pattern))

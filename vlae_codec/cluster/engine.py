@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from vlae_codec.archive.jobs import Done, spread
 from vlae_codec.errors import VlaeError
 from vlae_codec.exact.threads import at_most, cores
+from vlae_codec.options import check_whole
 
 ATTEMPTS = 3
 """How often a task is tried."""
@@ -77,7 +78,12 @@ class Local:
 
 
 def engine_of(client: Any, jobs: int | None) -> Engine:
-    """The workers of a client, or processes of this machine."""
+    """The workers of a client, or processes of this machine.
+
+    Raises:
+        OptionError: `jobs` is not 1 or more.
+    """
+    check_whole("jobs", jobs, 1, optional=True)
     if client is None:
         return Local(jobs or cores())
     from .dask import Dask

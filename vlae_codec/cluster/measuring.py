@@ -15,7 +15,8 @@ import numpy as np
 
 from vlae_codec import places, zoo
 from vlae_codec.errors import ImageError
-from vlae_codec.family import DEFAULT_EFFORT, Coder
+from vlae_codec.family import DEFAULT_EFFORT, EFFORTS, Coder
+from vlae_codec.options import check_switches, check_whole
 from vlae_codec.picture.drawing import Drawing, drawn
 from vlae_codec.report import kinds, photo_measure
 from vlae_codec.report import measure as measuring
@@ -61,6 +62,10 @@ class Measuring:
     effort: int
     baselines: bool
 
+    def __post_init__(self) -> None:
+        check_whole("effort", self.effort, EFFORTS[0], EFFORTS[-1])
+        check_switches(baselines=self.baselines)
+
     @property
     def coder(self) -> Coder:
         """The model, loaded once a process."""
@@ -92,6 +97,7 @@ def measure(
 
     Raises:
         ImageError: a source is missing or damaged, or holds pictures that are not drawings; or a part failed.
+        OptionError: an option is out of its range, or of another type.
         VlaeError: as `cluster.pack`.
     """
     asked = _Asked(sources, client, jobs, count, progress)
@@ -132,6 +138,9 @@ class _Asked:
     jobs: int | None
     count: int | None
     progress: Tell | None
+
+    def __post_init__(self) -> None:
+        check_whole("count", self.count, 1, optional=True)
 
     def seen(self, path: str) -> str:
         """A path as workers know it."""

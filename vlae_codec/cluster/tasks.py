@@ -25,6 +25,7 @@ from vlae_codec.archive.options import Options
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import ModelError
 from vlae_codec.family import Coder
+from vlae_codec.options import wrong
 from vlae_codec.sets.shards import Shard
 from vlae_codec.sets.sources import Gathered
 
@@ -47,9 +48,12 @@ class Named(NamedTuple):
 
         Raises:
             ModelError: there is none of that name.
+            OptionError: it is not a text.
         """
         if name is None:
             return None
+        if not isinstance(name, str):
+            raise wrong("model", "a name or the path of a folder, as a text", name)
         is_folder = name not in zoo.released_names()
         return cls(seen(name) if is_folder else name, zoo.named(name).digest.hex())
 

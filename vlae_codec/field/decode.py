@@ -9,7 +9,7 @@ import numpy as np
 
 from vlae_codec.container import Kind
 from vlae_codec.errors import ImageError, Progress
-from vlae_codec.family import Box, Decoded, Sampling
+from vlae_codec.family import OF_DRAWING, OF_SAMPLING, Box, Decoded, Sampling
 from vlae_codec.picture.drawing import Drawing, raster_of
 from vlae_codec.picture.fields import Bits, from_fields
 from vlae_codec.picture.raster import Raster
@@ -145,4 +145,6 @@ def _finish(file: File, reader: PixelReader, fields: list[Bits]) -> Decoded:
         bits = from_fields(np.concatenate(fields), header.height, header.width)
         blank = sum(int(file.inside(i).sum()) for i, code in enumerate(file.codes) if isinstance(code, Blank))
         exact = reader.exact + blank
-    return Decoded(raster_of(Drawing(bits, header.look)), exact, size - exact, file.whole)
+    drawn = file.is_drawn and header.kind != Kind.RAW and exact < size
+    unused = OF_SAMPLING - OF_DRAWING if drawn else OF_SAMPLING
+    return Decoded(raster_of(Drawing(bits, header.look)), exact, size - exact, file.whole, unused=unused)

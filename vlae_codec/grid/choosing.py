@@ -9,6 +9,7 @@ Nothing here is recomputed by a decoder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from vlae_codec.errors import ImageError
 from . import latents
 from .model import Model
 from .network import BITS, PATCH, Latents
+from .passes import NOBODY, Passes
 
 Samples = npt.NDArray[np.uint8]
 Means = npt.NDArray[np.floating[Any]]
@@ -37,6 +39,20 @@ _BEYOND = 3  # qualities above the best one are tried, since sizes do not only g
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
 
 
+_GRADIENT = 1.5
+"""What the gradient of all latents takes, in passes over them."""
+
+
+def passes_of(effort: int) -> float:
+    """How many passes over the latents `Search.chosen` makes."""
+    return 1 + (1 + _GRADIENT) * max(0, effort - REFINED_FROM)
+
+
+def passes_within(qualities: int, effort: int) -> float:
+    """How many `Search.within` makes among so many qualities, unless it has to step back."""
+    return math.ceil(math.log2(qualities)) + (1 + _BEYOND) * passes_of(effort)
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The latents (h, w, C) of a picture at a quality, and as streams."""
@@ -48,11 +64,15 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Search:
-    """Of the latents of a picture (H, W, 3). transformed: what the encoder makes of it, if that will be used again."""
+    """Of the latents of a picture (H, W, 3). transformed: what the encoder makes of it, if that will be used again.
+
+    passes: told how far all is, of as many as `passes_of` and `passes_within` say.
+    """
 
     model: Model
     picture: Samples
     transformed: npt.NDArray[np.float32] | None = None
+    passes: Passes = NOBODY
 
     def chosen(self, quality: int, effort: int) -> Chosen:
         """The latents at a quality."""
@@ -60,7 +80,7 @@ class Search:
         for _ in range(effort - REFINED_FROM):
             self._refine(means, quality, worth)
             worth = _REFINED_CAUTION * self._worth(quality)
-        coded = latents.write(self.model.prior, means, quality, worth if effort else None)
+        coded = latents.write(self.model.prior, means, quality, worth if effort else None, self._done(means))
         return Chosen(quality, latents.whole_numbers(means), coded)
 
     def within(self, most: float, size_of: Callable[[latents.Coded, int], int], effort: int) -> Chosen:
@@ -90,7 +110,11 @@ class Search:
     def _estimated_bits(self, quality: int, effort: int) -> float:
         """The information in the latents, without a look at the decoded picture."""
         means, worth = self._means(quality), _CAUTION * self._worth(quality)
-        return latents.rounded(self.model.prior, means, quality, worth if effort else None, means)
+        return latents.rounded(self.model.prior, means, quality, worth if effort else None, means, self._done(means))
+
+    def _done(self, means: Means) -> latents.Done:
+        """Tells of a pass over the latents of all means."""
+        return lambda count: self.passes.add(count, means.size)
 
     def _means(self, quality: int) -> Means:
         """In steps of the lattice."""
@@ -120,7 +144,8 @@ class Search:
             first = max(0, top - _ALIGNED)
             part = means[first : min(top + step + self.model.decoder.halo, height)]
             z = np.empty(part.shape, kind)
-            latents.rounded(self.model.prior, part, quality, bits_of_error, z)
+            latents.rounded(self.model.prior, part, quality, bits_of_error, z, self._done(means))
             picture, own = self.picture[first * PATCH :], slice(top - first, min(top + step, height) - first)
             for sites, slope in self.model.gradient.regions(z, picture, quality, own, many):
                 part[sites] += _SHARE * (z[sites] - slope / curvature - part[sites])
+                self.passes.add(slope.size, means.size, _GRADIENT)

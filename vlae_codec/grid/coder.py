@@ -23,15 +23,16 @@ from vlae_codec.errors import FormatError, ImageError, ModelError, Progress
 from vlae_codec.exact.logistics import MEAN_BITS
 from vlae_codec.exact.memory import give_back
 from vlae_codec.exact.threads import in_threads
-from vlae_codec.family import Ask, Banded, Decoded, Identity, Sampling, Sections, Terms
+from vlae_codec.family import OF_DRAWING, Ask, Banded, Decoded, Identity, Sampling, Sections, Terms
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 
 from . import adaptation, latents, pixels, sections
-from .choosing import REFINED_FROM, Chosen, Search
+from .choosing import REFINED_FROM, Chosen, Search, passes_of, passes_within
 from .colour import Planes
 from .decoding import Painter, Samples, pixel_check, planes_of
 from .model import Model
 from .network import PATCH, Arrays, Latents
+from .passes import Passes
 from .sections import Found
 from .texture import Texture
 from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_number, tiles_of
@@ -40,6 +41,8 @@ DEFAULT_QUALITY = 55.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
 """Groups of latents that a preview decodes, without the networks: the means of luma and of both chromas."""
+_CORRECTIONS, _PIXELS, _DECODED = 1.0, 3.5, 1.0
+"""What these take: the corrections, the pixels of exact files, the decoded picture of others; in passes over the latents."""
 _HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
 
 
@@ -155,7 +158,7 @@ class GridCoder:
         """
         form = raster.format
         if ask.lossless and (form.pair or form.palette or form.depth == 16):
-            what = "16 bits a sample" if form.depth == 16 else "a palette"
+            what = "16 bits a sample" if form.depth == 16 else "two colours" if form.pair else "a palette"
             raise ImageError(f"the photo model keeps gray and colour pictures of 8 bits exactly, not those of {what}")
         stored, note = raster.colours(), None
         if stored.dtype == np.uint16:
@@ -182,20 +185,24 @@ class GridCoder:
 
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
-        chosen = self._chosen(view, ask, alpha)
+        is_long = tile_count(view.geometry.height, view.geometry.width) > 1
+        passes = Passes(progress if is_long else None, self._passes(ask))
+        chosen = self._chosen(view, ask, alpha, passes)
         quality, coded, z = chosen.quality, chosen.coded, chosen.z
         z <<= MEAN_BITS
         # a picture of one block is decoded once, for all
         decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
         corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
+        passes.add(ask.lossless, 1, _CORRECTIONS)
         texture = self.model.corrected(corrections) if ask.lossless else None
-        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, progress)
+        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, passes)
         del chosen, z, decoded  # which are larger than the file
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
         stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
         figures = {} if ask.lossless else {"psnr_db": _psnr(error)}
         figures |= {} if alpha is None else {"opacity_bits": 8.0 * len(alpha)}
+        passes.end()
         return Sections(
             data,
             kl_bits=coded.kl_bits,
@@ -206,13 +213,20 @@ class GridCoder:
             figures={**figures, "quality": quality, "latent_bits": 8.0 * sum(map(len, coded.streams))},
         )
 
-    def _chosen(self, view: GridView, ask: Ask, alpha: bytes | None) -> Chosen:
+    def _passes(self, ask: Ask) -> float:
+        """How many passes over a picture its file takes, about."""
+        if ask.lossless:
+            return passes_of(min(ask.effort, REFINED_FROM)) + _CORRECTIONS + _PIXELS
+        rated = ask.size_bytes is not None or ask.bpp is not None
+        return (passes_within(self.qualities, ask.effort) if rated else passes_of(ask.effort)) + _DECODED
+
+    def _chosen(self, view: GridView, ask: Ask, alpha: bytes | None, passes: Passes) -> Chosen:
         """The latents that are asked for.
 
         Raises:
             ImageError: no quality is as small as that.
         """
-        search = Search(self.model, view.colours)
+        search = Search(self.model, view.colours, passes=passes)
         if ask.lossless:
             return search.chosen(int(self.arrays["exact_quality"]), min(ask.effort, REFINED_FROM))
         if ask.size_bytes is None and ask.bpp is None:
@@ -251,7 +265,7 @@ class GridCoder:
         return adaptation.write(corrections) if corrections else b""
 
     def _tiles(
-        self, view: GridView, decoded: Regions, texture: Texture | None, progress: Progress | None
+        self, view: GridView, decoded: Regions, texture: Texture | None, passes: Passes
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
         """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
         squared error; and how many pixels of what the file decodes to differ.
@@ -266,6 +280,7 @@ class GridCoder:
             squares += float((differences**2).sum())
             differing += int(differences.any(axis=2).sum())
             if texture is None:
+                passes.add(block.height * block.width, height * width, _DECODED)
                 continue
 
             def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
@@ -277,8 +292,7 @@ class GridCoder:
             for box, check, coded in in_threads(write, list(tiles_of(block))):
                 tiles[tile_number(box, width)] = check, coded.stream
                 bits += coded.ideal_bits
-                if progress:
-                    progress("compressing", len(tiles), count)
+                passes.add(box.height * box.width, height * width, _PIXELS)
             give_back()
         error = squares / view.colours.size
         return (None, bits, error, differing) if texture is None else ([tiles[i] for i in range(count)], bits, error, 0)
@@ -373,7 +387,9 @@ class GridCoder:
                 yield _raster(band, opacity, geometry.format)
 
         whole = Geometry(crop.width, crop.height, geometry.format)
-        return Banded(whole, made(), channels * exact, channels * drawn, file.whole)
+        unused = OF_DRAWING if drawing is None or exact == crop.height * crop.width else frozenset[str]()
+        unused |= frozenset() if drawn else {"seed"}
+        return Banded(whole, made(), channels * exact, channels * drawn, file.whole, unused=unused)
 
     def _alpha(self, file: GridParsed, crop: Box) -> npt.NDArray[np.uint8] | None:
         """The opacity of a region, if the picture has any; full where the file was cut before it."""

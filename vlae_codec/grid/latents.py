@@ -6,7 +6,7 @@ Nothing is held twice: means become latents where they lie, step by step, since 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ from .prior import Answers, Grid, Prior, Step, UnknownError, plane, put, taken
 
 Bools = npt.NDArray[np.bool_]
 Worth = npt.NDArray[np.float64]
+Done = Callable[[int], None]
+"""Told how many latents were done since it was last told."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Coded:
     kl_bits: float
 
 
-def write(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None = None) -> Coded:
+def write(
+    prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None = None, done: Done | None = None
+) -> Coded:
     """Means (h, w, C) become latents as of `rounded`, in their own memory, and these are coded, group by group."""
     encoders = [Encoder() for _ in prior.groups]
     bits, kl_bits, rng = 0.0, 0.0, np.random.default_rng(0)
@@ -49,6 +53,8 @@ def write(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None =
         own = _own(prior, means, step)
         kl_bits += float(step.mixture.cell_bits(own + rng.uniform(-0.5, 0.5, len(own))).sum())
         values = nearest(own) if bits_of_error is None else _thinned(own, step, _worth(prior, bits_of_error, step))[0]
+        if done:
+            done(len(values))
 
         def of(run: slice) -> Answer:
             these = values[run]
@@ -79,7 +85,9 @@ def _own(prior: Prior, grid: Grid, step: Step) -> npt.NDArray[Any]:
     return taken(plane(grid[:, :, edges[step.group] : edges[step.group + 1]], step.stride, step.phase), step.lanes)
 
 
-def rounded(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None, z: Grid) -> float:
+def rounded(
+    prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None, z: Grid, done: Done | None = None
+) -> float:
     """Means (h, w, C) rounded to the lattice, into z, which may be their own memory; the information in what they become.
 
     bits_of_error (C,): what a squared step of each latent is worth, bits, for rounding with an eye to the rate: one step
@@ -97,6 +105,8 @@ def rounded(prior: Prior, means: Grid, quality: int, bits_of_error: Worth | None
         else:
             values, bits = _thinned(own, step, _worth(prior, bits_of_error, step))
         total += float(bits.sum())
+        if done:
+            done(len(values))
         return values
 
     prior.visit(z, quality, answers)

@@ -16,7 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, ImageError, Progress
-from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parsed, Sampling, Sections, Terms, View
+from vlae_codec.family import (
+    OF_SAMPLING,
+    Arrays,
+    Ask,
+    Decoded,
+    ExactParsed,
+    Identity,
+    Parsed,
+    Sampling,
+    Sections,
+    Terms,
+    View,
+)
 from vlae_codec.picture.raster import Geometry, Raster
 
 from . import sections
@@ -167,7 +179,9 @@ class InkCoder:
         parts = [bits[top:bottom, left:right] for left, top, right, bottom in regions]
         note = f"{file.changed:,} pixels on edges were changed when it was compressed" if file.changed else None
         return [
-            Decoded(Raster(part, file.geometry.format), max(0, part.size - file.changed), 0, note=note)
+            Decoded(
+                Raster(part, file.geometry.format), max(0, part.size - file.changed), 0, note=note, unused=OF_SAMPLING
+            )
             for part in parts
         ]
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vlae_codec.errors import ImageError
+from vlae_codec.options import check_switches, check_whole
 
 from .checks import check_file_size, png_size
 from .drawing import LARGEST_THRESHOLD, Drawing, check_size, drawing_of
@@ -110,12 +111,12 @@ def to_drawing(picture: Picture, threshold: int | None = None, exact: bool = Fal
     a luminance above it is the light level). Ink is the rarer level; on a tie the lighter.
 
     Raises:
-        ValueError: the threshold is not 0 to 254.
+        OptionError: the threshold is not 0 to 254, or an option is of another type.
         ImageError: the image is empty or too large, or has more than two colours and neither is it clearly a drawing nor
             is there a threshold; with `exact` and no threshold, if it has more than two colours, or such as cannot be kept.
     """
-    if threshold is not None and not 0 <= threshold <= LARGEST_THRESHOLD:
-        raise ValueError(f"a threshold must be 0 to {LARGEST_THRESHOLD}, not {threshold}")
+    check_whole("threshold", threshold, 0, LARGEST_THRESHOLD, optional=True)
+    check_switches(exact=exact)
     exact = exact and threshold is None  # what a threshold binarises need not be
     return drawing_of(to_raster(picture, exact), threshold, exact)
 

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlae_codec.errors import FormatError, ImageError, Progress
-from vlae_codec.family import Arrays, Ask, Decoded, ExactParsed, Identity, Parsed, Sampling, Sections, Terms, View
+from vlae_codec.family import (
+    OF_SAMPLING,
+    Arrays,
+    Ask,
+    Decoded,
+    ExactParsed,
+    Identity,
+    Parsed,
+    Sampling,
+    Sections,
+    Terms,
+    View,
+)
 from vlae_codec.picture.raster import Geometry, Raster
 
 from .codec import decode, encode, verify
@@ -116,7 +128,7 @@ def _decoded(file: Parsed, sampling: Sampling) -> Decoded:
     left, top, right, bottom = sampling.region(file.geometry.width, file.geometry.height)
     raster = Raster(raster.samples[top:bottom, left:right], raster.format)
     colours = raster.samples[..., :-1] if raster.format.alpha and not raster.format.pair else raster.samples
-    return Decoded(raster, colours.size, 0)
+    return Decoded(raster, colours.size, 0, unused=OF_SAMPLING)
 
 
 class RawFamily:

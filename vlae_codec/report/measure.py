@@ -32,7 +32,8 @@ from vlae_codec.archive.chunks import CHUNK, Settings
 from vlae_codec.archive.opened import Opened
 from vlae_codec.errors import Progress, VlaeError
 from vlae_codec.exact.threads import batches, cores
-from vlae_codec.family import DEFAULT_EFFORT, Ask, Coder, Remembering
+from vlae_codec.family import DEFAULT_EFFORT, EFFORTS, Ask, Coder, Remembering
+from vlae_codec.options import check_switches, check_whole
 from vlae_codec.picture.drawing import Drawing, looking, raster_of
 from vlae_codec.picture.fields import field_count
 from vlae_codec.picture.raster import Geometry
@@ -52,12 +53,21 @@ _PIECE = 64  # images, of twice as many fields at most, that are measured togeth
 
 @dataclass(frozen=True)
 class Settled:
-    """How to measure: size of the search, processes, whether baselines are measured too, and where the classifier is."""
+    """How to measure: size of the search, processes, whether baselines are measured too, and where the classifier is.
+
+    Raises:
+        OptionError: an option is out of range, or of another type.
+    """
 
     effort: int = DEFAULT_EFFORT
     jobs: int = field(default_factory=cores)
     baselines: bool = True
     classifier: Path = CLASSIFIER
+
+    def __post_init__(self) -> None:
+        check_whole("effort", self.effort, EFFORTS[0], EFFORTS[-1])
+        check_whole("jobs", self.jobs, 1)
+        check_switches(baselines=self.baselines)
 
 
 @dataclass(frozen=True)
