@@ -11,7 +11,7 @@ photo model), or a folder. What is measured, and can be named by `--only`, more 
     lossless    whole exact files, decoded and compared; what their parts take; how few bytes show a picture
     lossy       curves at --temperature 0 and at the model's default, and BD-rates to the baselines
     speed       whole commands on one picture, their memory, and multiply-accumulates
-    large       the same there and back, exact, of a picture of 12 megapixels made of those in DIR; only if it is named
+    large       the same of one of 12 megapixels made of those in DIR, and of a preview and a region; only if it is named
     huge        lossy, of 100 megapixels: half an hour; only if it is named. huge-exact: the same, exact
 
 `ours` is lossless, lossy and speed. `--metrics` measures MS-SSIM and SSIMULACRA 2 of all points beside PSNR, baselines
@@ -37,7 +37,7 @@ from speed import peak_macs_per_second
 
 from vlae_codec import zoo
 from vlae_codec.exact.threads import cores
-from vlae_codec.family import Ask
+from vlae_codec.family import Arrays, Ask
 from vlae_codec.report import photo_codecs
 from vlae_codec.report.photo_codecs import Baseline
 from vlae_codec.report.quality import METRICS, Samples, psnr_db
@@ -46,9 +46,9 @@ from vlae_codec.report.rates import MOST_BPP, compared, known, point
 Table = dict[str, Any]
 OURS = "lossless", "lossy", "speed"
 LARGE = {
-    "large": (3000, 4000, "lossless"),
-    "huge": (8660, 11547, "lossy"),
-    "huge-exact": (8660, 11547, "lossless"),
+    "large": (3000, 4000, ("lossy", "lossless")),
+    "huge": (8660, 11547, ("lossy",)),
+    "huge-exact": (8660, 11547, ("lossless",)),
 }
 """Rows and columns of large pictures, and how they are coded."""
 PARTS = "baselines", "ours", *OURS, *LARGE
@@ -56,6 +56,7 @@ QUALITIES = range(0, 101, 10)
 DRAWN = 20
 """At multiples of this quality pictures are decoded with drawn texture, too, which takes several times as long."""
 PREVIEW_DB = 20.0
+_REGION = "decompress --crop 1000,1000,512,512"
 
 
 @click.command()
@@ -195,11 +196,13 @@ def ours(
     runs: int,
 ) -> None:
     """The parts of the table that are about a model; those of another one go."""
-    said = model.coder.digest.hex()
+    said, of_lossy = model.coder.digest.hex(), lossy_digest(model.coder.arrays)
     table = results.section("ours")
     if table.get("sha256") != said:
-        table.clear()
-    table.update({"model": model.coder.name, "sha256": said})
+        kept = ("lossy", "huge") if table.get("lossy_sha256") == of_lossy else ()
+        for part in table.keys() - {*kept}:
+            del table[part]
+    table.update({"model": model.coder.name, "sha256": said, "lossy_sha256": of_lossy})
     if "lossless" in parts:
         lossless(results, model, pictures)
     if "lossy" in parts:
@@ -209,6 +212,15 @@ def ours(
     for size in LARGE:
         if size in parts:
             large(results, model, pictures, size)
+
+
+def lossy_digest(arrays: Arrays) -> str:
+    """SHA-256 of all that lossy files depend on: the arrays of a model, less the PixelCNN of exact files and the preview."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        if not name.startswith(("texture.", "decoder.coarse.", "exact_quality")):
+            digest.update(repr((name, arrays[name].dtype, arrays[name].shape)).encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def lossless(results: Results, model: PhotoModel, pictures: Sequence[Samples]) -> None:
@@ -280,9 +292,9 @@ def speed(results: Results, model: PhotoModel, picture: Samples, runs: int) -> N
 
 def large(results: Results, model: PhotoModel, pictures: Sequence[Samples], size: str) -> None:
     """A file of a large picture, there and back, once."""
-    height, width, kind = LARGE[size]
+    height, width, kinds = LARGE[size]
     table: Table = {"pixels": height * width, "cores": cores()}
-    table["commands"] = dict(commands(model, mosaic(pictures, height, width), (kind,), 1, repeats=True))
+    table["commands"] = dict(commands(model, mosaic(pictures, height, width), kinds, 1, repeats=True))
     results.section("ours")[size] = table
     results.keep(f"{size}: {table}")
 
@@ -313,6 +325,9 @@ def commands(
                 "compress": [*TOOL, "compress", *asked, *exact, str(source), "-o", str(file)],
                 "decompress": [*TOOL, "decompress", *asked, str(file), "-o", str(back)],
             }
+            if repeats:
+                back_to = [*TOOL, "decompress", *asked, str(file), "-o", str(back.with_stem("part"))]
+                ways |= {"decompress --preview": [*back_to, "--preview"], _REGION: [*back_to, *_REGION.split()[1:]]}
             for way, command in ways.items():
                 found = measured(command, 1, runs)
                 yield f"{way}, {kind}", {key: found[key] for key in ("seconds", "peak_bytes")}
