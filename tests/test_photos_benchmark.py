@@ -190,10 +190,13 @@ def test_the_temperatures_tried_are_those_of_the_results_and_of_the_docs(monkeyp
 
 def test_the_docs_say_how_long_the_released_model_was_trained():
     page = (HERE.parent / "docs" / "photos.md").read_text(encoding="utf-8")
-    trained = json.loads((zoo.RELEASED / zoo.PHOTO / "model.json").read_text())["trained"]
-    rows = [f"{stage['step']:,} | {stage['seconds'] / 3600:.2f}" for stage in trained.values()]
-    assert f"| 4 | {' | '.join(rows)} |" in page
-    assert f"{sum(stage['seconds'] for stage in trained.values()) / 3600:.1f} hours together" in page
+    about = json.loads((zoo.RELEASED / zoo.PHOTO / "model.json").read_text())
+    rounds = [about["initial"]["trained"], about["trained"]]
+    steps, seconds = np.cumsum([[[one[key] for one in own.values()] for own in rounds] for key in ("step", "seconds")], 1)
+    for number, (own_steps, own_seconds) in enumerate(zip(steps, seconds, strict=True), 4):
+        row = " | ".join(f"{step:,} | {spent / 3600:.2f}" for step, spent in zip(own_steps, own_seconds, strict=True))
+        assert f"| {number} | {row} |" in page
+    assert f"{seconds[-1].sum() / 3600:.1f} hours together" in page
 
 
 def test_chosen_temperatures_are_put_into_a_model(monkeypatch, tmp_path):

@@ -47,8 +47,9 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
     arrays = to_arrays(model.transforms, model.texture, config.level, model.grain)
     validation = middles(data_folder / config.data.valid, _CALIBRATED)
     arrays |= coarse_layer(*coarse_fit(arrays, validation))
-    if config.initial and not config.transforms.steps and not config.grain.steps:  # it draws what it did
-        arrays |= drawing_of(locate(config.initial, run.parent))
+    initial = locate(config.initial, run.parent) if config.initial else run
+    if not config.transforms.steps and not config.grain.steps and (initial / "weights.npz").exists():
+        arrays |= drawing_of(initial)  # it draws as that one does
     else:
         arrays["grain.strengths"] = strengths(arrays, validation)
     packed = io.BytesIO()
