@@ -93,6 +93,7 @@ class Mixture:
     inverses: list[int]
     centre: int
     bracket: int
+    even: bool = False
 
     def edges(self, x):
         """Each component's mass below x."""
@@ -102,7 +103,10 @@ class Mixture:
         """F(x)."""
         if x in (self.least, self.most + 1):
             return 0 if x == self.least else TOP
-        return sum(map(mul, self.weights, self.edges(x))) >> 24
+        mass = sum(map(mul, self.weights, self.edges(x))) >> 24
+        if self.even:
+            return mass - (mass * (self.most - self.least + 1) >> 24) + x - self.least
+        return mass
 
 
 class NotACodeError(Exception):

@@ -151,7 +151,7 @@ class Pixel:
         centre = (sum(map(mul, self.weights, means)) >> 24) + (1 << 7) >> 8
         inverses = [inverse_scale(t, -3, 6) for t in logs]
         step = bracket(sum(map(mul, self.weights, logs)) >> 24, 6)
-        return Mixture(-255 if channel else 0, 255, self.weights, means, inverses, centre, step)
+        return Mixture(-255 if channel else 0, 255, self.weights, means, inverses, centre, step, even=True)
 
     def know(self, channel, value):
         mixture = self.mixture(channel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from grid_models import coder
@@ -285,6 +287,26 @@ def test_a_mixture_is_a_distribution() -> None:
         assert (np.diff(below) >= 0).all()
         assert below[0] >= 0
         assert below[-1] <= 1 << 24
+
+
+def test_no_value_of_an_even_mixture_costs_more_than_24_bits() -> None:
+    mixture, centres, brackets = mixtures(200, 4)
+    even = replace(mixture, even=True, inverses=mixture.inverses * 8)
+    edges = np.arange(-59, 61)
+    for lane in range(20):
+        assert (np.diff(even.of(np.full(120, lane)).below(edges), prepend=0, append=1 << 24) >= 1).all()
+    values, bits = np.random.default_rng(5).integers(-60, 61, 200), np.zeros(200)
+
+    def answer(lanes: np.ndarray, splits: np.ndarray, below: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        above: np.ndarray = values[lanes] >= splits
+        bits[lanes] += 24 - np.log2(np.where(above, counts, (1 << 24) - counts))
+        return above
+
+    assert np.array_equal(bisect(even, centres, brackets, answer), values)
+    assert 23.9 < bits.max() < 24.01
+    bits[:] = 0
+    bisect(replace(even, even=False), centres, brackets, answer)
+    assert bits.max() > 48, "without it, a split of nothing costs as much, and there may be several"
 
 
 def test_bisection_finds_what_the_whole_cdf_says() -> None:

@@ -29,6 +29,8 @@ GIVEN = 6
 AROUND = 9
 """Planes of the decoded picture."""
 LOG_SCALES = -2.5, 6.0
+LARGEST = 16.0 - 2.0**-7
+"""What a layer sees is within this, so that the integer model's numbers are small: see `vlae_codec/grid/texture.py`."""
 _LN2 = math.log(2.0)
 
 
@@ -48,6 +50,16 @@ class TextureConfig:
 def softsign(x: Tensor, scale: int) -> Tensor:
     """x / (scale + |x|)."""
     return x / (scale + x.abs())
+
+
+def within(x: Tensor) -> Tensor:
+    """Within `LARGEST`."""
+    return x.clamp(-LARGEST, LARGEST)
+
+
+def active(x: Tensor) -> Tensor:
+    """max(x, x / 8), within `LARGEST`."""
+    return within(leaky(x))
 
 
 def med(x: Tensor) -> Tensor:
@@ -147,9 +159,9 @@ class Texture(nn.Module):
         """
         padded = F.pad(decoded, (1, 0, 1, 0), mode="replicate")
         west, north = padded[:, :, 1:, :-1], padded[:, :, :-1, 1:]
-        features = F.pixel_shuffle(self.features(hidden), 2)
+        features = F.pixel_shuffle(within(self.features(within(hidden))), 2)
         seen_of = [features, decoded / 128, softsign(decoded - west, 8), softsign(decoded - north, 8)]
-        h: Tensor = self.context(leaky(self.around(torch.cat(seen_of, 1))))
+        h: Tensor = self.context(active(self.around(torch.cat(seen_of, 1))))
         return h + per_channel(knots(levels, self.level))
 
     def forward(self, x: Tensor, decoded: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,9 +170,9 @@ class Texture(nn.Module):
         ahead = decoded - predicted
         h = self.window(planes) + self.given(torch.cat([softsign(ahead, 16), softsign(ahead, 3)], 1)) + code
         for causal, pointwise in zip(self.causal, self.pointwise, strict=True):
-            h = h + pointwise(leaky(causal(leaky(h))))
-        h = h + self.last(leaky(h))
-        return self.output(leaky(h)).float(), predicted
+            h = h + pointwise(active(causal(active(h))))
+        h = h + self.last(active(h))
+        return self.output(active(h)).float(), predicted
 
 
 def pixel_bits(parameters: Tensor, residual: Tensor, mixtures: int) -> Tensor:

@@ -4,6 +4,9 @@
 
 with S the sigmoid of `fixed.sigmoid_table`. F(x) is the mass below x; below the least value it is 0, above the largest 2^24.
 
+A mixture may be `even`: then F(x) - F(x) n / 2^24 + x - least stands for F(x), n being the number of values, so that each has
+one of the 2^24 for itself, and none costs more than 24 bits.
+
 Twist: what belongs to one component lies together, (K, n) for K components of n mixtures: sums over components are then
 sums of long rows.
 """
@@ -34,13 +37,14 @@ _SHIFT = MEAN_BITS + 1 + INVERSE_BITS - EXP_STEP_BITS
 @dataclass(frozen=True)
 class Logistics:
     """One mixture for each of n lanes. weights, means, inverses: (K, n) int64, at 24, MEAN_BITS and INVERSE_BITS; weights
-    sum to 2^24. A lane's values are least .. most, the same for all."""
+    sum to 2^24. A lane's values are least .. most, the same for all; even: see above."""
 
     weights: Whole
     means: Whole
     inverses: Whole
     least: int
     most: int
+    even: bool = False
 
     def __len__(self) -> int:
         """How many lanes."""
@@ -48,12 +52,13 @@ class Logistics:
 
     def part(self, lanes: slice) -> Logistics:
         """The mixtures of some lanes."""
-        return Logistics(self.weights[:, lanes], self.means[:, lanes], self.inverses[:, lanes], self.least, self.most)
+        weights, means, inverses = (one[:, lanes] for one in (self.weights, self.means, self.inverses))
+        return Logistics(weights, means, inverses, self.least, self.most, self.even)
 
     def of(self, lanes: Whole) -> Logistics:
         """The mixtures of these lanes."""
         weights, means, inverses = (one.take(lanes, 1) for one in (self.weights, self.means, self.inverses))
-        return Logistics(weights, means, inverses, self.least, self.most)
+        return Logistics(weights, means, inverses, self.least, self.most, self.even)
 
     def cell_bits(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """-log2 of the mass of x - 1/2 .. x + 1/2, for real x (n,), at most 24 each. For reports, never for decoding."""
@@ -72,6 +77,9 @@ class Logistics:
         parts *= self.weights
         mass: Whole = parts.sum(0)
         mass >>= COUNT_BITS
+        if self.even:
+            mass -= mass * (self.most - self.least + 1) >> COUNT_BITS
+            mass += x - self.least
         return mass
 
     def expected(self) -> Whole:

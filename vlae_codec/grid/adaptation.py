@@ -40,6 +40,7 @@ _MEAN_DECAY, _SQUARE_DECAY = 0.9, 0.99
 _BITS_OF_STEP = 3.0  # what the search takes a step to cost
 _LN2 = float(np.log(2.0))
 _LEAST_LOG_SCALE, _MOST_LOG_SCALE = -2.5, 6.0
+_EVEN = 2.0**-24  # of the mass, which every value has for itself
 
 Numbers = npt.NDArray[np.floating[Any]]
 
@@ -182,7 +183,7 @@ def nats_of(outputs: Numbers, residuals: Numbers) -> tuple[Numbers, Numbers]:
     away = residuals[:, :, None] - means
     upper, lower = (np.maximum((half - np.abs(away)) * inverse, -60) for half in (0.5, -0.5))
     at_upper, at_lower = 1 / (1 + np.exp(-upper)), 1 / (1 + np.exp(-lower))
-    mass = np.maximum(at_upper - at_lower, 1e-26)
+    mass = at_upper - at_lower + _EVEN
     shares = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     joint = shares + np.log(mass).sum(1)
     log_p = np.logaddexp.reduce(joint, axis=1, keepdims=True)

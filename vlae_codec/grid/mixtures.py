@@ -42,7 +42,8 @@ class Pixels:
     def sample(self, channel: int, weights: Whole, known: Sequence[Whole]) -> tuple[Logistics, Whole, Whole]:
         """Distribution, centres and brackets of a sample, given weights and the samples (n,) before it."""
         means, log_scales = self.means(channel, known), self.log_scales(channel)
-        mixture = Logistics(weights, means, logistics.inverse_scales(log_scales, *LOG_SCALES), *RANGES[channel])
+        inverses = logistics.inverse_scales(log_scales, *LOG_SCALES)
+        mixture = Logistics(weights, means, inverses, *RANGES[channel], even=True)
         centre = ((weights * means).sum(0) >> COUNT_BITS) + (1 << logistics.MEAN_BITS - 1) >> logistics.MEAN_BITS
         return mixture, centre, logistics.brackets((weights * log_scales).sum(0) >> COUNT_BITS, _WIDEST)
 
