@@ -192,7 +192,9 @@ def test_the_docs_say_how_long_the_released_model_was_trained():
     page = (HERE.parent / "docs" / "photos.md").read_text(encoding="utf-8")
     about = json.loads((zoo.RELEASED / zoo.PHOTO / "model.json").read_text())
     rounds = [about["initial"]["trained"], about["trained"]]
-    steps, seconds = np.cumsum([[[one[key] for one in own.values()] for own in rounds] for key in ("step", "seconds")], 1)
+    steps, seconds = np.cumsum(
+        [[[one[key] for one in own.values()] for own in rounds] for key in ("step", "seconds")], 1
+    )
     for number, (own_steps, own_seconds) in enumerate(zip(steps, seconds, strict=True), 4):
         row = " | ".join(f"{step:,} | {spent / 3600:.2f}" for step, spent in zip(own_steps, own_seconds, strict=True))
         assert f"| {number} | {row} |" in page

@@ -4,8 +4,8 @@
 
 with S the sigmoid of `fixed.sigmoid_table`. F(x) is the mass below x; below the least value it is 0, above the largest 2^24.
 
-A mixture may be `even`: then F(x) - F(x) n / 2^24 + x - least stands for F(x), n being the number of values, so that each has
-one of the 2^24 for itself, and none costs more than 24 bits.
+A mixture may be `even`: of n values, each has one of the 2^24 for itself, and none costs more than 24 bits. Then
+F(x) - F(x) n / 2^24 + x - least stands for F(x).
 
 Twist: what belongs to one component lies together, (K, n) for K components of n mixtures: sums over components are then
 sums of long rows.
