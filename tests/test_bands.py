@@ -62,6 +62,15 @@ def test_bands_are_the_picture(form: PixelFormat, ask: Ask, width: int) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("region", [(0, 0, 1, 1), (3, 250, 270, 283), (100, 9, 233, 264)], ids=str)
+def test_a_region_of_a_preview_is_that_of_the_whole(region: tuple[int, int, int, int]) -> None:
+    file = parsed(FORMS[0], LOSSY, (HEIGHT, 270))
+    ((whole, part),) = coder().decode([file], [Sampling(preview=True), Sampling(preview=True, crop=region)])
+    left, top, right, bottom = region
+    assert np.array_equal(part.raster.samples, whole.raster.samples[top:bottom, left:right])
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_a_file_that_is_cut_comes_in_bands_too() -> None:
     file = parsed(FORMS[0], EXACT, (HEIGHT, 18), missing=5)
     banded = coder().bands(file, Sampling(partial=True, temperature=1.0))
