@@ -152,9 +152,10 @@ class Chooser:
 
     def settle(self, pictures: Sequence[Seen]) -> list[list[Candidate]]:
         """The ways to code each picture that are left: lossy ones first, and of exact ones a model of drawings."""
-        found = [self._of_page(seen) if self._is_page(seen) else [*seen.ways] for seen in pictures]
+        pages = [self._is_page(seen) for seen in pictures]
+        found = [self._of_page(seen) if page else [*seen.ways] for seen, page in zip(pictures, pages, strict=True)]
         drawings = [
-            (index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None and not self._is_page(seen)
+            (index, seen) for index, seen in enumerate(pictures) if seen.drawing is not None and not pages[index]
         ]
         judged = self._judged([seen.drawing for _, seen in drawings if seen.drawing is not None])
         for place, (index, seen) in enumerate(drawings):
