@@ -260,7 +260,7 @@ def _photo_line(row: dict[str, Any]) -> str:
 @TEMPERATURE
 @MAX_BYTES
 @click.option("--partial", is_flag=True, help="Decode a file that is cut short, as far as it goes.")
-@click.option("--preview", is_flag=True, help="Only the coarse picture that a photo's first bytes hold: at once.")
+@click.option("--preview", is_flag=True, help="Only the coarse picture that a photo's first bytes hold: far sooner.")
 @click.option("--crop", type=Region(), help="Only a region of a photo: left, top, width, height.")
 def decompress(
     files: tuple[Path, ...], out: str | None, recursive: bool, jobs: int, force: bool, quiet: bool, as_json: bool,

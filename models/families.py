@@ -71,7 +71,7 @@ def _family_of(folder: Path) -> str:
         with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
             named = str(arrays["family"])
             return named if named in FAMILIES else "field"
-    except (OSError, LookupError, ValueError, BadZipFile):
+    except (OSError, LookupError, ValueError, TypeError, EOFError, BadZipFile):
         return "ink" if _is_of_ink(folder) else "field"
 
 

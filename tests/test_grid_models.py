@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from grid_models import coder, networks
+from grid_models import coder, drawing, networks
 from photographs import picture
 from torch import Tensor
 
+from vlae_codec.errors import ModelError
 from vlae_codec.exact.logistics import MEAN_BITS
+from vlae_codec.family import Identity
 from vlae_codec.grid import colour, latents, tiles
+from vlae_codec.grid.coder import GridFamily
 from vlae_codec.grid.network import LEVEL_STEPS
 from vlae_codec.models.grid.colour import to_rgb, to_ycocg
+from vlae_codec.models.grid.integers import to_arrays
 from vlae_codec.models.grid.muon import orthogonal
 from vlae_codec.models.grid.prior import Group, plane
 from vlae_codec.models.grid.rounding import Rounded
@@ -152,3 +156,12 @@ def test_muon_makes_directions_orthogonal() -> None:
     singular = torch.linalg.svdvals(update)
     assert singular.min() > 0.5
     assert singular.max() < 1.4
+
+
+@pytest.mark.parametrize("weight", [None, np.zeros((900, 3), np.int16)], ids=["none", "of another size"])
+def test_a_model_whose_coarse_picture_does_not_fit_is_refused(weight: np.ndarray | None) -> None:
+    arrays = dict(to_arrays(*networks(), exact_level=0.5, grain=drawing()))
+    del arrays["decoder.coarse.weight"]
+    arrays |= {} if weight is None else {"decoder.coarse.weight": weight}
+    with pytest.raises(ModelError, match="do not fit each other"):
+        GridFamily().load(Identity("odd", bytes(32)), arrays).check()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlae_codec import many
 from vlae_codec.cli import files
-from vlae_codec.family import Ask
+from vlae_codec.family import Ask, Sampling
 
 LONG = picture(20, 300)  # of two tiles
 ASKS = {
@@ -61,6 +61,17 @@ def test_of_several_photographs_is_told_how_many_are_done(tmp_path, lossless):
     assert [done for _, done, _ in counts] == sorted(done for _, done, _ in counts)
     assert counts.count(("compressing", 3, 3)) == 1, "the line ends once"
     assert told[-1] == ("compressing", 3, 3)
+
+
+def test_of_several_photographs_that_are_decoded_no_more_is_told_than_is_done():
+    model, told = coder(), list[tuple[str, int, int]]()
+    (made,) = model.encode([model.view(LONG, ASKS["lossy"])], ASKS["lossy"])
+    files = [model.parse(LONG.geometry, made.data, 0) for _ in range(3)]
+    model.decode(files, [Sampling()], lambda *now: told.append(now))
+    shares = [done / of for _, done, of in told]
+    assert shares == sorted(shares)
+    assert shares[1] <= 1 / 3 < shares[2], "each has two tiles"
+    assert shares[-1] == 1
 
 
 def test_progress_is_a_line_on_a_terminal_and_nothing_if_it_is_quiet(run, monkeypatch):

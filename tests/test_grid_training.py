@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,13 @@ def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run
     changed = {name.split(".")[0] for name in after if not np.array_equal(before.get(name), after[name])}
     assert changed == {"texture"}, "what had no steps is as it was, with how strong and warm it draws"
     zoo.load(tmp_path / "wider").check()
+    after["grain.temperatures"] += 9  # as they were chosen behind the export
+    np.savez(tmp_path / "wider" / "weights.npz", **after)
+    shutil.rmtree(model)  # what it began with
+    export.export_run(tmp_path / "wider", tmp_path / "again", "again", data)
+    again = dict(np.load(tmp_path / "again" / "weights.npz"))
+    assert all(np.array_equal(after[name], again[name]) for name in after.keys() | again.keys())
+    export.export_run(tmp_path / "wider", tmp_path / "model", "small", data)
     card = (tmp_path / "wider" / "card.md").read_text()
     assert [line[:15] for line in card.splitlines() if line.startswith(("| 1", "| 2"))] == [
         "| 1 | transform", "| 1 | texture |", "| 1 | grain | 4", "| 2 | texture |"

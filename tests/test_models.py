@@ -962,6 +962,13 @@ def test_configs_round_trip_and_refuse_typos(tmp_path):
         assert family.read(table)
 
 
+@pytest.mark.parametrize("data", [b"", b"rubbish", b"\x93NUMPY"], ids=["empty", "rubbish", "npy"])
+def test_a_damaged_model_is_told_in_a_line(data, tmp_path, run):
+    (tmp_path / "weights.npz").write_bytes(data)
+    for command in (["evaluate", tmp_path], ["export", tmp_path, "-o", tmp_path / "out"]):
+        assert run(*command, expect=1).stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "stored"),
     [

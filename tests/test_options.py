@@ -138,6 +138,11 @@ def test_numbers_may_be_those_of_numpy(tmp_path, monkeypatch):
     assert vlae_codec.compress(PHOTO, effort=1, quality=Fraction(40), lossless=np.False_) == expected
     Image.fromarray(PHOTO).save("x.vlz", effort=np.uint8(1), quality=np.int32(40))
     assert Path("x.vlz").read_bytes() == expected
+    for rate in (0.5, 1):  # in numbers that would overflow
+        rated = vlae_codec.compress(PHOTO, bpp=rate, effort=0)
+        kind = np.float16 if rate < 1 else np.uint8
+        assert vlae_codec.compress(PHOTO, bpp=kind(rate), effort=0) == rated
+    codec.decode([expected], Sampling(0, np.uint8(1)))
     codec.decode([expected], Sampling(np.int64(3), np.float32(1), crop=(np.int64(0), 0, 9, 9)))
 
 

@@ -71,7 +71,7 @@ class Ask:
         check_number("quality", self.quality, 100, optional=True)
         check_number("bpp", self.bpp, optional=True)
         check_whole("size_bytes", self.size_bytes, 1, optional=True)
-        make_plain(self, "effort", "threshold", "size_bytes")
+        make_plain(self, "effort", "threshold", "quality", "bpp", "size_bytes")
         goals = [goal for goal in (self.quality, self.bpp, self.size_bytes) if goal is not None]
         if len(goals) > 1 or (goals and self.lossless):
             raise OptionError("quality, bpp and size_bytes are for lossy files, and only one of them at a time")
@@ -101,7 +101,7 @@ class Sampling:
         check_number("temperature", self.temperature, HOTTEST, optional=True)
         check_switches(partial=self.partial, preview=self.preview)
         check_region("crop", self.crop)
-        make_plain(self, "seed", "crop")
+        make_plain(self, "seed", "temperature", "crop")
 
     def region(self, width: int, height: int) -> Box:
         """The region that is wanted of a picture of that size: all of it unless `crop` says which.

@@ -55,11 +55,15 @@ def check_region(name: str, value: object) -> None:
 
 
 def make_plain(owner: object, *names: str) -> None:
-    """Makes whole numbers that a frozen dataclass has Python's own, or tuples of such: those of numpy wrap around."""
+    """Makes numbers that a frozen dataclass has Python's own, or tuples of such: those of numpy overflow."""
     for name in names:
         value = getattr(owner, name)
         if value is not None:
-            object.__setattr__(owner, name, tuple(map(int, value)) if isinstance(value, tuple) else int(value))
+            object.__setattr__(owner, name, tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value))
+
+
+def _plain(value: Real) -> int | float:
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def check_texts(name: str, value: object) -> None:

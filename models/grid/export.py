@@ -18,8 +18,9 @@ from vlae_codec.files import write
 from vlae_codec.models.families import locate
 
 from .calibration import coarse_fit, strengths
+from .config import PhotoConfig
 from .integers import coarse_layer, to_arrays
-from .kept import drawing_of, history, kept
+from .kept import fitted_of, history, is_exported, kept
 from .train import middles
 
 _CALIBRATED = 192  # pixels each way
@@ -45,12 +46,11 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
         raise ConfigError(f"the PixelCNN that draws is missing in {run}: train it to the end first")
     sources = sources_of([data_folder / config.data.scaled, data_folder / config.data.plain])
     arrays = to_arrays(model.transforms, model.texture, config.level, model.grain)
-    validation = middles(data_folder / config.data.valid, _CALIBRATED)
-    arrays |= coarse_layer(*coarse_fit(arrays, validation))
-    initial = locate(config.initial, run.parent) if config.initial else run
-    if not config.transforms.steps and not config.grain.steps and (initial / "weights.npz").exists():
-        arrays |= drawing_of(initial)  # it draws as that one does
+    if same := _fitted_before(run, config):
+        arrays |= fitted_of(same)
     else:
+        validation = middles(data_folder / config.data.valid, _CALIBRATED)
+        arrays |= coarse_layer(*coarse_fit(arrays, validation))
         arrays["grain.strengths"] = strengths(arrays, validation)
     packed = io.BytesIO()
     np.savez_compressed(packed, **cast(Any, arrays))
@@ -63,6 +63,16 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
     write(folder / "model.json", (json.dumps(about, indent=2) + "\n").encode(), force=True)
     write(folder / "card.md", card(about, parameters, sources).encode(), force=True)
     return f"{name}: {parameters:,} integers, {len(data) / 1e6:.1f} MB, sha256 {digest[:16]}..."
+
+
+def _fitted_before(run: Path, config: PhotoConfig) -> Path | None:
+    """The exported model whose fits hold here, too: this one, or the initial one if only what codes was trained."""
+    if is_exported(run):
+        return run
+    if not config.initial or config.transforms.steps or config.grain.steps:
+        return None
+    initial = locate(config.initial, run.parent)
+    return initial if is_exported(initial) else None
 
 
 def sources_of(folders: Sequence[Path]) -> str:

@@ -21,6 +21,7 @@ from vlae_codec.errors import ConfigError
 from vlae_codec.grid.mixtures import OUTPUT_BITS
 from vlae_codec.grid.network import BITS, Arrays
 from vlae_codec.grid.texture import INPUT_BITS, PLANES, RUNS
+from vlae_codec.models import ranks
 from vlae_codec.models.config import build
 from vlae_codec.models.families import locate
 
@@ -31,6 +32,8 @@ from .texture import GIVEN, Causal, Texture, TextureConfig
 from .vlae import TransformConfig, Transforms
 
 STAGES = "transforms", "texture", "grain"
+_INITIAL = "initial.json"
+"""In a run's folder, how the model that it began with came about: that one may be another by the time it ends."""
 _SENSELESS = (OSError, LookupError, ValueError, TypeError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
 """What is raised of files that are no run's, or of another shape."""
 
@@ -51,11 +54,16 @@ def kept(folder: Path) -> Kept:
         ConfigError: there are none; of a run, it has not come as far as its PixelCNN; or they are damaged.
     """
     try:
-        return _exported(folder) if (folder / "weights.npz").exists() else _of_run(folder)
+        return _exported(folder) if is_exported(folder) else _of_run(folder)
     except _SENSELESS as error:
         raise ConfigError(
             f"{folder} holds no photo model that has been trained as far as its PixelCNN: {error}"
         ) from error
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether the folder is an exported model's, and not a run's."""
+    return (folder / "weights.npz").exists()
 
 
 def _of_run(folder: Path) -> Kept:
@@ -92,7 +100,7 @@ def history(folder: Path) -> dict[str, Any]:
             return {key: about[key] for key in ("experiment", "trained", "initial") if key in about}
         config: PhotoConfig = build(PhotoConfig, json.loads((folder / "texture" / "config.json").read_text("utf-8")))
         found = {"experiment": asdict(config), "trained": {stage: _last_line(folder / stage) for stage in STAGES}}
-        return found | ({"initial": history(locate(config.initial, folder.parent))} if config.initial else {})
+        return found | ({"initial": json.loads((folder / _INITIAL).read_text("utf-8"))} if config.initial else {})
     except _SENSELESS as error:
         raise ConfigError(f"{folder} does not say how its model was trained: {error}") from error
 
@@ -105,14 +113,16 @@ def _last_line(stage: Path) -> dict[str, Any]:
     return line
 
 
-def drawing_of(folder: Path) -> Arrays:
-    """How strong an exported model draws, and how warm, by level.
+def fitted_of(folder: Path) -> Arrays:
+    """What was fitted of an exported model, then or later: how strong it draws, how warm, and what its coarse picture is.
 
     Raises:
         ConfigError: it is none.
     """
     try:
-        return {name: _arrays(folder)[name] for name in ("grain.strengths", "grain.temperatures")}
+        arrays = _arrays(folder)
+        coarse = (f"decoder.coarse.{part}" for part in ("weight", "bias", "shift"))
+        return {name: arrays[name] for name in ("grain.strengths", "grain.temperatures", *coarse)}
     except _SENSELESS as error:
         raise ConfigError(f"{folder} is no exported photo model that draws: {error}") from error
 
@@ -128,8 +138,8 @@ def shape_of(weights: dict[str, Tensor], like: TextureConfig) -> TextureConfig:
     return replace(like, channels=weights["level"].shape[1], layers=layers)
 
 
-def begun(config: PhotoConfig, beside: Path) -> tuple[Transforms, Texture, Texture | None]:
-    """What a new run trains: of noise, or as its `initial` is, whose folder may be beside its own. The last is what draws,
+def begun(config: PhotoConfig, folder: Path) -> tuple[Transforms, Texture, Texture | None]:
+    """What the run of a folder begins with: noise, or its `initial`, which may be a folder beside. The last is what draws,
     if it does not begin as what codes.
 
     Raises:
@@ -140,11 +150,16 @@ def begun(config: PhotoConfig, beside: Path) -> tuple[Transforms, Texture, Textu
         transforms = Transforms(config.model)
         torch.manual_seed(config.texture.seed)
         return transforms, Texture(config.pixels), None
-    initial = kept(locate(config.initial, beside))
+    place = locate(config.initial, folder.parent)
+    initial = kept(place)
     if initial.config.model != config.model:
         raise ConfigError(f"{config.initial} has transforms of another shape than the experiment's")
     torch.manual_seed(config.texture.seed)
-    return initial.transforms.train(), grown(initial.texture, config.pixels).train(), initial.grain
+    texture = grown(initial.texture, config.pixels)
+    if ranks.rank() == 0 and not (folder / _INITIAL).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _INITIAL).write_text(json.dumps(history(place), indent=2) + "\n", encoding="utf-8")
+    return initial.transforms.train(), texture.train(), initial.grain and initial.grain.train()
 
 
 @torch.no_grad()

@@ -60,7 +60,7 @@ def _train(config: PhotoConfig, folder: Path, data_folder: Path, device: str, re
     valid = _validated(data_folder / config.data.valid)
     lossy, _ = _sources(config.data, data_folder, config.data.scaled_share)
     exact, held_out = exact_sources(config.data, data_folder)
-    transforms, texture, grain = begun(config, folder.parent)
+    transforms, texture, grain = begun(config, folder)
     _train_transforms(transforms.to(device), config, folder / "transforms", lossy, valid, device, report)
     _train_texture(texture.to(device), transforms, config, folder / "texture", exact, held_out, device, report)
     _train_grain((grain or texture).to(device), transforms, config, folder / "grain", exact, held_out, device, report)

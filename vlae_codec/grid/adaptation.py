@@ -174,7 +174,8 @@ def _outputs(inputs: Numbers, weight: Numbers) -> Numbers:
 def nats_of(outputs: Numbers, residuals: Numbers) -> tuple[Numbers, Numbers]:
     """-log p of pixels (n,), nats, and its gradient to the outputs (n, 10, K).
 
-    residuals (n, 1 or 3): Y, or Y, Co and Cg, less their predictions. See `pixel_bits` in `models/grid/texture.py`.
+    residuals (n, 1 or 3): Y, or Y, Co and Cg, less their predictions. See `pixel_bits` in `models/grid/texture.py`; here,
+    as in a file, every value has a mass of 2^-24 at least, where that one has a density in the tails.
     """
     channels = residuals.shape[1]
     means, slopes = _means(outputs, residuals)

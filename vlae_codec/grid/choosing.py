@@ -37,10 +37,7 @@ _SHARE, _REFINED_CAUTION = 0.6, 1.5  # of the way that means move after a look
 _CLOSE = 0.98  # of a size: what takes less is tried at the next quality
 _BEYOND = 3  # qualities above the best one are tried, since sizes do not only grow with them
 _STEPS_BACK = 64  # a quality that is too high is lowered by such a share of it, or by one step
-
-
-_GRADIENT = 1.5
-"""What the gradient of all latents takes, in passes over them."""
+_GRADIENT = 1.5  # passes over the latents that the gradient of all of them takes
 
 
 def passes_of(effort: int) -> float:

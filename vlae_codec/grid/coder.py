@@ -40,7 +40,7 @@ from .tiles import Box, Region, blocks, decode_block, spread, tile_count, tile_n
 DEFAULT_QUALITY = 55.0
 """On the scale of 0 to 100 that users see."""
 PREVIEW_GROUPS = 2
-"""Groups of latents that a preview decodes, without the networks: the means of luma and of both chromas."""
+"""Groups of latents that a preview decodes: the means of luma and of both chromas."""
 _CORRECTIONS, _PIXELS, _DECODED = 1.0, 3.5, 1.0
 """What these take: the corrections, the pixels of exact files, the decoded picture of others; in passes over the latents."""
 _HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
@@ -126,7 +126,7 @@ class GridCoder:
         view = GridView(Geometry(16, 8, PixelFormat(Kind.RGB)), np.full((8, 16, 3), 99, np.uint8), None)
         try:
             made = self._encode(view, Ask(lossless=True), None)
-            self._decode(self.parse(view.geometry, made.data, 0), [Sampling()], None)
+            self._decode(self.parse(view.geometry, made.data, 0), [Sampling(), Sampling(preview=True)], None)
         except (FormatError, ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
             raise ModelError(f"the parts of the model {self.name!a} do not fit each other: {error}") from error
 
@@ -193,7 +193,7 @@ class GridCoder:
         # a picture of one block is decoded once, for all
         decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
         corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
-        passes.add(ask.lossless, 1, _CORRECTIONS)
+        passes.add(1, 1, _CORRECTIONS if ask.lossless else 0.0)
         texture = self.model.corrected(corrections) if ask.lossless else None
         tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, passes)
         del chosen, z, decoded  # which are larger than the file
@@ -341,7 +341,7 @@ class GridCoder:
             FormatError: a file turns out to be damaged.
             ImageError: a region lies beyond the border of the picture.
         """
-        return [self._decode(file, samplings, progress) for file in files]
+        return [self._decode(file, samplings, _among(progress, place, len(files))) for place, file in enumerate(files)]
 
     def _decode(self, file: GridParsed, samplings: Sequence[Sampling], progress: Progress | None) -> list[Decoded]:
         read: dict[bool, Latents] = {}
@@ -437,6 +437,13 @@ class GridFamily:
 
 
 FAMILY = GridFamily()
+
+
+def _among(progress: Progress | None, place: int, count: int) -> Progress | None:
+    """Tells of one of several pictures, in hundredths of each."""
+    if progress is None or count == 1:
+        return progress
+    return lambda what, done, of: progress(what, 100 * place + 100 * done // of, 100 * count)
 
 
 def _raster(colours: Samples, alpha: npt.NDArray[np.uint8] | None, form: PixelFormat) -> Raster:
