@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from vlae_codec.errors import ConfigError
 
@@ -140,9 +139,9 @@ def _evaluated_drawings(
 
 def _refuse_given(*names: str) -> None:
     """Raises UsageError for options that say nothing of a photo model."""
-    context = click.get_current_context()
+    asked = options.given(*names)
     for name in names:
-        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+        if name in asked:
             raise click.UsageError(f"--{name.replace('_', '-')} is for models of drawings")
 
 

@@ -66,15 +66,20 @@ def is_exported(folder: Path) -> bool:
     return (folder / "weights.npz").exists()
 
 
+def _config_of(run: Path) -> PhotoConfig:
+    config: PhotoConfig = build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text("utf-8")))
+    return config
+
+
 def _of_run(folder: Path) -> Kept:
-    config: PhotoConfig = build(PhotoConfig, json.loads((folder / "texture" / "config.json").read_text("utf-8")))
+    config = _config_of(folder)
     weights = {stage: average_of(folder / stage) for stage in STAGES if (folder / stage / "checkpoint.pt").exists()}
     transforms, texture = Transforms(config.model), Texture(config.pixels)
     transforms.load_state_dict(weights["transforms"])
     texture.load_state_dict(weights["texture"])
     grain = None
     if "grain" in weights:
-        grain = Texture(shape_of(weights["grain"], config.pixels))
+        grain = Texture(_shape_of(weights["grain"], config.pixels))
         grain.load_state_dict(weights["grain"])
     return Kept(config, transforms.eval(), texture.eval(), grain and grain.eval())
 
@@ -98,7 +103,7 @@ def history(folder: Path) -> dict[str, Any]:
         if (folder / "model.json").exists():
             about = json.loads((folder / "model.json").read_text("utf-8"))
             return {key: about[key] for key in ("experiment", "trained", "initial") if key in about}
-        config: PhotoConfig = build(PhotoConfig, json.loads((folder / "texture" / "config.json").read_text("utf-8")))
+        config = _config_of(folder)
         found = {"experiment": asdict(config), "trained": {stage: _last_line(folder / stage) for stage in STAGES}}
         return found | ({"initial": json.loads((folder / _INITIAL).read_text("utf-8"))} if config.initial else {})
     except _SENSELESS as error:
@@ -132,7 +137,7 @@ def _arrays(folder: Path) -> Arrays:
         return dict(file)
 
 
-def shape_of(weights: dict[str, Tensor], like: TextureConfig) -> TextureConfig:
+def _shape_of(weights: dict[str, Tensor], like: TextureConfig) -> TextureConfig:
     """That of a PixelCNN's weights, which may have other channels and layers than another one."""
     layers = sum(name.startswith("pointwise.") and name.endswith(".bias") for name in weights)
     return replace(like, channels=weights["level"].shape[1], layers=layers)
@@ -213,7 +218,7 @@ def texture_of(arrays: Arrays, name: str) -> Texture:
     Raises:
         LookupError, RuntimeError: the arrays are not those of one.
     """
-    model = Texture(_shape_of(arrays, name))
+    model = Texture(_shape_in(arrays, name))
     with torch.no_grad():
         model.level.copy_(_real(arrays[f"{name}.level"], INPUT_BITS))
         for part in ("features", "around", "context", "last"):
@@ -234,7 +239,7 @@ def texture_of(arrays: Arrays, name: str) -> Texture:
     return model.eval()
 
 
-def _shape_of(arrays: Arrays, name: str) -> TextureConfig:
+def _shape_in(arrays: Arrays, name: str) -> TextureConfig:
     levels, channels = arrays[f"{name}.level"].shape
     hidden, features = arrays[f"{name}.features.weight"].shape
     return TextureConfig(

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlae_codec.grid.texture import INPUT_BITS, INPUT_LIMIT
+
 from .transforms import knots, leaky, per_channel
 
 REACH = 3
@@ -29,7 +31,7 @@ GIVEN = 6
 AROUND = 9
 """Planes of the decoded picture."""
 LOG_SCALES = -2.5, 6.0
-LARGEST = 16.0 - 2.0**-7
+LARGEST = (INPUT_LIMIT - 1) * 2.0**-INPUT_BITS
 """What a layer sees is within this, so that the integer model's numbers are small: see `vlae_codec/grid/texture.py`."""
 _LN2 = math.log(2.0)
 

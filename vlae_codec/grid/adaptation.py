@@ -40,7 +40,7 @@ _MEAN_DECAY, _SQUARE_DECAY = 0.9, 0.99
 _BITS_OF_STEP = 3.0  # what the search takes a step to cost
 _LN2 = float(np.log(2.0))
 _LEAST_LOG_SCALE, _MOST_LOG_SCALE = -2.5, 6.0
-_EVEN = 2.0**-24  # of the mass, which every value has for itself
+_EVEN = 0.5**COUNT_BITS  # of the mass, which every value has for itself
 
 Numbers = npt.NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -375,8 +375,9 @@ class GridCoder:
         drawing = model.grain if all_there and not sampling.preview else None
         temperature = drawing.temperature(found.quality, sampling.temperature) if drawing else 0
         texture = model.corrected(found.corrections) if tiles else model.texture
-        painter = Painter(model, height, width, gray, z, found.quality, texture, tiles, temperature, sampling.seed)
-        painter = replace(painter, coarse=sampling.preview)
+        painter = Painter(
+            model, height, width, gray, z, found.quality, texture, tiles, temperature, sampling.seed, sampling.preview
+        )
         channels, (exact, drawn), alpha = 1 if gray else 3, painter.counts(crop), self._alpha(file, crop)
 
         def made() -> Iterator[Raster]:

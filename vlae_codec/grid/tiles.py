@@ -23,7 +23,7 @@ from .texture import EDGE, Texture, Tiles
 TILE = 256
 """Pixels of a tile, each way."""
 _BLOCK = 4  # tiles of a block, each way
-_SHORT = 1 << 15
+_SHORT = 1 << 15  # whole numbers below, either way, are kept in 16 bits
 CODE_HALO = 6
 """Pixels beyond a box that what the code says there depends on."""
 
@@ -123,7 +123,7 @@ class Region:
             row = [(at, box) for at, box in enumerate(boxes) if box.top == top]
             left, right = min(box.left for _, box in row), max(box.right for _, box in row)
             found = self._code(texture, Box(top, left, top + shape[1], right))
-            if code.dtype == np.int16 and np.abs(found).max() >= _SHORT:  # which hardly ever is
+            if code.dtype == np.int16 and max(found.max(), -found.min()) >= _SHORT:  # which hardly ever is
                 code = code.astype(np.float32)
             for at, box in row:
                 code[at, :, : box.width] = found[:, box.left - left : box.right - left]
