@@ -3,7 +3,8 @@
     python benchmarks/page_times.py --data DIR/pages --json results/page_times.json
 
 Of every scan that is so large the middle of 1728x2376 pixels, as a PNG file, and of all scans the cut with the most ends of
-runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise.
+runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise. Last an icon
+of 200x200, drawn by code, and a digit, which shows what the start of the tool takes: medians of some runs.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
 first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
 scipy where that is there, too.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,12 +24,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from drawings_kinds import icon
 from many_pages import levels_of
 from PIL import Image
 
+from vlae_codec.picture.drawing import demo_digits
+
 HEIGHT, WIDTH = 2376, 1728
+WAYS = "compress", "decompress"
 _HUGE = 1 << 14
 _STEP = 128  # between cuts that are tried
+_RUNS = 9  # of what takes less than a second
 
 
 def main() -> None:
@@ -55,7 +62,20 @@ def main() -> None:
             print(rows[-1], flush=True)
             if what == "huge":
                 rows.append({"name": name, "cut": "huge, -Q 50", **measured(Path(folder), levels, "-Q", "50")})
+        for name, bits, asked in (
+            ("icon", icon(np.random.default_rng(0), 200, 200), ()),
+            ("digit", demo_digits()[31].bits, ("--lossy",)),
+        ):
+            levels = np.where(bits, np.uint8(0), np.uint8(255))
+            runs = [measured(Path(folder), levels, *asked) for _ in range(_RUNS)]
+            rows.append({"name": name, "cut": name, **runs[0], **{way: median(runs, way) for way in WAYS}})
+            print(rows[-1], flush=True)
     arguments.json.write_text(json.dumps({"pages": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def median(runs: list[dict[str, Any]], way: str) -> dict[str, float]:
+    """Of what several runs of a command took."""
+    return {what: statistics.median(run[way][what] for run in runs) for what in runs[0][way]}
 
 
 def large(page: npt.NDArray[np.uint8]) -> bool:

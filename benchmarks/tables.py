@@ -405,6 +405,8 @@ def page_times() -> str:
         "huge": "16384×16384, a line of words every 500 rows",
         "huge, -Q 50": "the same, `-Q 50`",
         "noise": "noise, 4000×4000",
+        "icon": "an icon of 200×200",
+        "digit": "a digit of 28×28, as lossy",
     }
     rows += [_page_row(name, [one for one in pages if one["cut"] == cut], max) for cut, name in others.items()]
     seen = [f"{what}, {unit}" for what in ("compress", "decompress") for unit in ("seconds of one core", "MB")]
@@ -414,7 +416,8 @@ def page_times() -> str:
 def _page_row(name: str, pages: list[Table], of: Callable[[list[float]], float]) -> list[str]:
     row = [name]
     for what in ("compress", "decompress"):
-        row.append(f"{of([one[what]['seconds'] for one in pages]):.1f}")
+        seconds = of([one[what]["seconds"] for one in pages])
+        row.append(f"{seconds:.{1 if seconds >= 1 else 2}f}")
         row.append(f"{of([one[what]['peak_bytes'] for one in pages]) / 1e6:.0f}")
     return row
 

@@ -30,6 +30,7 @@ DOORS = {  # report stands apart: nothing that reads or writes our files goes th
     "torch": {"models"},
     "constriction": {"coding"},
     "numba": {"exact"},
+    "llvmlite": {"exact"},
     "PIL": {"picture", "raw", "report", "pillow.py"},
     "click": {"cli"},
     "matplotlib": {"plots.py"},

@@ -3,18 +3,14 @@
 Such a function gives the same integers either way, since it keeps to what the two share: integers within 64 bits, flat
 arrays that are read and written by one index, and shifts and divisions that round down. As machine code it takes numpy's
 arrays; Python is faster with its own (see `flat`). Marked by `compiled` it is still plain Python; `machine` gives what runs
-fast, with all marked functions that it calls by name. Only that is kept, and only it can be called from Python: the
-others need none of the code that takes Python's objects apart, which is a third of all compiling.
-
-What was compiled is kept in the user's cache folder (see `files.cache_folder`), under a name that changes with the sources,
-or where numba would keep it, or not at all. numba is imported when it is needed.
+fast, with all marked functions that it calls by name. numba compiles that, once; what it made is kept as object code, which
+runs without numba (see `objects`), in the user's cache folder (`files.cache_folder`), under names that change with the
+sources and the processor, or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import sys
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,14 +22,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.files import cache_folder
+from vlae_codec import files
+
+from .objects import Loaded, ObjectCode, ObjectError, assembled, machine_key, signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARKED = set[Any]()
-_BARE = {"_nrt": False}
+_BARE = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """References to arrays are not counted, by atomic instructions, which takes a third of a page's time: such functions make no
-arrays and give none back. numba refuses to compile those that do."""
-_LEAN = {**_BARE, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+arrays and give none back. Nor is there code that takes Python's objects apart, which is a third of all compiling."""
 
 
 def compiled(function: F) -> F:
@@ -59,48 +56,69 @@ def _numba() -> Any:
 
 @cache
 def machine(function: F) -> F:
-    """The function as machine code, if numba is there; it is compiled, or read from where it is kept, when it is called."""
-    if not available():
-        return function
-    numba, copied = _numba(), _linked(function)
-    folder, given = _folder(Path(function.__code__.co_filename)), numba.config.CACHE_DIR
-    for place in [str(folder)] * (folder is not None and not given) + [given]:
-        numba.config.CACHE_DIR = place
-        try:
-            fast: F = numba.njit(cache=True, **_BARE)(copied)
-        except (RuntimeError, OSError):  # no folder to keep it in
-            continue
-        finally:
-            numba.config.CACHE_DIR = given
-        return fast
-    return uncached(function)
+    """The function as machine code: when it is first called it is read from where it is kept, or else compiled by numba."""
+    return _Machine(function, _kept_at(function))  # type: ignore[return-value]
 
 
 def uncached(function: F) -> F:
     """The same, kept nowhere."""
-    fast: F = _numba().njit(**_BARE)(_linked(function))
-    return fast
+    return _Machine(function, None)  # type: ignore[return-value]
 
 
 def is_kept(function: Callable[..., Any]) -> bool:
-    """Whether machine code of the function was kept in the user's cache folder."""
-    folder = _folder(Path(function.__code__.co_filename))
-    with suppress(OSError):
-        return folder is not None and any(folder.rglob("*.nbc"))
-    return False
+    """Whether machine code of the function was kept, by an earlier process, and can be had without numba."""
+    return _read(_kept_at(function)) is not None
 
 
-def forget(function: Callable[..., Any]) -> None:
-    """Removes what was kept of it."""
-    folder = _folder(Path(function.__code__.co_filename))
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    machine.cache_clear()
+class _Machine:
+    """A function that is made when it is first called, for arguments of the types that it is given then."""
+
+    def __init__(self, function: Callable[..., Any], path: Path | None) -> None:
+        self._function, self._path = function, path
+        self._call: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._call is None:
+            try:
+                self._call = Loaded(self._code(arguments))
+            except ObjectError:  # of a numba that hands on arguments in another way: it does the same, and starts later
+                self._call = _numba().njit(_nrt=False)(_linked(self._function))
+        return self._call(*arguments)
+
+    def _code(self, arguments: tuple[Any, ...]) -> ObjectCode:
+        """What is kept, or, whatever is wrong with that, compiled anew and kept."""
+        code = _read(self._path)
+        if code is not None and code.signature == signature(arguments):
+            return code
+        code = _compiled(self._function, arguments)
+        if self._path is not None:
+            files.keep(self._path, code.to_bytes())
+        return code
+
+
+def _read(path: Path | None) -> ObjectCode | None:
+    """What is kept there, unless it is damaged."""
+    if path is not None:
+        with suppress(OSError, ObjectError):
+            return ObjectCode.from_bytes(path.read_bytes())
+    return None
+
+
+def _compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> ObjectCode:
+    numba, bare = _numba(), _bare(function)
+    types = tuple(map(numba.typeof, arguments))
+    bare.compile(types)
+    found = bare.overloads[types]
+    returned = found.signature.return_type
+    if returned not in (numba.types.none, numba.types.int64):
+        raise ObjectError(f"{function.__name__} gives {returned}")
+    symbol, returns = found.fndesc.llvm_func_name, returned == numba.types.int64
+    return assembled(bare.inspect_llvm(types), symbol, arguments, returns)
 
 
 @cache
-def _lean(function: Callable[..., Any]) -> Any:
-    return _numba().njit(**_LEAN)(_linked(function))
+def _bare(function: Callable[..., Any]) -> Any:
+    return _numba().njit(**_BARE)(_linked(function))
 
 
 def _linked(function: Callable[..., Any]) -> FunctionType:
@@ -116,27 +134,34 @@ def _linked(function: Callable[..., Any]) -> FunctionType:
 def _fast(value: object) -> object:
     """What a copied function has in place of a value: of modules a copy with machine code for all that is marked."""
     if isinstance(value, FunctionType) and value in _MARKED:
-        return _lean(value)
+        return _bare(value)
     if not isinstance(value, ModuleType):
         return value
     copied = ModuleType(value.__name__)
     for name, part in vars(value).items():
         if isinstance(part, FunctionType) and part in _MARKED:
-            setattr(copied, name, _lean(part))
+            setattr(copied, name, _bare(part))
     return copied
+
+
+def _kept_at(function: Callable[..., Any]) -> Path | None:
+    """Where machine code of the function is kept; None if there is no such place, or no LLVM to run it."""
+    folder = _folder(Path(function.__code__.co_filename))
+    with suppress(ImportError):
+        return folder and folder / f"{function.__name__}-{machine_key()}.o"
+    return None
 
 
 @cache
 def _folder(source: Path) -> Path | None:
-    """Where machine code of the modules beside this one is kept: under what their sources, and Python's version, give."""
-    base = cache_folder()
+    """Where machine code of the modules beside this one is kept: under what their sources give."""
+    base = files.cache_folder()
     if base is None:
         return None
-    digest = hashlib.sha256(repr(sys.version_info).encode())
+    digest = hashlib.sha256()
     with suppress(OSError):
-        for path in sorted(source.parent.glob("*.py")):
+        for path in (*sorted(source.parent.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))):
             digest.update(path.read_bytes())
-        digest.update(Path(__file__).read_bytes())
     return base / "compiled" / digest.hexdigest()[:16]
 
 

@@ -130,7 +130,7 @@ class InkCoder:
             return self._written(view.bits, 0, hand, progress)
         from .near import smoothed
 
-        bits = smoothed(view.bits, ask.quality, hand.fast)
+        bits = smoothed(view.bits, ask.quality)
         changed = int((bits != view.bits).sum())
         made = self._written(bits, changed, hand, progress)
         if not 0 < changed <= bits.size <= _BOTH_PIXELS:
@@ -198,9 +198,9 @@ class InkCoder:
 
     def hoped_bits(self, view: View, enough_bits: float = math.inf) -> float:
         """See `family.Estimating`: nothing is known, but where nothing is compiled large pictures are for others."""
-        from vlae_codec.exact.compiled import available
+        from .hands import is_fast
 
-        return 1.0 if view.raster.samples.size <= _SLOW_PIXELS or available() else math.inf
+        return 1.0 if view.raster.samples.size <= _SLOW_PIXELS or is_fast() else math.inf
 
     def theory(self, views: Sequence[View], progress: Progress | None = None) -> Terms:
         """No latents, and as many bits as there are."""

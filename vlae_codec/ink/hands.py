@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import Progress
-from vlae_codec.exact.compiled import available, flat, forget, is_kept, machine, uncached
+from vlae_codec.exact.compiled import available, flat, is_kept, machine
 
 from . import binary
 from .state import Start, fresh
@@ -46,8 +46,8 @@ def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Han
     """Who does so many pixels soonest; `progress` is told if something has to be compiled first."""
     if _READY:
         return _READY[0]
-    kept = is_kept(walk)
-    if (pixels <= FEW and not kept) or not available():
+    kept = _are_kept()
+    if not kept and (pixels <= FEW or not available()):
         return SLOW
     if progress and not kept:
         progress("compiling, once", 0, 1)
@@ -57,21 +57,20 @@ def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Han
     return _READY[0]
 
 
+def is_fast() -> bool:
+    """Whether many pixels are for machine code."""
+    return bool(_READY) or _are_kept() or available()
+
+
+def _are_kept() -> bool:
+    return all(is_kept(function) for function in (binary.begin, walk, binary.finish))
+
+
 def _made(start: Start) -> Hand:
-    """Machine code that was tried; whatever is wrong with what was kept, or with keeping it, it is compiled anew."""
+    """Machine code, tried by coding a pixel, so that it is there."""
     hand = Hand(machine(binary.begin), machine(walk), machine(binary.finish), True)
-    try:
-        _try(hand, start)
-    except Exception:  # a folder may be full, or hold anything
-        forget(walk)
-        hand = Hand(uncached(binary.begin), uncached(walk), uncached(binary.finish), True)
-        _try(hand, start)
-    return hand
-
-
-def _try(hand: Hand, start: Start) -> None:
-    """Codes a pixel."""
     state, stream, pixels = fresh(start, 1, 1, hand.fast), np.zeros(64, np.uint8), np.ones(1, np.uint8)
     hand.begin(state.now, stream, 0)
     hand.walk(state, stream, 0, pixels, 0, 1, True)
     hand.finish(state.now, stream)
+    return hand

@@ -10,13 +10,12 @@ The decoder knows nothing of all this: another encoder may choose other pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.exact.compiled import available, compiled, flat, forget, machine, uncached
+from vlae_codec.exact.compiled import available, compiled, flat, is_kept, machine
 from vlae_codec.exact.fixed import LOG_BITS, log2_counts
 
 from .edges import Bits, around, free, simple, stays_near
@@ -80,28 +79,16 @@ def _smoothed_strip(bits: Bits, quality: float, fast: bool | None) -> Bits:
     may = free(bits)
     if quality >= 100 or not may.any():
         return bits
-    fast = available() and bits.size > FEW if fast is None else fast
+    if fast is None:
+        fast = is_kept(_swept) or (bits.size > FEW and available())
     page, stride = _page(bits, may, fast), bits.shape[1] + 2 * _MARGIN
-    swept = _fast() if fast else _swept
+    swept: _Swept = machine(_swept) if fast else _swept
     for more_bits in _SWEEPS:
         page = page._replace(counts=_no_counts(fast))
         swept(page, bits.shape[0], bits.shape[1], round((worth_bits(quality) + more_bits) * (1 << _BITS)))
     pixels: Any = page.pixels
     found: Bits = np.frombuffer(pixels, np.uint8).reshape(-1, stride)[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN].copy()
     return found
-
-
-@cache
-def _fast() -> _Swept:
-    """Machine code that was tried; whatever is wrong with what was kept, or with keeping it, it is compiled anew."""
-    blank = np.zeros((1, 1), np.uint8)
-    swept: _Swept = machine(_swept)
-    try:
-        swept(_page(blank, blank == 1, True), 1, 1, 0)
-    except Exception:  # a folder may be full, or hold anything
-        forget(_swept)
-        return uncached(_swept)
-    return swept
 
 
 def _page(bits: Bits, may: npt.NDArray[np.bool_], fast: bool) -> _Page:
