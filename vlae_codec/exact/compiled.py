@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from .objects import Loaded, ObjectCode, ObjectError, assembled, machine_key, si
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARKED = set[Any]()
+_MAKING = Lock()
 _BARE = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """References to arrays are not counted, by atomic instructions, which takes a third of a page's time: such functions make no
 arrays and give none back. Nor is there code that takes Python's objects apart, which is a third of all compiling."""
@@ -78,12 +80,17 @@ class _Machine:
         self._call: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        if self._call is None:
-            try:
-                self._call = Loaded(self._code(arguments))
-            except ObjectError:  # of a numba that hands on arguments in another way: it does the same, and starts later
-                self._call = _numba().njit(_nrt=False)(_linked(self._function))
+        with _MAKING:
+            if self._call is None:
+                self._call = self._made(arguments)
         return self._call(*arguments)
+
+    def _made(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        try:
+            return Loaded(self._code(arguments))
+        except ObjectError:  # of a numba that hands on arguments in another way: it does the same, and starts later
+            fast: Callable[..., Any] = _numba().njit(_nrt=False)(_linked(self._function))
+            return fast
 
     def _code(self, arguments: tuple[Any, ...]) -> ObjectCode:
         """What is kept, or, whatever is wrong with that, compiled anew and kept."""
@@ -135,12 +142,12 @@ def _fast(value: object) -> object:
     """What a copied function has in place of a value: of modules a copy with machine code for all that is marked."""
     if isinstance(value, FunctionType) and value in _MARKED:
         return _bare(value)
-    if not isinstance(value, ModuleType):
+    parts = vars(value).items() if isinstance(value, ModuleType) else ()
+    marked = {name: _bare(part) for name, part in parts if isinstance(part, FunctionType) and part in _MARKED}
+    if not marked:
         return value
-    copied = ModuleType(value.__name__)
-    for name, part in vars(value).items():
-        if isinstance(part, FunctionType) and part in _MARKED:
-            setattr(copied, name, _bare(part))
+    copied = ModuleType("compiled")
+    vars(copied).update(marked)
     return copied
 
 

@@ -30,7 +30,8 @@ INVERSE_BITS = 12
 LOG_BITS = EXP_STEP_BITS
 """Fraction bits of log scales, and of logits of weights."""
 _TOTAL = 1 << COUNT_BITS
-_LOG2_E = 5909  # at LOG_BITS
+LOG2_E = 5909
+"""At LOG_BITS."""
 _SHIFT = MEAN_BITS + 1 + INVERSE_BITS - EXP_STEP_BITS
 
 
@@ -129,6 +130,6 @@ def normalised(masses: Whole) -> Whole:
 
 def brackets(log_scales: Whole, most: int) -> Whole:
     """The power of two nearest to the scale, 1 .. 2^most, of log scales at LOG_BITS: where half of a side's mass is."""
-    octaves = (log_scales * _LOG2_E >> LOG_BITS) + (1 << LOG_BITS - 1) >> LOG_BITS
+    octaves = (log_scales * LOG2_E >> LOG_BITS) + (1 << LOG_BITS - 1) >> LOG_BITS
     widths: Whole = 1 << np.clip(octaves, 0, most)
     return widths

@@ -29,6 +29,7 @@ from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 from . import adaptation, latents, pixels, sections
 from .choosing import REFINED_FROM, Chosen, Search, passes_of, passes_within
 from .colour import Planes
+from .decisions import by_machine
 from .decoding import Painter, Samples, pixel_check, planes_of
 from .model import Model
 from .network import PATCH, Arrays, Latents
@@ -186,6 +187,7 @@ class GridCoder:
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         is_long = tile_count(view.geometry.height, view.geometry.width) > 1
+        fast = ask.lossless and by_machine(view.geometry.width * view.geometry.height, progress)
         passes = Passes(progress if is_long else None, self._passes(ask))
         chosen = self._chosen(view, ask, alpha, passes)
         quality, coded, z = chosen.quality, chosen.coded, chosen.z
@@ -195,7 +197,7 @@ class GridCoder:
         corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
         passes.add(1, 1, _CORRECTIONS if ask.lossless else 0.0)
         texture = self.model.corrected(corrections) if ask.lossless else None
-        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, passes)
+        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, fast, passes)
         del chosen, z, decoded  # which are larger than the file
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
@@ -265,7 +267,7 @@ class GridCoder:
         return adaptation.write(corrections) if corrections else b""
 
     def _tiles(
-        self, view: GridView, decoded: Regions, texture: Texture | None, passes: Passes
+        self, view: GridView, decoded: Regions, texture: Texture | None, fast: bool, passes: Passes
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
         """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
         squared error; and how many pixels of what the file decodes to differ.
@@ -286,7 +288,7 @@ class GridCoder:
             def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
                 part = view.colours[box.top : box.bottom, box.left : box.right]
                 x = planes_of(part, view.gray)
-                coded = pixels.write(texture, region.tiles(texture, [box], width), x, 1 if view.gray else 3)
+                coded = pixels.write(texture, region.tiles(texture, [box], width), x, 1 if view.gray else 3, fast)
                 return box, pixel_check(part), coded
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):

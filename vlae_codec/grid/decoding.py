@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, Progress
 from vlae_codec.exact.memory import give_back
-from vlae_codec.exact.threads import in_threads
+from vlae_codec.exact.threads import cores, in_threads
 
 from . import pixels
 from .colour import Planes, to_rgb, to_ycocg
+from .decisions import by_machine
 from .grain import Drawing
 from .model import Model
 from .network import Latents
@@ -54,12 +55,13 @@ class Painter:
             FormatError: a tile is damaged.
         """
         done, count = 0, tile_count(self.height, self.width)
+        fast = bool(self.tiles) and by_machine(crop.height * crop.width, progress)
         for _, row in groupby(blocks(self.height, self.width, crop), lambda block: block.top):
             own = list(row)
             band = own[0].joined(own[-1]).common(crop)
             out = np.empty((band.height, band.width, 3), np.uint8)
             for block in own:
-                for what in self._parts(out, band, block):
+                for what in self._parts(out, band, block, fast):
                     done += 1
                     if progress:
                         progress(what, done, count)
@@ -76,7 +78,7 @@ class Painter:
                 exact, others = (exact + pixels, others) if self._stored(box) else (exact, others + pixels)
         return exact, others if self.model.grain and self.temperature else 0
 
-    def _parts(self, out: Samples, crop: Box, block: Box) -> Iterator[str]:
+    def _parts(self, out: Samples, crop: Box, block: Box, fast: bool) -> Iterator[str]:
         """Puts a block into the picture of a crop; of each tile with pixels of its own, what was done."""
         wanted = [box for box in tiles_of(block) if box.meets(crop)]
         if self.coarse:
@@ -93,7 +95,7 @@ class Painter:
         region = decode_block(self.model.decoder, self.z, self.quality, needed, self.gray, margin)
         give_back()
         place(out, crop, needed, region.picture())
-        for box, part in self._read(region, stored):
+        for box, part in self._read(region, stored, fast):
             place(out, crop, box, part)
             yield "decompressing"
         for box, part in self._draw(region, others, crop):
@@ -107,8 +109,8 @@ class Painter:
     def _channels(self) -> int:
         return 1 if self.gray else 3
 
-    def _read(self, region: Region, boxes: Sequence[Box]) -> Iterator[tuple[Box, Samples]]:
-        """The tiles of a region that are stored; those of one size advance together.
+    def _read(self, region: Region, boxes: Sequence[Box], fast: bool) -> Iterator[tuple[Box, Samples]]:
+        """The tiles of a region that are stored; those of one size advance together, by machine code as many on each core.
 
         Their surroundings are made for one size after the other, by all cores: at once they would take twice the room.
         """
@@ -116,7 +118,7 @@ class Painter:
         def read(given: tuple[Sequence[Box], Tiles]) -> list[tuple[Box, Samples]]:
             batch, tiles = given
             found = [one for box in batch if (one := self._stored(box))]
-            x = pixels.read(self.texture, tiles, [stream for _, stream in found], self._channels)
+            x = pixels.read(self.texture, tiles, [stream for _, stream in found], self._channels, fast)
             parts = [colours(planes, self.gray) for planes in x]
             if any(pixel_check(part) != check for part, (check, _) in zip(parts, found, strict=True)):
                 raise FormatError("the check of a tile's pixels fails: the file is damaged")
@@ -125,7 +127,8 @@ class Painter:
         sizes: dict[tuple[int, int], list[Box]] = {}
         for box in boxes:
             sizes.setdefault((box.height, box.width), []).append(box)
-        given = [(batch, region.tiles(self.texture, batch, self.width)) for batch in sizes.values()]
+        batches = [part for batch in sizes.values() for part in (_parted(batch, cores()) if fast else [batch])]
+        given = [(batch, region.tiles(self.texture, batch, self.width)) for batch in batches]
         return chain.from_iterable(in_threads(read, given))
 
     def _draw(self, region: Region, boxes: Sequence[Box], crop: Box) -> Iterator[tuple[Box, Samples]]:
@@ -142,6 +145,12 @@ class Painter:
 
         rows = [list(row) for _, row in groupby(boxes, lambda box: box.top)]
         return chain.from_iterable(in_threads(draw, rows))
+
+
+def _parted(boxes: list[Box], parts: int) -> list[list[Box]]:
+    """So many parts, if there are as many boxes, of about one size."""
+    ends = [len(boxes) * part // parts for part in range(parts + 1)]
+    return [boxes[start:end] for start, end in pairwise(ends) if start < end]
 
 
 def planes_of(samples: Samples, gray: bool) -> Planes:

@@ -24,8 +24,9 @@ LOG_SCALES = -3, 6
 """What log scales saturate at; the lower one at -2.5."""
 RANGES = (0, 255), (-255, 255), (-255, 255)
 """The values of luma and of the two chromas."""
-_LEAST_LOG = -(5 << OUTPUT_BITS - 1)
-_WIDEST = 6  # log2 of the widest first bracket
+LEAST_LOG = -(5 << OUTPUT_BITS - 1)
+WIDEST = 6
+"""log2 of the widest first bracket."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Pixels:
         inverses = logistics.inverse_scales(log_scales, *LOG_SCALES)
         mixture = Logistics(weights, means, inverses, *RANGES[channel], even=True)
         centre = ((weights * means).sum(0) >> COUNT_BITS) + (1 << logistics.MEAN_BITS - 1) >> logistics.MEAN_BITS
-        return mixture, centre, logistics.brackets((weights * log_scales).sum(0) >> COUNT_BITS, _WIDEST)
+        return mixture, centre, logistics.brackets((weights * log_scales).sum(0) >> COUNT_BITS, WIDEST)
 
     def means(self, channel: int, known: Iterable[Whole]) -> Whole:
         """Means (K, n) of a sample's components, given the samples (n,) before it."""
@@ -61,7 +62,7 @@ class Pixels:
 
     def log_scales(self, channel: int | slice) -> Whole:
         """Log scales (K, n) of a sample's components, or of those of several samples."""
-        found: Whole = np.maximum(self.outputs[7:][channel] + (1 << OUTPUT_BITS), _LEAST_LOG)
+        found: Whole = np.maximum(self.outputs[7:][channel] + (1 << OUTPUT_BITS), LEAST_LOG)
         return found
 
 
@@ -72,11 +73,11 @@ def updated(weights: Whole, mixture: Logistics, values: Whole) -> Whole:
 
 def tanh(x: Whole) -> npt.NDArray[np.int16]:
     """tanh at OUTPUT_BITS, of x at OUTPUT_BITS."""
-    table = _tanh_table()
+    table = tanh_table()
     return table.take(x + len(table) // 2, mode="clip")
 
 
 @cache
-def _tanh_table() -> npt.NDArray[np.int16]:
+def tanh_table() -> npt.NDArray[np.int16]:
     """2 sigmoid(2 x) - 1, for x in -8 .. 8."""
     return (sigmoid_table()[::2] - (1 << COUNT_BITS - 1) >> COUNT_BITS - 1 - OUTPUT_BITS).astype(np.int16)

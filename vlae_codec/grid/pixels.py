@@ -17,6 +17,7 @@ from vlae_codec.coding.entropy import Decoder, Encoder, read_bits
 from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
+from .decisions import Reader, decisions_of
 from .latents import Bools, information_bits
 from .mixtures import Pixels, updated
 from .texture import Texture, Tiles
@@ -31,10 +32,21 @@ class Coded:
     ideal_bits: float
 
 
-def write(texture: Texture, tile: Tiles, x: Planes, channels: int) -> Coded:
-    """The pixels x (H, W, 3) of one tile given its surroundings; of gray pictures only the first channel counts."""
+def write(texture: Texture, tile: Tiles, x: Planes, channels: int, fast: bool = False) -> Coded:
+    """The pixels x (H, W, 3) of one tile given its surroundings; of gray pictures only the first channel counts.
+
+    fast: decisions are made by machine code.
+    """
+    of = decisions_of if fast else _decisions
+    bits, counts = of(texture.parameters(x, tile), x, channels)
+    encoder = Encoder()
+    encoder.put_bits(bits, counts)
+    return Coded(encoder.finish().rest, information_bits(bits.astype(bool), counts))
+
+
+def _decisions(pixels: Pixels, x: Planes, channels: int) -> tuple[npt.NDArray[np.uint8], Whole]:
+    """The decisions of a tile and their counts, in the order of its stream."""
     height, width, _ = x.shape
-    pixels = texture.parameters(x, tile)
     steps = (np.arange(width)[None] + 2 * np.arange(height)[:, None]).reshape(-1).astype(np.uint16)
     when: list[npt.NDArray[np.uint16]] = []
     bits: list[Bools] = []
@@ -56,18 +68,18 @@ def write(texture: Texture, tile: Tiles, x: Planes, channels: int) -> Coded:
             weights = updated(weights, mixture, values)
             known.append(values)
     order = np.concatenate(when).argsort(kind="stable")  # by step; what was appended is in order of channel, round, row
-    decisions, counts = np.concatenate(bits)[order], np.concatenate(all_counts)[order]
-    encoder = Encoder()
-    encoder.put_bits(decisions.astype(np.uint8), counts)
-    return Coded(encoder.finish().rest, information_bits(decisions, counts))
+    return np.concatenate(bits)[order].astype(np.uint8), np.concatenate(all_counts)[order]
 
 
-def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int) -> Planes:
-    """The pixels of a batch of tiles of one size, each from its own stream: (T, H, W, 3).
+def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int, fast: bool = False) -> Planes:
+    """The pixels of a batch of tiles of one size, each from its own stream: (T, H, W, 3). fast: as of `write`.
 
     Raises:
         FormatError: a stream is not a code of any pixels.
     """
+    if fast:
+        reader = Reader(streams, channels)
+        return walk(texture, tiles, lambda pixels, rows, t: reader.read(pixels))
     decoders = [Decoder(stream) for stream in streams]
 
     def decide(pixels: Pixels, rows: slice, t: int) -> Whole:
