@@ -67,7 +67,7 @@ class Asked(NamedTuple):
     lanes: Ints
     values: Ints
     streams: Ints
-    coders: Ints
+    coders: Any
     told: Ints
 
 
