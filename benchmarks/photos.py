@@ -10,7 +10,8 @@ photo model), or a folder. What is measured, and can be named by `--only`, more 
                 or the pictures are others (`--again`: in any case)
     lossless    whole exact files, decoded and compared; what their parts take; how few bytes show a picture
     lossy       curves at --temperature 0 and at the model's default, and BD-rates to the baselines
-    speed       whole commands on one picture, their memory, and multiply-accumulates
+    speed       whole commands on one picture, their memory, and multiply-accumulates; once the code of a large picture was
+                compiled, and before
     large       the same of one of 12 megapixels made of those in DIR, and of a preview and a region; only if it is named
     huge        lossy, of 100 megapixels: half an hour; only if it is named. huge-exact: the same, exact
 
@@ -22,11 +23,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import numpy as np
@@ -38,6 +41,7 @@ from speed import peak_macs_per_second
 from vlae_codec import zoo
 from vlae_codec.exact.threads import cores
 from vlae_codec.family import Arrays, Ask
+from vlae_codec.grid.decisions import WORTH_PIXELS, by_machine
 from vlae_codec.report import photo_codecs
 from vlae_codec.report.photo_codecs import Baseline
 from vlae_codec.report.quality import METRICS, Samples, psnr_db
@@ -276,10 +280,14 @@ def lossy(results: Results, model: PhotoModel, pictures: Sequence[Samples], metr
 
 
 def speed(results: Results, model: PhotoModel, picture: Samples, runs: int) -> None:
-    """Whole commands on one picture, and the arithmetic of decompressing it."""
+    """Whole commands on one picture, and the arithmetic of decompressing it; exact ones before anything is compiled, too."""
+    by_machine(WORTH_PIXELS)  # from then on it is kept
     table: Table = {"pixels": picture.shape[0] * picture.shape[1], "cores": cores()}
     table["float32_peak_macs_per_second_per_core"] = peak_macs_per_second(np.float32)
     table["commands"] = dict(commands(model, picture, ("lossy", "lossless"), runs))
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, VLAE_CACHE=folder):
+        found = commands(model, picture, ("lossless",), runs)
+        table["commands"] |= {f"{name}, nothing compiled": row for name, row in found}
     for kind, ask in ("lossy", Ask()), ("lossless", Ask(lossless=True)):
         data = model.encode(picture, ask)[0]
         macs = counted_macs(lambda data=data: model.decode(data, [AT_DEFAULT]))

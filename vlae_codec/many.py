@@ -325,16 +325,16 @@ def _compressed(shared: tuple[Chooser, bool], batch: _Batch[_Picture], progress:
         if isinstance(made, ImageError):
             results.append(Compressed(one.path, None, ImageError(f"{one.path}: {made}")))
             continue
-        error = _difference(made, choice) if verify else None
+        error = _difference(made, choice, progress) if verify else None
         results.append(Compressed(one.path, None if error else made.encoded, error, picture.bytes, picture.kind))
     return results
 
 
-def _difference(kept: Kept, choice: Chooser) -> VlaeError | None:
+def _difference(kept: Kept, choice: Chooser, progress: Progress | None) -> VlaeError | None:
     """What is wrong if a file does not decode to what its ledger says; of a lossy photo that is without drawn texture."""
     model, ledger = choice.coder(kept.way.which), kept.encoded.ledger
     meant = Sampling(temperature=None if ledger.psnr_db is None else 0.0)
-    decoded = codec.decode([kept.encoded.data], meant, model=model)[0].raster.as_stored()
+    decoded = codec.decode([kept.encoded.data], meant, model=model, progress=progress)[0].raster.as_stored()
     original = kept.way.view.raster.as_stored()
     if decoded.geometry != original.geometry:
         return VlaeError("verification failed: it decodes to a picture of another size or kind; please report this")
