@@ -10,7 +10,7 @@ from grid_models import coder
 from vlae_codec.errors import FormatError
 from vlae_codec.family import Ask, Sampling
 from vlae_codec.grid import adaptation, sections
-from vlae_codec.grid.adaptation import Corrections
+from vlae_codec.grid.adaptation import Corrections, Mixtures
 from vlae_codec.grid.mixtures import OUTPUT_BITS
 from vlae_codec.grid.texture import INPUT_BITS
 from vlae_codec.grid.tiles import Box, spread
@@ -56,19 +56,18 @@ def test_a_corrected_layer_is_the_layer_plus_whole_steps() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_gradient_is_that_of_the_network_that_was_trained(channels: int) -> None:
     rng = np.random.default_rng(channels)
-    outputs, residuals = rng.normal(0, 0.4, (200, 10, 3)), rng.normal(0, 4, (200, channels)).round()  # no tails
-    nats, gradient = adaptation.nats_of(outputs, residuals)
+    outputs, residuals = rng.normal(0, 0.4, (10, 3, 200)), rng.normal(0, 4, (channels, 200)).round()  # no tails
+    here = Mixtures.of(outputs, residuals)
     if channels == 1:  # of gray pictures the float network knows nothing: differences must do
         step = 1e-5 * rng.normal(size=outputs.shape)
-        far, _ = adaptation.nats_of(outputs + step, residuals)
-        near, _ = adaptation.nats_of(outputs - step, residuals)
-        assert np.allclose((far - near) / 2, (gradient * step).sum((1, 2)), rtol=1e-4, atol=1e-9)
+        far, near = Mixtures.of(outputs + step, residuals), Mixtures.of(outputs - step, residuals)
+        assert np.allclose((far.nats - near.nats) / 2, (here.gradient() * step).sum((0, 1)), rtol=1e-4, atol=1e-9)
         return
-    parameters = torch.from_numpy(outputs.reshape(200, 30, 1, 1)).requires_grad_()
-    bits = pixel_bits(parameters, torch.from_numpy(residuals.reshape(200, 3, 1, 1)), 3)
+    parameters = torch.from_numpy(outputs.transpose(2, 0, 1).reshape(200, 30, 1, 1)).requires_grad_()
+    bits = pixel_bits(parameters, torch.from_numpy(residuals.T.reshape(200, 3, 1, 1)), 3)
     (bits.sum() * np.log(2)).backward()
-    assert np.allclose(nats, bits.detach().reshape(-1) * np.log(2), rtol=1e-3)
-    assert np.allclose(gradient, parameters.grad.reshape(200, 10, 3), atol=2e-3)
+    assert np.allclose(here.nats, bits.detach().reshape(-1) * np.log(2), rtol=1e-3)
+    assert np.allclose(here.gradient(), parameters.grad.reshape(200, 10, 3).numpy().transpose(1, 2, 0), atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", [Kind.RGB, Kind.GRAY])

@@ -34,8 +34,9 @@ def test_streams_and_pixels_are_those_of_numpy(size: tuple[int, int], channels: 
     boxes = [tiles.Box(0, left, size[0], left + size[1]) for left in (0, size[1])]
     texture, streams = coder().model.texture, list[bytes]()
     for box in boxes:
-        own, tile = x[:, box.left : box.right], tile_of(samples, box)
-        slow, fast = (pixels.write(texture, tile, own, channels, by_machine) for by_machine in (False, True))
+        own = x[:, box.left : box.right]
+        said = texture.parameters(own, tile_of(samples, box))
+        slow, fast = (pixels.write(said, own, channels, by_machine) for by_machine in (False, True))
         assert fast == slow
         streams.append(fast.stream)
     read = pixels.read(texture, tile_of(samples, *boxes), streams, channels, fast=True)
@@ -61,7 +62,8 @@ def test_damaged_streams_are_refused_alike() -> None:
     samples = picture(9, 11).samples
     box, texture = tiles.Box(0, 0, 9, 11), coder().model.texture
     tile = tile_of(samples, box)
-    whole = pixels.write(texture, tile, colour.to_ycocg(samples), 3).stream
+    x = colour.to_ycocg(samples)
+    whole = pixels.write(texture.parameters(x, tile), x, 3).stream
     refused = 0
     cut = [whole[:size] for size in range(0, len(whole), 3)]
     flipped = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(0, len(whole), 2)]

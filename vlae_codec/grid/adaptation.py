@@ -22,6 +22,7 @@ from vlae_codec.exact import logistics
 from vlae_codec.exact.fixed import COUNT_BITS, Affine
 from vlae_codec.exact.logistics import LOG_BITS, Logistics, Whole
 
+from .colour import Planes
 from .latents import Bools
 from .mixtures import OUTPUT_BITS
 from .texture import INPUT_BITS, Texture, narrow
@@ -35,7 +36,10 @@ _LEAST_SCALE, _MOST_SCALE = -4, 8
 _WIDER = 2  # the second logistic's scale is e^2 times the first's
 _SCALES = range((_MOST_SCALE - _WIDER - _LEAST_SCALE << _SCALE_BITS) + 1)
 
-_ITERATIONS, _BATCH, _RATE = 150, 2000, 2e-3
+_ITERATIONS, _BATCH = 300, 2000
+_RATES = 4e-3, 1e-3
+"""Of learning; the lower one where the higher gains nothing, as where a picture is flat and its noise narrow."""
+_TOGETHER = 1 << 14  # pixels that are priced at once
 _MEAN_DECAY, _SQUARE_DECAY = 0.9, 0.99
 _BITS_OF_STEP = 3.0  # what the search takes a step to cost
 _LN2 = float(np.log(2.0))
@@ -120,93 +124,136 @@ def _mixture(count: int, scale: int) -> Logistics:
     return Logistics(halves, 0 * halves, inverses, -LARGEST, LARGEST)
 
 
-def fit(layer: Affine, inner: Numbers, residuals: Numbers, channels: int, pixels: int) -> Corrections | None:
+def fit(
+    layer: Affine, inner: npt.NDArray[np.int16], residuals: Planes, channels: int, pixels: int
+) -> Corrections | None:
     """Corrections that save more bits than they cost, or None.
 
     inner (n, K): what the layer sees of a sample of a picture's pixels, at INPUT_BITS; residuals (n, 3): these pixels less
     their predictions; channels: how many of the three are coded; pixels: how many the whole picture has.
     """
-    weight_bits = _weight_bits(layer)
-    weight = (np.concatenate([layer.weight, layer.bias[None] * 2.0**-INPUT_BITS]) * 2.0**-weight_bits).astype(
-        np.float32
-    )
-    inputs = np.concatenate([inner * 2.0**-INPUT_BITS, np.ones((len(inner), 1))], 1).astype(np.float32)
-    residuals = residuals[:, :channels].astype(np.float32)
-    change = _descended(weight, inputs, residuals, _BITS_OF_STEP * 2.0 ** max(STEP_BITS) / pixels)
+    weight = np.concatenate([layer.weight, layer.bias[None] * 2.0**-INPUT_BITS]) * 2.0 ** -_weight_bits(layer)
+    sample, of_outputs = _Sample(inner, residuals[:, :channels]), weight.T.astype(np.float32)
 
     def bits(change: Numbers) -> float:
-        return float(nats_of(_outputs(inputs, weight + change), residuals)[0].sum()) / _LN2 * pixels / len(inputs)
+        return sample.nats(of_outputs + change) / _LN2 * pixels / len(inner)
 
-    least, best = bits(0 * change), None
-    for step_bits in STEP_BITS:
-        values = np.clip(np.rint(change * 2.0**step_bits), -LARGEST, LARGEST).astype(np.int64)
-        found = Corrections(step_bits, values)
-        total = bits((values * 2.0**-step_bits).astype(np.float32)) + _shortest(values.reshape(-1))[1] + 24
-        if total < least:
-            least, best = total, found
+    least, best = bits(0 * of_outputs), None
+    for rate in _RATES:
+        change = _descended(of_outputs, sample, rate, _BITS_OF_STEP * 2.0 ** max(STEP_BITS) / pixels)
+        for step_bits in STEP_BITS:
+            values = np.clip(np.rint(change * 2.0**step_bits), -LARGEST, LARGEST).astype(np.int64)
+            total = bits((values * 2.0**-step_bits).astype(np.float32)) + _shortest(values.reshape(-1))[1] + 24
+            if total < least:
+                least, best = total, Corrections(step_bits, np.ascontiguousarray(values.T))
+        if best:
+            break
     return best
 
 
-def _descended(weight: Numbers, inputs: Numbers, residuals: Numbers, bits_of_one: float) -> Numbers:
-    """The change of a layer (K + 1, O) after some steps of Adam (Kingma & Ba 2015), its rate falling to nothing.
+@dataclass(frozen=True)
+class _Sample:
+    """Of a picture's pixels: what the layer sees (n, K), at INPUT_BITS, and residuals (n, channels)."""
+
+    inner: npt.NDArray[np.int16]
+    residuals: Planes
+
+    def mixtures(self, weight: Numbers, chosen: npt.NDArray[np.intp] | slice) -> tuple[Mixtures, Numbers]:
+        """What a layer (O, K + 1) makes of some of them, and what it sees of these: (n, K + 1), the last of them 1."""
+        inner = self.inner[chosen]
+        inputs = np.ones((len(inner), inner.shape[1] + 1), np.float32)
+        np.multiply(inner, 2.0**-INPUT_BITS, out=inputs[:, :-1], casting="unsafe")
+        outputs = (weight @ inputs.T).reshape(10, -1, len(inner))
+        return Mixtures.of(outputs, np.ascontiguousarray(self.residuals[chosen].T, np.float32)), inputs
+
+    def nats(self, weight: Numbers) -> float:
+        """-log p of all of them."""
+        starts = range(0, len(self.inner), _TOGETHER)
+        return sum(float(self.mixtures(weight, slice(at, at + _TOGETHER))[0].nats.sum()) for at in starts)
+
+
+def _descended(weight: Numbers, sample: _Sample, rate: float, bits_of_one: float) -> Numbers:
+    """The change of a layer (O, K + 1) after some steps of Adam (Kingma & Ba 2015), its rate falling to nothing.
 
     bits_of_one: what a change of one weight by one is taken to cost, bits a pixel.
     """
     rng = np.random.default_rng(0)
     change, mean, square = (np.zeros_like(weight) for _ in range(3))
     for step in range(1, _ITERATIONS + 1):
-        chosen = rng.integers(0, len(inputs), _BATCH)
-        seen = inputs[chosen]
-        _, slope = nats_of(_outputs(seen, weight + change), residuals[chosen])
-        gradient = seen.T @ slope.reshape(_BATCH, -1) / _BATCH + _LN2 * bits_of_one * np.sign(change)
+        some, inputs = sample.mixtures(weight + change, rng.integers(0, len(sample.inner), _BATCH))
+        slope = some.gradient().reshape(len(weight), _BATCH)
+        gradient = slope @ inputs / _BATCH + _LN2 * bits_of_one * np.sign(change)
         mean += (1 - _MEAN_DECAY) * (gradient - mean)
         square += (1 - _SQUARE_DECAY) * (gradient**2 - square)
         spread = np.sqrt(square / (1 - _SQUARE_DECAY**step)) + 1e-9
-        rate = _RATE * (1 - (step - 1) / _ITERATIONS)
-        change -= rate * mean / (1 - _MEAN_DECAY**step) / spread
+        change -= rate * (1 - (step - 1) / _ITERATIONS) * mean / (1 - _MEAN_DECAY**step) / spread
     return change
 
 
-def _outputs(inputs: Numbers, weight: Numbers) -> Numbers:
-    return (inputs @ weight).reshape(len(inputs), 10, -1)
+@dataclass(frozen=True)
+class Mixtures:
+    """Mixtures of n pixels, in floating point: those of `pixel_bits` in `models/grid/texture.py`. Here, as in a file, every
+    value has a mass of 2^-24 at least, where that one has a density in the tails.
 
-
-def nats_of(outputs: Numbers, residuals: Numbers) -> tuple[Numbers, Numbers]:
-    """-log p of pixels (n,), nats, and its gradient to the outputs (n, 10, K).
-
-    residuals (n, 1 or 3): Y, or Y, Co and Cg, less their predictions. See `pixel_bits` in `models/grid/texture.py`; here,
-    as in a file, every value has a mass of 2^-24 at least, where that one has a density in the tails.
+    outputs (10, K, n); residuals (1 or 3, n): Y, or Y, Co and Cg, less their predictions. For each channel and component:
+    inverse scales; how far the residual is from the mean; sigmoids at both ends of its cell, and their mass. shares: log
+    weights; joint: with the masses; nats (n,): -log p.
     """
-    channels = residuals.shape[1]
-    means, slopes = _means(outputs, residuals)
-    logits, log_scales = outputs[:, 0], outputs[:, 7 : 7 + channels] + 1
-    inverse = np.exp(-np.clip(log_scales, _LEAST_LOG_SCALE, _MOST_LOG_SCALE))
-    away = residuals[:, :, None] - means
-    upper, lower = (np.maximum((half - np.abs(away)) * inverse, -60) for half in (0.5, -0.5))
-    at_upper, at_lower = 1 / (1 + np.exp(-upper)), 1 / (1 + np.exp(-lower))
-    mass = at_upper - at_lower + _EVEN
-    shares = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    joint = shares + np.log(mass).sum(1)
-    log_p = np.logaddexp.reduce(joint, axis=1, keepdims=True)
-    posterior = np.exp(joint - log_p)
-    density_upper, density_lower = at_upper * (1 - at_upper), at_lower * (1 - at_lower)
-    within = (log_scales > _LEAST_LOG_SCALE) & (log_scales < _MOST_LOG_SCALE)
-    to_means = posterior[:, None] * np.sign(away) * inverse * (density_lower - density_upper) / mass
-    gradient = np.zeros_like(outputs)
-    gradient[:, 0] = np.exp(shares) - posterior
-    gradient[:, 7 : 7 + channels] = posterior[:, None] * (upper * density_upper - lower * density_lower) / mass * within
-    for place, channel, slope in slopes:
-        gradient[:, place] = to_means[:, channel] * slope
-    return -log_p[:, 0], gradient
+
+    outputs: Numbers
+    residuals: Numbers
+    inverse: Numbers
+    away: Numbers
+    ends: Numbers
+    at_ends: Numbers
+    mass: Numbers
+    shares: Numbers
+    joint: Numbers
+    nats: Numbers
+
+    @classmethod
+    def of(cls, outputs: Numbers, residuals: Numbers) -> Mixtures:
+        """Of outputs and residuals."""
+        channels = len(residuals)
+        inverse = np.exp(-np.clip(outputs[7 : 7 + channels] + 1, _LEAST_LOG_SCALE, _MOST_LOG_SCALE))
+        away = residuals[:, None] - _means(outputs, residuals)[0]
+        ends = np.maximum((np.array([0.5, -0.5], away.dtype)[:, None, None, None] - np.abs(away)) * inverse, -60)
+        at_ends = 1 / (1 + np.exp(-ends))
+        mass = at_ends[0] - at_ends[1] + _EVEN
+        shares = outputs[0] - _log_sum(outputs[0])
+        joint = shares + np.log(mass).sum(0)
+        return cls(outputs, residuals, inverse, away, ends, at_ends, mass, shares, joint, -_log_sum(joint))
+
+    def gradient(self) -> Numbers:
+        """Of the nats to the outputs: (10, K, n)."""
+        channels = len(self.residuals)
+        posterior, densities = np.exp(self.joint + self.nats), self.at_ends * (1 - self.at_ends)
+        log_scales = self.outputs[7 : 7 + channels] + 1
+        within = (log_scales > _LEAST_LOG_SCALE) & (log_scales < _MOST_LOG_SCALE)
+        of_mass = posterior / self.mass
+        to_means = of_mass * np.sign(self.away) * self.inverse * (densities[1] - densities[0])
+        gradient = np.zeros_like(self.outputs)
+        gradient[0] = np.exp(self.shares) - posterior
+        gradient[7 : 7 + channels] = of_mass * (self.ends[0] * densities[0] - self.ends[1] * densities[1]) * within
+        for place, channel, slope in _means(self.outputs, self.residuals)[1]:
+            gradient[place] = to_means[channel] * slope
+        return gradient
+
+
+def _log_sum(logs: Numbers) -> Numbers:
+    """The log of the sum of exp(logs) over the first axis."""
+    most = logs.max(0)
+    total: Numbers = most + np.log(np.exp(logs - most).sum(0))
+    return total
 
 
 def _means(outputs: Numbers, residuals: Numbers) -> tuple[Numbers, list[tuple[int, int, Numbers | float]]]:
-    """The means of the components (n, channels, K), and (output, channel, derivative) of what they depend on."""
-    means, slopes = [outputs[:, 1] * 4], list[tuple[int, int, Numbers | float]]([(1, 0, 4.0)])
-    if residuals.shape[1] > 1:
-        y, co = residuals[:, :1], residuals[:, 1:2]
-        first, second, third = (np.tanh(outputs[:, place]) for place in (3, 5, 6))
-        means += [outputs[:, 2] * 4 + y * first, outputs[:, 4] * 4 + y * second + co * third]
+    """The means of the components (channels, K, n), and (output, channel, derivative) of what they depend on."""
+    means, slopes = [outputs[1] * 4], list[tuple[int, int, Numbers | float]]([(1, 0, 4.0)])
+    if len(residuals) > 1:
+        y, co = residuals[0], residuals[1]
+        first, second, third = (np.tanh(outputs[place]) for place in (3, 5, 6))
+        means += [outputs[2] * 4 + y * first, outputs[4] * 4 + y * second + co * third]
         slopes += [(2, 1, 4.0), (3, 1, y * (1 - first**2)), (4, 2, 4.0)]
         slopes += [(5, 2, y * (1 - second**2)), (6, 2, co * (1 - third**2))]
-    return np.stack(means, 1), slopes
+    return np.stack(means), slopes

@@ -10,10 +10,10 @@ An exact file begins with the lossy file at the quality at which its code pays f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,15 @@ _CORRECTIONS, _PIXELS, _DECODED = 1.0, 3.5, 1.0
 """What these take: the corrections, the pixels of exact files, the decoded picture of others; in passes over the latents."""
 _HOPED_SIDE, _HOPED = 32, 0.5  # of the blocks from which a file is estimated; of what they say, as they are few
 
-
 Regions = Callable[[Box], Region]
 """A block of a picture -> how it is decoded."""
+
+
+class Looked(NamedTuple):
+    """What the PixelCNN's last layer sees of n pixels: inner (n, C), and their predictions (n, 3)."""
+
+    inner: npt.NDArray[np.int16]
+    predicted: npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -194,11 +200,12 @@ class GridCoder:
         z <<= MEAN_BITS
         # a picture of one block is decoded once, for all
         decoded = lru_cache(1)(partial(decode_block, self.model.decoder, z, quality, gray=view.gray))
-        corrections = self._corrections(view, decoded) if ask.lossless and ask.effort else b""
+        looked = self._looked(view, decoded) if ask.lossless and ask.effort else {}
+        corrections = self._corrections(view, looked) if looked else b""
         passes.add(1, 1, _CORRECTIONS if ask.lossless else 0.0)
         texture = self.model.corrected(corrections) if ask.lossless else None
-        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, fast, passes)
-        del chosen, z, decoded  # which are larger than the file
+        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, looked, fast, passes)
+        del chosen, z, decoded, looked  # which are larger than the file
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
         stored = 8 * sum(map(len, [*coded.streams, corrections, *(stream for _, stream in tiles or ())]))
@@ -242,32 +249,41 @@ class GridCoder:
 
         return search.within(size, size_of, ask.effort)
 
-    def _corrections(self, view: GridView, decoded: Regions) -> bytes:
-        """What the PixelCNN is told of this picture, fitted on boxes spread over it; nothing if that does not pay."""
+    def _looked(self, view: GridView, decoded: Regions) -> dict[Box, Looked]:
+        """What the PixelCNN's last layer sees, of all tiles of a small picture, and of boxes spread over a large one."""
         height, width = view.colours.shape[:2]
-        found = blocks(height, width)
-        inner, residuals = list[Any](), list[Any]()
+        found, looked = blocks(height, width), dict[Box, Looked]()
+        is_small = height * width <= _SMALL_PIXELS
+        texture = self.model.texture
 
-        def see(box: Box) -> tuple[Any, Planes]:
-            x = planes_of(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
-            texture = self.model.texture
-            seen, predicted = texture.inner(x, region.tiles(texture, [box], width))
-            return seen, x.reshape(-1, 3) - predicted
+        def look(box: Box) -> tuple[Box, Looked]:
+            return box, Looked(*texture.inner(_planes(view, box), region.tiles(texture, [box], width)))
 
-        few = found[:: -(-len(found) // _BLOCKS_SEEN)]
+        few = found if is_small else found[:: -(-len(found) // _BLOCKS_SEEN)]
         for block in few:
             region = decoded(block)
-            for seen, residual in in_threads(see, spread(block, _BOXES_SEEN // len(few), _SEEN)):
-                inner.append(seen)
-                residuals.append(residual)
-        channels = 1 if view.gray else 3
+            boxes = list(tiles_of(block)) if is_small else spread(block, _BOXES_SEEN // len(few), _SEEN)
+            looked |= dict(in_threads(look, boxes))
+        return looked
+
+    def _corrections(self, view: GridView, looked: Mapping[Box, Looked]) -> bytes:
+        """What the PixelCNN is told of this picture; nothing if that does not pay."""
+        height, width = view.colours.shape[:2]
+        residuals = [_planes(view, box).reshape(-1, 3) - one.predicted for box, one in looked.items()]
+        inner, channels = np.concatenate([one.inner for one in looked.values()]), 1 if view.gray else 3
         corrections = adaptation.fit(
-            self.model.texture.output, np.concatenate(inner), np.concatenate(residuals), channels, height * width
+            self.model.texture.output, inner, np.concatenate(residuals), channels, height * width
         )
         return adaptation.write(corrections) if corrections else b""
 
     def _tiles(
-        self, view: GridView, decoded: Regions, texture: Texture | None, fast: bool, passes: Passes
+        self,
+        view: GridView,
+        decoded: Regions,
+        texture: Texture | None,
+        looked: Mapping[Box, Looked],
+        fast: bool,
+        passes: Passes,
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
         """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
         squared error; and how many pixels of what the file decodes to differ.
@@ -286,10 +302,13 @@ class GridCoder:
                 continue
 
             def write(box: Box, region: Region = region, texture: Texture = texture) -> tuple[Box, bytes, pixels.Coded]:
-                part = view.colours[box.top : box.bottom, box.left : box.right]
-                x = planes_of(part, view.gray)
-                coded = pixels.write(texture, region.tiles(texture, [box], width), x, 1 if view.gray else 3, fast)
-                return box, pixel_check(part), coded
+                x = _planes(view, box)
+                if box in looked:
+                    said = texture.said(*looked[box])
+                else:
+                    said = texture.parameters(x, region.tiles(texture, [box], width))
+                check = pixel_check(view.colours[box.top : box.bottom, box.left : box.right])
+                return box, check, pixels.write(said, x, 1 if view.gray else 3, fast)
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):
                 tiles[tile_number(box, width)] = check, coded.stream
@@ -414,8 +433,15 @@ class GridCoder:
         return Terms(np.array(kl), np.array(distortion))
 
 
-_BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 16, 56
-"""Corrections are fitted on the pixels of so many boxes, of so many pixels each way, in so many blocks at most."""
+_SMALL_PIXELS = 1 << 19
+"""Corrections are fitted on all pixels of a picture that has no more."""
+_BLOCKS_SEEN, _BOXES_SEEN, _SEEN = 4, 48, 56
+"""Of a larger one on those of so many boxes, of so many pixels each way, in so many blocks at most."""
+
+
+def _planes(view: GridView, box: Box) -> Planes:
+    """The pixels of a box in YCoCg-R."""
+    return planes_of(view.colours[box.top : box.bottom, box.left : box.right], view.gray)
 
 
 @dataclass(frozen=True)

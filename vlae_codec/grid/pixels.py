@@ -32,13 +32,13 @@ class Coded:
     ideal_bits: float
 
 
-def write(texture: Texture, tile: Tiles, x: Planes, channels: int, fast: bool = False) -> Coded:
-    """The pixels x (H, W, 3) of one tile given its surroundings; of gray pictures only the first channel counts.
+def write(said: Pixels, x: Planes, channels: int, fast: bool = False) -> Coded:
+    """The pixels x (H, W, 3) of one tile, given their mixtures; of gray pictures only the first channel counts.
 
     fast: decisions are made by machine code.
     """
     of = decisions_of if fast else _decisions
-    bits, counts = of(texture.parameters(x, tile), x, channels)
+    bits, counts = of(said, x, channels)
     encoder = Encoder()
     encoder.put_bits(bits, counts)
     return Coded(encoder.finish().rest, information_bits(bits.astype(bool), counts))

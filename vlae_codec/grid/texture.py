@@ -246,11 +246,20 @@ class Texture:
         outputs, predictions = zip(*found, strict=True)
         return Pixels(np.concatenate(outputs, 2), np.concatenate(predictions, 1))
 
-    def inner(self, x: Planes, tile: Tiles) -> tuple[Numbers, Planes]:
+    def inner(self, x: Planes, tile: Tiles) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
         """What the last layer sees of all pixels of one known tile, (n, C) at INPUT_BITS, and their predictions (n, 3)."""
-        found = [(inner.copy(), predicted.T.astype(np.int32)) for _, inner, predicted in self.bands(x, tile)]
+        found = [(inner.astype(np.int16), predicted.T.astype(np.int16)) for _, inner, predicted in self.bands(x, tile)]
         seen, predictions = zip(*found, strict=True)
         return np.concatenate(seen), np.concatenate(predictions)
+
+    def said(self, inner: npt.NDArray[np.int16], predictions: npt.NDArray[np.int16]) -> Pixels:
+        """`parameters`, of what `inner` gave."""
+        layers = self.layers
+        outputs = [
+            layers.outputs(inner[start : start + _TOGETHER].astype(layers.output.weight.dtype))
+            for start in range(0, len(inner), _TOGETHER)
+        ]
+        return Pixels(np.concatenate(outputs, 2), predictions.T.astype(np.int64, order="C"))
 
     def bands(self, x: Planes, tile: Tiles) -> Iterator[tuple[slice, Numbers, Whole]]:
         """One known tile x (H, W, 3) in bands: which rows, what the last layer sees of their n pixels, (n, C) at INPUT_BITS
