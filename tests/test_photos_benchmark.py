@@ -191,7 +191,9 @@ def test_the_temperatures_tried_are_those_of_the_results_and_of_the_docs(monkeyp
 def test_the_docs_say_how_long_the_released_model_was_trained():
     page = (HERE.parent / "docs" / "photos.md").read_text(encoding="utf-8")
     about = json.loads((zoo.RELEASED / zoo.PHOTO / "model.json").read_text())
-    rounds = [about["initial"]["trained"], about["trained"]]
+    rounds = [about["trained"]]
+    while about := about.get("initial"):
+        rounds.insert(0, about["trained"])
     steps, seconds = np.cumsum(
         [[[one[key] for one in own.values()] for own in rounds] for key in ("step", "seconds")], 1
     )

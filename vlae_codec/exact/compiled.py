@@ -51,38 +51,51 @@ def available() -> bool:
 def _numba() -> Any:
     try:
         import numba
-    except ImportError:  # of a Python or a numpy that it does not know yet
+    except (ImportError, OSError):  # of a Python or a numpy that it does not know yet, or an LLVM that does not load
         return None
-    return numba
+    return None if numba.config.DISABLE_JIT else numba
 
 
 @cache
 def machine(function: F) -> F:
-    """The function as machine code: when it is first called it is read from where it is kept, or else compiled by numba."""
-    return _Machine(function, _kept_at(function))  # type: ignore[return-value]
+    """The function as machine code: when it is first called it is read from where it is kept, or else compiled by numba.
+
+    Whatever numba and LLVM raise then, it raises, too.
+    """
+    return _Machine(function, True)  # type: ignore[return-value]
 
 
 def uncached(function: F) -> F:
     """The same, kept nowhere."""
-    return _Machine(function, None)  # type: ignore[return-value]
+    return _Machine(function, False)  # type: ignore[return-value]
 
 
 def is_kept(function: Callable[..., Any]) -> bool:
-    """Whether machine code of the function was kept, by an earlier process, and can be had without numba."""
-    return _read(_kept_at(function)) is not None
+    """Whether machine code of the function is kept, and can be had without numba."""
+    folder = _folder(Path(function.__code__.co_filename))
+    return folder is not None and folder.is_dir() and _read(_kept_at(function)) is not None
+
+
+def runs(work: Callable[[], object]) -> bool:
+    """Whether some work by machine code can be done: whatever numba or LLVM raise, there is another way to do it."""
+    try:
+        work()
+    except Exception:
+        return False
+    return True
 
 
 class _Machine:
     """A function that is made when it is first called, for arguments of the types that it is given then."""
 
-    def __init__(self, function: Callable[..., Any], path: Path | None) -> None:
-        self._function, self._path = function, path
+    def __init__(self, function: Callable[..., Any], keeps: bool) -> None:
+        self._function, self._keeps = function, keeps
         self._call: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        with _MAKING:
-            if self._call is None:
-                self._call = self._made(arguments)
+        if self._call is None:
+            with _MAKING:
+                self._call = self._call or self._made(arguments)
         return self._call(*arguments)
 
     def _made(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
@@ -94,12 +107,13 @@ class _Machine:
 
     def _code(self, arguments: tuple[Any, ...]) -> ObjectCode:
         """What is kept, or, whatever is wrong with that, compiled anew and kept."""
-        code = _read(self._path)
+        path = _kept_at(self._function) if self._keeps else None
+        code = _read(path)
         if code is not None and code.signature == signature(arguments):
             return code
         code = _compiled(self._function, arguments)
-        if self._path is not None:
-            files.keep(self._path, code.to_bytes())
+        if path is not None:
+            files.keep(path, code.to_bytes())
         return code
 
 
@@ -117,8 +131,8 @@ def _compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Objec
     bare.compile(types)
     found = bare.overloads[types]
     returned = found.signature.return_type
-    if returned not in (numba.types.none, numba.types.int64):
-        raise ObjectError(f"{function.__name__} gives {returned}")
+    if returned not in (numba.types.none, numba.types.int64) or found.library.has_dynamic_globals:
+        raise ObjectError(f"{function.__name__} gives {returned}, or knows addresses of this process")
     symbol, returns = found.fndesc.llvm_func_name, returned == numba.types.int64
     return assembled(bare.inspect_llvm(types), symbol, arguments, returns)
 
@@ -152,18 +166,16 @@ def _fast(value: object) -> object:
 
 
 def _kept_at(function: Callable[..., Any]) -> Path | None:
-    """Where machine code of the function is kept; None if there is no such place, or no LLVM to run it."""
-    folder = _folder(Path(function.__code__.co_filename))
-    with suppress(ImportError):
-        return folder and folder / f"{function.__name__}-{machine_key()}.o"
-    return None
+    """Where machine code of the function is kept; None if there is no such place, or none that it could be run from."""
+    folder, key = _folder(Path(function.__code__.co_filename)), machine_key()
+    return folder / f"{function.__name__}-{key}.o" if folder and key else None
 
 
 @cache
 def _folder(source: Path) -> Path | None:
-    """Where machine code of the modules beside this one is kept: under what their sources give."""
+    """Where machine code of the modules beside this one is kept: under what their sources give; None if there are none."""
     base = files.cache_folder()
-    if base is None:
+    if base is None or not source.is_file():
         return None
     digest = hashlib.sha256()
     with suppress(OSError):

@@ -6,13 +6,15 @@ in milliseconds, and is called as C is, with what numba makes of arguments:
     status = function(result, exception, argument, ...)     an array: null, null, items, bytes of one, data, items, stride
 
 Such a function takes integers, booleans, flat arrays, and named tuples of these; it gives an integer back, or nothing. It
-calls no other library: what calls one is refused.
+calls no other library, and knows no address outside of itself: what does is refused.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import mmap
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,9 +101,10 @@ def assembled(ir: str, symbol: str, arguments: tuple[Any, ...], returns: bool) -
     module = llvm.parse_assembly(ir)
     taken = [_plain(str(one.type)) for one in module.get_function(symbol).arguments]
     given = [_POINTER, _POINTER, *(kind for value in arguments for kind, _ in _flattened(value))]
-    called = [one.name for one in module.functions if one.is_declaration and not one.name.startswith("llvm.")]
-    if taken != given or called:
-        raise ObjectError(f"{symbol} takes {taken} for {given}, and calls {called}")
+    named = [*module.functions, *module.global_variables]
+    outside = [one.name for one in named if one.is_declaration and not one.name.startswith("llvm.")]
+    if taken != given or outside:
+        raise ObjectError(f"{symbol} takes {taken} for {given}, and needs {outside}")
     return ObjectCode(symbol, signature(arguments), returns, _machine().emit_object(module))
 
 
@@ -133,14 +136,17 @@ class Loaded:
         return result.value if code.returns else None
 
 
-def machine_key() -> str:
-    """What object code depends on besides its source: the processor, and LLVM. As short text.
-
-    Raises:
-        ImportError: LLVM is not there.
-    """
-    llvm = _llvm()
-    return hashlib.sha256(repr((llvm.llvm_version_info, _target(), _processor())).encode()).hexdigest()[:16]
+@cache
+def machine_key() -> str | None:
+    """What object code depends on besides its source, the processor and LLVM, as short text; None where none can be run."""
+    try:
+        _machine()
+        if sys.platform == "linux":  # a process may be forbidden to run what it wrote, and dies if it tries
+            mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+        about = (_llvm().llvm_version_info, _target(), _processor())
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
 @cache

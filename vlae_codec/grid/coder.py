@@ -29,7 +29,6 @@ from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster
 from . import adaptation, latents, pixels, sections
 from .choosing import REFINED_FROM, Chosen, Search, passes_of, passes_within
 from .colour import Planes
-from .decisions import by_machine
 from .decoding import Painter, Samples, pixel_check, planes_of
 from .model import Model
 from .network import PATCH, Arrays, Latents
@@ -193,7 +192,6 @@ class GridCoder:
     def _encode(self, view: GridView, ask: Ask, progress: Progress | None) -> Sections:
         alpha = raw.encode_plane(view.alpha, ask.effort) if view.alpha is not None else None
         is_long = tile_count(view.geometry.height, view.geometry.width) > 1
-        fast = ask.lossless and by_machine(view.geometry.width * view.geometry.height, progress)
         passes = Passes(progress if is_long else None, self._passes(ask))
         chosen = self._chosen(view, ask, alpha, passes)
         quality, coded, z = chosen.quality, chosen.coded, chosen.z
@@ -204,7 +202,7 @@ class GridCoder:
         corrections = self._corrections(view, looked) if looked else b""
         passes.add(1, 1, _CORRECTIONS if ask.lossless else 0.0)
         texture = self.model.corrected(corrections) if ask.lossless else None
-        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, looked, fast, passes)
+        tiles, pixel_bits, error, differing = self._tiles(view, decoded, texture, looked, passes)
         del chosen, z, decoded, looked  # which are larger than the file
         data = sections.write(sections.Content(quality, coded.streams, alpha, tiles, corrections))
         pixel_bits += 8 * len(corrections)
@@ -282,7 +280,6 @@ class GridCoder:
         decoded: Regions,
         texture: Texture | None,
         looked: Mapping[Box, Looked],
-        fast: bool,
         passes: Passes,
     ) -> tuple[list[tuple[bytes, bytes]] | None, float, float, int]:
         """The tiles of an exact file and the information in their pixels, given its texture; the decoded picture's mean
@@ -308,7 +305,7 @@ class GridCoder:
                 else:
                     said = texture.parameters(x, region.tiles(texture, [box], width))
                 check = pixel_check(view.colours[box.top : box.bottom, box.left : box.right])
-                return box, check, pixels.write(said, x, 1 if view.gray else 3, fast)
+                return box, check, pixels.write(said, x, 1 if view.gray else 3)
 
             for box, check, coded in in_threads(write, list(tiles_of(block))):
                 tiles[tile_number(box, width)] = check, coded.stream

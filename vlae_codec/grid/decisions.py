@@ -1,8 +1,9 @@
-"""Samples of pixels as decisions, by machine code: what `mixtures` says, `bisection` asks and the range coder answers.
+"""Samples of pixels read by machine code: what `mixtures` says, `bisection` asks and the range coder answers.
 
-`pixels` does the same by numpy, and is what to read first. One pixel after the other takes a tenth of its time, and other
-threads run meanwhile. The coder is that of FORMAT.md, section 5: of its numbers the decoder keeps how far its point is above
-lower, which is less than range, so that nothing leaves 64 bits.
+`pixels.read` does the same by numpy, and is what to read first. One decision after the other takes a third of its time, and
+other threads run meanwhile. Only decoders gain: an encoder knows all pixels of a tile, and numpy makes their decisions at
+once. The coder is that of FORMAT.md, section 5: of its numbers a decoder keeps how far its point is above lower, which is
+less than range, so that nothing leaves 64 bits.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, Progress
 from vlae_codec.exact import logistics
-from vlae_codec.exact.compiled import available, compiled, is_kept, machine
+from vlae_codec.exact.compiled import available, compiled, is_kept, machine, runs
 from vlae_codec.exact.fixed import COUNT_BITS, EXP_STEP_BITS, SIGMOID_LIMIT, exp_table, sigmoid_table
 from vlae_codec.exact.logistics import Whole
 
-from .colour import Planes
 from .mixtures import LEAST_LOG, LOG_SCALES, OUTPUT_BITS, RANGES, WIDEST, Pixels, tanh_table
 
 Ints = MutableSequence[int]
 WORTH_PIXELS = 1 << 21
-"""A picture of so many pixels takes longer by numpy than all this takes to compile."""
+"""What reading so many pixels gains is more than compiling takes."""
 
 _TOTAL = 1 << COUNT_BITS
 _LEAST, _MOST = tuple(least for least, _ in RANGES), tuple(most for _, most in RANGES)
@@ -35,7 +35,6 @@ _MEAN_SHIFT, _SLOPE_SHIFT = OUTPUT_BITS - _MEAN_BITS - 2, OUTPUT_BITS - _MEAN_BI
 _PLACE_SHIFT = _MEAN_BITS + 1 + logistics.INVERSE_BITS - EXP_STEP_BITS
 _MIDDLE = SIGMOID_LIMIT << EXP_STEP_BITS
 _OCTAVES, _LEAST_LOG, _WIDEST, _LEAST_SCALE = logistics.LOG2_E, LEAST_LOG, WIDEST, LOG_SCALES[0] << _LOG_BITS
-_DECISIONS = 24  # of a sample, at most: it takes fewer than twice the bits of its range
 
 _EXP = 0
 _EXPS = _MIDDLE + 1
@@ -44,7 +43,8 @@ _INVERSES = (LOG_SCALES[1] - LOG_SCALES[0] << _LOG_BITS) + 1
 _TANH = _INVERSE + _INVERSES
 """Where tables begin, and how many entries they have."""
 
-# what is known of a lane, a pixel of a step, behind weights, means and inverse scales of its components
+# what is known of a lane, a pixel of a step, behind weights, means and inverse scales of its components; GOING, of all lanes
+# together, is a list: which ones go on
 _LOW, _BELOW_LOW, _HIGH, _BELOW_HIGH, _SPLIT, _OUTWARDS, _GOING, _FIELDS = range(8)
 # of a decoder
 _ABOVE, _RANGE, _AT, _END, _CODER = range(5)
@@ -56,8 +56,7 @@ class Asked(NamedTuple):
     """What compiled functions are given: flat arrays.
 
     outputs (10, K, n), predicted (3, n): as of `Pixels`. tables: exp, inverse scales, tanh. sigmoid: in 32 bits. lanes: room
-    for what is known of each. values (3, n): samples. streams: bytes of all tiles; coders (T, 4): their decoders. told: how
-    many decisions there were, and each with its count, 2 count + bit.
+    for what is known of each. values (3, n): samples. streams: bytes of all tiles; coders (T, 4): their decoders.
     """
 
     outputs: Ints
@@ -68,16 +67,14 @@ class Asked(NamedTuple):
     values: Ints
     streams: Ints
     coders: Any
-    told: Ints
 
 
 @compiled
 def read_step(asked: Asked, components: int, channels: int, tiles: int) -> int:
     """Reads the samples of the pixels of a step, as many of each tile; 0, or 1 if a stream is not a code of any."""
-    pixels = len(asked.values) // 3
-    each = pixels // tiles
+    lanes = len(asked.values) // 3 // tiles
     for tile in range(tiles):
-        _sample(asked, components, channels, pixels, tile * each, 1, each, tile * _CODER, False)
+        _read_tile(asked, components, channels, tile * lanes, lanes, tile * _CODER)
     for tile in range(tiles):
         coder = tile * _CODER
         if asked.coders[coder + _ABOVE] >= asked.coders[coder + _RANGE]:
@@ -86,38 +83,18 @@ def read_step(asked: Asked, components: int, channels: int, tiles: int) -> int:
 
 
 @compiled
-def write_tile(asked: Asked, components: int, channels: int, height: int, width: int) -> None:
-    """Tells the decisions of all pixels of a tile, in the order of its stream."""
-    asked.told[0] = 0
-    for t in range(width + 2 * (height - 1)):
-        first, last = max(0, (t - width + 2) >> 1), min(height - 1, t >> 1)
-        if first <= last:
-            start, stride = t + first * (width - 2), width - 2
-            _sample(asked, components, channels, height * width, start, stride, last - first + 1, 0, True)
-
-
-@compiled
-def _sample(
-    asked: Asked,
-    components: int,
-    channels: int,
-    pixels: int,
-    start: int,
-    stride: int,
-    lanes: int,
-    coder: int,
-    writing: bool,
-) -> None:
-    """Samples of some of n pixels: start, start + stride, ..."""
+def _read_tile(asked: Asked, components: int, channels: int, start: int, lanes: int, coder: int) -> None:
+    """The samples of the pixels from `start` on, which are those of one tile."""
+    pixels = len(asked.values) // 3
     for lane in range(lanes):
-        _begin(asked, components, pixels, start + lane * stride, lane)
+        _begin(asked, components, start + lane, lane)
     for channel in range(channels):
         for lane in range(lanes):
-            _expect(asked, components, channel, pixels, start + lane * stride, lane)
-        _bisect(asked, components, channel, pixels, start, stride, lanes, coder, writing)
+            _expect(asked, components, channel, start + lane, lane)
+        _bisect(asked, components, channel, channel * pixels + start, lanes, coder)
         if channel + 1 < channels:
             for lane in range(lanes):
-                _learn(asked, components, asked.values[channel * pixels + start + lane * stride], lane)
+                _learn(asked, components, asked.values[channel * pixels + start + lane], lane)
 
 
 @compiled
@@ -127,9 +104,9 @@ def _room(components: int, lane: int) -> int:
 
 
 @compiled
-def _begin(asked: Asked, components: int, pixels: int, pixel: int, lane: int) -> None:
+def _begin(asked: Asked, components: int, pixel: int, lane: int) -> None:
     """The weights before any sample is known: `Pixels.begin`."""
-    room = _room(components, lane)
+    room, pixels = _room(components, lane), len(asked.values) // 3
     most = asked.outputs[pixel]
     for k in range(1, components):
         most = max(most, asked.outputs[k * pixels + pixel])
@@ -154,13 +131,13 @@ def _normalise(asked: Asked, components: int, room: int) -> None:
 
 
 @compiled
-def _expect(asked: Asked, components: int, channel: int, pixels: int, pixel: int, lane: int) -> None:
+def _expect(asked: Asked, components: int, channel: int, pixel: int, lane: int) -> None:
     """The mixture of a sample, and where its first split is, and its bracket: `Pixels.sample`."""
-    room = _room(components, lane)
-    fields, centre, log_scale = room + 3 * components, 0, 0
+    room, pixels = _room(components, lane), len(asked.values) // 3
+    known, centre, log_scale = room + 3 * components, 0, 0
     for k in range(components):
         at = k * pixels + pixel
-        mean = _mean(asked, components, channel, pixels, pixel, at)
+        mean = _mean(asked, components, channel, pixel, at)
         scale = max(asked.outputs[_SCALE_OF[channel] * components * pixels + at] + (1 << OUTPUT_BITS), _LEAST_LOG)
         asked.lanes[room + components + k] = mean
         step = min(scale - _LEAST_SCALE, _INVERSES - 1)
@@ -169,17 +146,18 @@ def _expect(asked: Asked, components: int, channel: int, pixels: int, pixel: int
         log_scale += asked.lanes[room + k] * scale
     octaves = ((log_scale >> COUNT_BITS) * _OCTAVES >> _LOG_BITS) + (1 << _LOG_BITS - 1) >> _LOG_BITS
     split = (centre >> COUNT_BITS) + (1 << _MEAN_BITS - 1) >> _MEAN_BITS
-    asked.lanes[fields + _SPLIT] = min(max(split, _LEAST[channel] + 1), _MOST[channel])
-    asked.lanes[fields + _OUTWARDS] = 1 << min(max(octaves, 0), _WIDEST)
-    asked.lanes[fields + _LOW] = _LEAST[channel]
-    asked.lanes[fields + _BELOW_LOW] = 0
-    asked.lanes[fields + _HIGH] = _MOST[channel] + 1
-    asked.lanes[fields + _BELOW_HIGH] = _TOTAL
+    asked.lanes[known + _SPLIT] = min(max(split, _LEAST[channel] + 1), _MOST[channel])
+    asked.lanes[known + _OUTWARDS] = 1 << min(max(octaves, 0), _WIDEST)
+    asked.lanes[known + _LOW] = _LEAST[channel]
+    asked.lanes[known + _BELOW_LOW] = 0
+    asked.lanes[known + _HIGH] = _MOST[channel] + 1
+    asked.lanes[known + _BELOW_HIGH] = _TOTAL
 
 
 @compiled
-def _mean(asked: Asked, components: int, channel: int, pixels: int, pixel: int, at: int) -> int:
+def _mean(asked: Asked, components: int, channel: int, pixel: int, at: int) -> int:
     """The mean of a component, which has its outputs from `at` on: `Pixels.means`."""
+    pixels = len(asked.values) // 3
     part = components * pixels
     mean = asked.outputs[_MEAN_OF[channel] * part + at] >> _MEAN_SHIFT
     mean += asked.predicted[channel * pixels + pixel] << _MEAN_BITS
@@ -214,18 +192,8 @@ def _learn(asked: Asked, components: int, value: int, lane: int) -> None:
 
 
 @compiled
-def _bisect(
-    asked: Asked,
-    components: int,
-    channel: int,
-    pixels: int,
-    start: int,
-    stride: int,
-    lanes: int,
-    coder: int,
-    writing: bool,
-) -> None:
-    """Round after round, a decision of each lane whose sample is not known: `bisection.bisect`."""
+def _bisect(asked: Asked, components: int, channel: int, start: int, lanes: int, coder: int) -> None:
+    """Round after round, a decision of each lane whose sample, `start` + lane, is not known: `bisection.bisect`."""
     for lane in range(lanes):
         asked.lanes[_room(components, lane) + 3 * components + _GOING] = lane
     going, first = lanes, True
@@ -233,17 +201,14 @@ def _bisect(
         left = 0
         for place in range(going):
             lane = asked.lanes[_room(components, place) + 3 * components + _GOING]
-            value = channel * pixels + start + lane * stride
-            if _decide(asked, components, channel, lane, value, coder, first, writing):
+            if _decide(asked, components, channel, lane, start + lane, coder, first):
                 asked.lanes[_room(components, left) + 3 * components + _GOING] = lane
                 left += 1
         going, first = left, False
 
 
 @compiled
-def _decide(
-    asked: Asked, components: int, channel: int, lane: int, value: int, coder: int, first: bool, writing: bool
-) -> bool:
+def _decide(asked: Asked, components: int, channel: int, lane: int, value: int, coder: int, first: bool) -> bool:
     """One decision; whether there are more until the value is known."""
     room = _room(components, lane)
     known, lanes = room + 3 * components, asked.lanes
@@ -251,13 +216,8 @@ def _decide(
     below_low, below_high = lanes[known + _BELOW_LOW], lanes[known + _BELOW_HIGH]
     below = min(max(_below(asked, components, channel, split, room), below_low), below_high)
     count = (below_high - below) * (_TOTAL - 2) // max(below_high - below_low, 1) + 1
-    if writing:
-        above = asked.values[value] >= split
-        _tell(asked, 2 * count + above)
-    else:
-        above = _read(asked, coder, count)
     outwards = lanes[known + _OUTWARDS]
-    if above:
+    if _read(asked, coder, count):
         low, outwards = split, outwards if outwards > 0 else 0
         lanes[known + _LOW], lanes[known + _BELOW_LOW] = split, below
     else:
@@ -284,12 +244,6 @@ def _below(asked: Asked, components: int, channel: int, x: int, room: int) -> in
     mass >>= COUNT_BITS
     mass -= mass * (_MOST[channel] - _LEAST[channel] + 1) >> COUNT_BITS
     return mass + x - _LEAST[channel]
-
-
-@compiled
-def _tell(asked: Asked, decision: int) -> None:
-    asked.told[0] += 1
-    asked.told[asked.told[0]] = decision
 
 
 @compiled
@@ -343,57 +297,33 @@ class Reader:
         Raises:
             FormatError: a stream is not a code of any pixels.
         """
-        values = np.zeros(pixels.predicted.shape, np.int64)
-        asked = _asked(pixels, values, len(values[0]) // self._tiles, self._streams, self._coders)
-        if machine(read_step)(asked, pixels.outputs.shape[1], self._channels, self._tiles):
+        components, values = pixels.outputs.shape[1], np.zeros(pixels.predicted.shape, np.int64)
+        room = np.empty(len(values[0]) // self._tiles * (3 * components + _FIELDS), np.int64)
+        said = (np.ascontiguousarray(one).reshape(-1) for one in (pixels.outputs, pixels.predicted))
+        own = (*_tables(), room, values.reshape(-1), self._streams, self._coders.reshape(-1))
+        if machine(read_step)(Asked(*said, *own), components, self._channels, self._tiles):  # type: ignore[arg-type]
             raise FormatError("the entropy-coded bytes are not a code of any symbols")
         return values
 
 
-def decisions_of(pixels: Pixels, x: Planes, channels: int) -> tuple[npt.NDArray[np.uint8], Whole]:
-    """The decisions of a tile x (H, W, 3), whose pixels are in raster order, and counts, in the order of its stream."""
-    height, width, _ = x.shape
-    values = np.ascontiguousarray(x.reshape(-1, 3).T, np.int64)
-    told = np.empty(1 + height * width * channels * _DECISIONS, np.int32)
-    none = np.zeros(1, np.uint8)
-    asked = _asked(pixels, values, height, none, np.zeros((1, _CODER), np.uint64), told)
-    machine(write_tile)(asked, pixels.outputs.shape[1], channels, height, width)
-    made = told[1 : 1 + told[0]]
-    return (made & 1).astype(np.uint8), (made >> 1).astype(np.int64)
-
-
-def _asked(
-    pixels: Pixels,
-    values: Whole,
-    lanes: int,
-    streams: npt.NDArray[np.uint8],
-    coders: npt.NDArray[np.uint64],
-    told: npt.NDArray[np.int32] | None = None,
-) -> Asked:
-    """What compiled functions are given for so many lanes at once."""
-    room = np.empty(lanes * (3 * pixels.outputs.shape[1] + _FIELDS), np.int64)
-    numbers, sigmoid = _tables()
-    arrays: tuple[npt.NDArray[Any], ...] = (pixels.outputs, pixels.predicted, numbers, sigmoid, room, values, streams)
-    last = coders, np.zeros(1, np.int32) if told is None else told
-    return Asked(*(np.ascontiguousarray(one).reshape(-1) for one in (*arrays, *last)))  # type: ignore[arg-type]
-
-
 def by_machine(pixels: int, progress: Progress | None = None) -> bool:
-    """Whether a picture of so many pixels is for machine code; `progress` is told if that has to be compiled first."""
-    if is_kept(read_step) and is_kept(write_tile):
-        return True
-    if pixels < WORTH_PIXELS or not available():
-        return False
-    for done in (0, 1):
-        if progress:
-            progress("compiling, once", done, 1)
-        if not done:
-            _try()
-    return True
+    """Whether so many pixels are read by machine code; `progress` is told if that has to be compiled first."""
+    if not _RUNS:
+        kept = is_kept(read_step)
+        if not kept and (pixels < WORTH_PIXELS or not available()):
+            return False
+        if progress and not kept:
+            progress("compiling, once", 0, 1)
+        _RUNS.append(runs(_read_one))
+        if progress and not kept:
+            progress("compiling, once", 1, 1)
+    return _RUNS[0]
 
 
-def _try() -> None:
-    """Writes and reads a pixel, so that both functions are compiled."""
-    pixel = Pixels(np.zeros((10, 1, 1), np.int64), np.zeros((3, 1), np.int64))
-    decisions_of(pixel, np.zeros((1, 1, 3), np.int32), 1)
-    Reader([b""], 1).read(pixel)
+_RUNS = list[bool]()
+"""Whether it does, once that was tried."""
+
+
+def _read_one() -> None:
+    """Reads a pixel."""
+    Reader([b""], 1).read(Pixels(np.zeros((10, 1, 1), np.int64), np.zeros((3, 1), np.int64)))

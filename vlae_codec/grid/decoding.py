@@ -110,9 +110,9 @@ class Painter:
         return 1 if self.gray else 3
 
     def _read(self, region: Region, boxes: Sequence[Box], fast: bool) -> Iterator[tuple[Box, Samples]]:
-        """The tiles of a region that are stored; those of one size advance together, by machine code as many on each core.
+        """The tiles of a region that are stored; those of one size advance together, by machine code a core's share of them.
 
-        Their surroundings are made for one size after the other, by all cores: at once they would take twice the room.
+        Their surroundings are made for one batch after the other, by all cores: at once they would take twice the room.
         """
 
         def read(given: tuple[Sequence[Box], Tiles]) -> list[tuple[Box, Samples]]:
@@ -148,7 +148,7 @@ class Painter:
 
 
 def _parted(boxes: list[Box], parts: int) -> list[list[Box]]:
-    """So many parts, if there are as many boxes, of about one size."""
+    """The boxes in order, in at most so many parts of nearly equal length."""
     ends = [len(boxes) * part // parts for part in range(parts + 1)]
     return [boxes[start:end] for start, end in pairwise(ends) if start < end]
 

@@ -17,7 +17,7 @@ from vlae_codec.coding.entropy import Decoder, Encoder, read_bits
 from vlae_codec.exact.logistics import Whole
 
 from .colour import Planes
-from .decisions import Reader, decisions_of
+from .decisions import Reader
 from .latents import Bools, information_bits
 from .mixtures import Pixels, updated
 from .texture import Texture, Tiles
@@ -32,13 +32,9 @@ class Coded:
     ideal_bits: float
 
 
-def write(said: Pixels, x: Planes, channels: int, fast: bool = False) -> Coded:
-    """The pixels x (H, W, 3) of one tile, given their mixtures; of gray pictures only the first channel counts.
-
-    fast: decisions are made by machine code.
-    """
-    of = decisions_of if fast else _decisions
-    bits, counts = of(said, x, channels)
+def write(said: Pixels, x: Planes, channels: int) -> Coded:
+    """The pixels x (H, W, 3) of one tile, given their mixtures; of gray pictures only the first channel counts."""
+    bits, counts = _decisions(said, x, channels)
     encoder = Encoder()
     encoder.put_bits(bits, counts)
     return Coded(encoder.finish().rest, information_bits(bits.astype(bool), counts))
@@ -72,7 +68,7 @@ def _decisions(pixels: Pixels, x: Planes, channels: int) -> tuple[npt.NDArray[np
 
 
 def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int, fast: bool = False) -> Planes:
-    """The pixels of a batch of tiles of one size, each from its own stream: (T, H, W, 3). fast: as of `write`.
+    """The pixels of a batch of tiles of one size, each from its own stream: (T, H, W, 3). fast: by machine code.
 
     Raises:
         FormatError: a stream is not a code of any pixels.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import Progress
-from vlae_codec.exact.compiled import available, flat, is_kept, machine
+from vlae_codec.exact.compiled import available, flat, is_kept, machine, runs
 
 from . import binary
 from .state import Start, fresh
@@ -39,6 +39,7 @@ class Hand:
 
 
 SLOW = Hand(binary.begin, walk, binary.finish, False)
+FAST = Hand(machine(binary.begin), machine(walk), machine(binary.finish), True)
 _READY = list[Hand]()
 
 
@@ -51,7 +52,7 @@ def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Han
         return SLOW
     if progress and not kept:
         progress("compiling, once", 0, 1)
-    _READY.append(_made(start))
+    _READY.append(FAST if runs(lambda: _code_one(start)) else SLOW)
     if progress and not kept:
         progress("compiling, once", 1, 1)
     return _READY[0]
@@ -59,18 +60,16 @@ def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Han
 
 def is_fast() -> bool:
     """Whether many pixels are for machine code."""
-    return bool(_READY) or _are_kept() or available()
+    return _READY[0].fast if _READY else _are_kept() or available()
 
 
 def _are_kept() -> bool:
     return all(is_kept(function) for function in (binary.begin, walk, binary.finish))
 
 
-def _made(start: Start) -> Hand:
-    """Machine code, tried by coding a pixel, so that it is there."""
-    hand = Hand(machine(binary.begin), machine(walk), machine(binary.finish), True)
-    state, stream, pixels = fresh(start, 1, 1, hand.fast), np.zeros(64, np.uint8), np.ones(1, np.uint8)
-    hand.begin(state.now, stream, 0)
-    hand.walk(state, stream, 0, pixels, 0, 1, True)
-    hand.finish(state.now, stream)
-    return hand
+def _code_one(start: Start) -> None:
+    """Codes a pixel by machine code, so that it is there."""
+    state, stream, pixels = fresh(start, 1, 1, FAST.fast), np.zeros(64, np.uint8), np.ones(1, np.uint8)
+    FAST.begin(state.now, stream, 0)
+    FAST.walk(state, stream, 0, pixels, 0, 1, True)
+    FAST.finish(state.now, stream)
