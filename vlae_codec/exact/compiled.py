@@ -53,7 +53,7 @@ def _numba() -> Any:
         import numba
     except (ImportError, OSError):  # of a Python or a numpy that it does not know yet, or an LLVM that does not load
         return None
-    return None if numba.config.DISABLE_JIT else numba
+    return None if getattr(numba.config, "DISABLE_JIT", False) else numba
 
 
 @cache

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, Progress
 from vlae_codec.exact import logistics
-from vlae_codec.exact.compiled import available, compiled, is_kept, machine, runs
+from vlae_codec.exact.compiled import available, compiled, flat, is_kept, machine, runs
 from vlae_codec.exact.fixed import COUNT_BITS, EXP_STEP_BITS, SIGMOID_LIMIT, exp_table, sigmoid_table
 from vlae_codec.exact.logistics import Whole
 
@@ -299,9 +299,9 @@ class Reader:
         """
         components, values = pixels.outputs.shape[1], np.zeros(pixels.predicted.shape, np.int64)
         room = np.empty(len(values[0]) // self._tiles * (3 * components + _FIELDS), np.int64)
-        said = (np.ascontiguousarray(one).reshape(-1) for one in (pixels.outputs, pixels.predicted))
-        own = (*_tables(), room, values.reshape(-1), self._streams, self._coders.reshape(-1))
-        if machine(read_step)(Asked(*said, *own), components, self._channels, self._tiles):  # type: ignore[arg-type]
+        arrays = (pixels.outputs, pixels.predicted, *_tables(), room, values, self._streams, self._coders)
+        asked = Asked(*(flat(one.reshape(-1), True) for one in arrays))
+        if machine(read_step)(asked, components, self._channels, self._tiles):
             raise FormatError("the entropy-coded bytes are not a code of any symbols")
         return values
 
