@@ -121,17 +121,19 @@ class Loaded:
         self._code, self._engine = code, llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code.content))
         self._engine.finalize_object()
-        self._address = self._engine.get_function_address(code.symbol)
+        self._address: int = self._engine.get_function_address(code.symbol)
+        self._function: Any = None
 
     def __call__(self, *arguments: Any) -> int | None:
         code = self._code
         if (given := signature(arguments)) != code.signature:
             raise ObjectError(f"{code.symbol} takes {code.signature}, not {given}")
         kinds, values = zip(*(part for value in arguments for part in _flattened(value)), strict=True)
-        types = (ctypes.c_void_p, ctypes.c_void_p, *(_C_TYPES[kind] for kind in kinds))
+        if self._function is None:  # the same for all that have this signature
+            types = (ctypes.c_void_p, ctypes.c_void_p, *(_C_TYPES[kind] for kind in kinds))
+            self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(self._address)
         result, exception = ctypes.c_int64(), ctypes.c_void_p()
-        function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(self._address)
-        if status := function(ctypes.addressof(result), ctypes.addressof(exception), *values):
+        if status := self._function(ctypes.addressof(result), ctypes.addressof(exception), *values):
             raise ObjectError(f"{code.symbol} ended with status {status}")
         return result.value if code.returns else None
 
