@@ -120,6 +120,9 @@ def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run
     floats = json.loads(run("evaluate", first, "--data", data, "--on", "plain", "--json").stdout)
     assert table["rounded"]["total_bpd"] == pytest.approx(floats["rounded"]["total_bpd"], rel=0.02)
 
+    before = dict(np.load(model / "weights.npz"))
+    before["grain.temperatures"] += 5  # as they were chosen behind the export
+    np.savez(model / "weights.npz", **before)
     kept_stage = replace(SMALL.grain, steps=0)
     wider = replace(
         SMALL,
@@ -130,11 +133,14 @@ def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run
     )
     train.train(wider, tmp_path / "second", data, report=lambda _: None)
     export.export_run(tmp_path / "second", tmp_path / "wider", "wider", data)
-    before, after = (dict(np.load(folder / "weights.npz")) for folder in (model, tmp_path / "wider"))
-    changed = {name.split(".")[0] for name in after if not np.array_equal(before.get(name), after[name])}
-    assert changed == {"texture"}, "what had no steps is as it was, with how strong and warm it draws"
+    train.train(replace(wider, initial="second"), tmp_path / "third", data, report=lambda _: None)
+    export.export_run(tmp_path / "third", tmp_path / "longer", "longer", data)
+    for folder in ("longer", "wider"):
+        after = dict(np.load(tmp_path / folder / "weights.npz"))
+        changed = {name.split(".")[0] for name in after if not np.array_equal(before.get(name), after[name])}
+        assert changed == {"texture"}, "what had no steps is as it was, with how strong and warm it draws"
     zoo.load(tmp_path / "wider").check()
-    after["grain.temperatures"] += 9  # as they were chosen behind the export
+    after["grain.temperatures"] += 9
     np.savez(tmp_path / "wider" / "weights.npz", **after)
     shutil.rmtree(model)  # what it began with
     export.export_run(tmp_path / "wider", tmp_path / "again", "again", data)
@@ -146,7 +152,7 @@ def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run
         "| 1 | transform", "| 1 | texture |", "| 1 | grain | 4", "| 2 | texture |"
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="another shape"):
-        train.train(replace(wider, model=replace(SMALL.model, fine=8)), tmp_path / "third", data)
+        train.train(replace(wider, model=replace(SMALL.model, fine=8)), tmp_path / "fourth", data)
 
 
 def test_a_pixelcnn_that_grew_computes_what_it_did() -> None:

@@ -22,7 +22,7 @@ REGISTERED = {
     7: "492e9629c145aec709a3ae6d3b2530c8e4566be1639bc95260c13f6aab69bd3e",
     8: "567cff4658f59a39eb9e14eaff0783b42c315777bacd94cd0df7284a1baa52a1",  # before any release; no longer distributed
     9: "4585c1d6f274f04fca5abd02783ac00875c75cee86be35dea23a2aa2f44c5b8e",
-    10: "8cf477986ad683cdf18a719e4ae8c749b2f6996f3f5775805a30ed480f900d33",
+    10: "ee1895ce25cac44c18e9338abc90ffe899d0810bc1b8535bb0cfb8175ae2f5ec",
     11: "20ea839722ae51c3b1feea2c40fddbded7d3762e53e168ff5c1f7afd4b231742",
 }
 """The SHA-256 that a number in a file stands for. A model that is not here is named by its digest."""

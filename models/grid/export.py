@@ -20,7 +20,7 @@ from vlae_codec.models.families import locate
 from .calibration import coarse_fit, strengths
 from .config import PhotoConfig
 from .integers import coarse_layer, to_arrays
-from .kept import fitted_of, history, is_exported, kept
+from .kept import config_of, fitted_of, history, is_exported, kept
 from .train import middles
 
 _CALIBRATED = 192  # pixels each way
@@ -66,13 +66,13 @@ def export_run(run: Path, folder: Path, name: str, data_folder: Path) -> str:
 
 
 def _fitted_before(run: Path, config: PhotoConfig) -> Path | None:
-    """The exported model whose fits hold here, too: this one, or the initial one if only what codes was trained."""
+    """The exported model whose fits hold here, too: this one, or the one it goes back to by training only what codes."""
     if is_exported(run):
         return run
     if not config.initial or config.transforms.steps or config.grain.steps:
         return None
     initial = locate(config.initial, run.parent)
-    return initial if is_exported(initial) else None
+    return initial if is_exported(initial) else _fitted_before(initial, config_of(initial))
 
 
 def sources_of(folders: Sequence[Path]) -> str:

@@ -66,13 +66,18 @@ def is_exported(folder: Path) -> bool:
     return (folder / "weights.npz").exists()
 
 
-def _config_of(run: Path) -> PhotoConfig:
+def config_of(run: Path) -> PhotoConfig:
+    """What the run of a folder was asked for.
+
+    Raises:
+        OSError, ValueError, ConfigError: the folder does not say so.
+    """
     config: PhotoConfig = build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text("utf-8")))
     return config
 
 
 def _of_run(folder: Path) -> Kept:
-    config = _config_of(folder)
+    config = config_of(folder)
     weights = {stage: average_of(folder / stage) for stage in STAGES if (folder / stage / "checkpoint.pt").exists()}
     transforms, texture = Transforms(config.model), Texture(config.pixels)
     transforms.load_state_dict(weights["transforms"])
@@ -103,7 +108,7 @@ def history(folder: Path) -> dict[str, Any]:
         if (folder / "model.json").exists():
             about = json.loads((folder / "model.json").read_text("utf-8"))
             return {key: about[key] for key in ("experiment", "trained", "initial") if key in about}
-        config = _config_of(folder)
+        config = config_of(folder)
         found = {"experiment": asdict(config), "trained": {stage: _last_line(folder / stage) for stage in STAGES}}
         return found | ({"initial": json.loads((folder / _INITIAL).read_text("utf-8"))} if config.initial else {})
     except _SENSELESS as error:
