@@ -56,7 +56,7 @@ _ABOUT: dict[str, dict[str, Any]] = {
     },
     REGISTERED[10]: {
         "knows": "photographs, gray or colour, any size",
-        "takes": "2.84 bits a sample exact (Kodak's pictures)",
+        "takes": "2.82 bits a sample exact (Kodak's pictures)",
     },
     REGISTERED[11]: {
         "knows": "pages, line art, icons, codes and other pictures in two colours, any size, exactly",
