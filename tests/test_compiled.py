@@ -1,9 +1,11 @@
 """Functions of integers as machine code: the same integers as Python's, and what is kept of it runs without numba."""
 
+import ctypes
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +121,25 @@ def test_no_other_arguments_are_taken(folder):
 
 def test_what_objects_cannot_do_numba_does(folder):
     assert compiled.machine(halved)(np.arange(3, 5)) == 1.5
+    assert not [*folder.rglob("*.o")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the C library is, is another question elsewhere")
+def test_what_knows_addresses_of_its_process_is_not_kept(folder):
+    labs = ctypes.CDLL(None).labs
+    labs.argtypes, labs.restype = [ctypes.c_long], ctypes.c_long
+    known = {"labs": labs}
+    exec("def outside(numbers):\n    return labs(numbers[0])", known)
+    outside = FunctionType(known["outside"].__code__.replace(co_filename=__file__), known)
+    assert compiled.machine(outside)(np.array([-3, 1])) == 3
+    assert not [*folder.rglob("*.o")]
+
+
+def test_what_has_no_sources_is_not_kept(folder):
+    known = {}
+    exec("def first(numbers):\n    return numbers[0]", known)
+    assert compiled.machine(known["first"])(np.array([5, 6])) == 5
+    assert not compiled.is_kept(known["first"])
     assert not [*folder.rglob("*.o")]
 
 

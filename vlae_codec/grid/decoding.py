@@ -110,7 +110,7 @@ class Painter:
         return 1 if self.gray else 3
 
     def _read(self, region: Region, boxes: Sequence[Box], fast: bool) -> Iterator[tuple[Box, Samples]]:
-        """The tiles of a region that are stored; those of one size advance together, by machine code a core's share of them.
+        """The tiles of a region that are stored: those of one size advance together, by machine code a batch on each core.
 
         Their surroundings are made for one batch after the other, by all cores: at once they would take twice the room.
         """
