@@ -6,8 +6,7 @@ Of every scan that is so large the middle of 1728x2376 pixels, as a PNG file, an
 runs. Then a page of 16384x16384, blank but for a line of a scan every 500 rows, exact and for -Q 50; and noise. Last an icon
 of 200x200, drawn by code, and a digit, which shows what the start of the tool takes: medians of some runs.
 Seconds are those of the processor, with all that a process does from its start; memory is the peak of the process. The
-first command, which compiles, is not counted. Run it where only the package is installed, as users have it: numba imports
-scipy where that is there, too.
+first command, which compiles, is not counted.
 """
 
 from __future__ import annotations

@@ -75,13 +75,14 @@ def test_machine_code_gives_what_python_gives(folder):
 
 
 def test_what_is_kept_runs_without_numba(folder):
-    assert not compiled.is_kept(added)
+    assert not compiled.are_kept((added,))
     compiled.machine(added)(pair(), 0, False)
-    assert compiled.is_kept(added)
+    assert compiled.are_kept((added,))
     script = (
         "import sys; sys.modules['numba'] = None; sys.path.insert(0, 'tests')\n"
         "from test_compiled import *\n"
-        "one = pair(); assert compiled.is_kept(added); print(compiled.machine(added)(one, 2, True), one.numbers.tolist())"
+        "one = pair(); assert compiled.are_kept((added,))\n"
+        "print(compiled.machine(added)(one, 2, True), one.numbers.tolist())"
     )
     run = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
@@ -101,7 +102,7 @@ def test_whatever_is_damaged_is_compiled_anew(folder):
         with pytest.raises(ObjectError, match="damaged"):
             ObjectCode.from_bytes(bytes(damaged))
     path.write_bytes(whole[:-1])
-    assert not compiled.is_kept(added)
+    assert not compiled.are_kept((added,))
     compiled.machine.cache_clear()
     assert compiled.machine(added)(pair(), 1, False) == 7
     assert path.read_bytes() == whole
@@ -139,7 +140,7 @@ def test_what_has_no_sources_is_not_kept(folder):
     known = {}
     exec("def first(numbers):\n    return numbers[0]", known)
     assert compiled.machine(known["first"])(np.array([5, 6])) == 5
-    assert not compiled.is_kept(known["first"])
+    assert not compiled.are_kept((known["first"],))
     assert not [*folder.rglob("*.o")]
 
 

@@ -11,6 +11,7 @@ from photographs import FORMS, picture
 from vlae_codec import zoo
 from vlae_codec.coding.entropy import Encoder
 from vlae_codec.errors import FormatError
+from vlae_codec.exact import compiled
 from vlae_codec.family import Ask, Sampling
 from vlae_codec.grid import colour, decisions, decoding, pixels, tiles
 from vlae_codec.grid.mixtures import Pixels
@@ -119,18 +120,18 @@ def test_only_many_pixels_wait_for_compiling_and_that_once(monkeypatch: pytest.M
     def tell(*one):
         told.append(one)
 
-    monkeypatch.setattr(decisions, "_RUNS", [])
-    monkeypatch.setattr(decisions, "is_kept", lambda function: False)
+    monkeypatch.setattr(compiled, "_RUNS", {})
+    monkeypatch.setattr(compiled, "are_kept", lambda functions: False)
     assert not decisions.by_machine(decisions.WORTH_PIXELS - 1, tell)
     assert not told
     assert decisions.by_machine(decisions.WORTH_PIXELS, tell)
     assert told == [("compiling, once", 0, 1), ("compiling, once", 1, 1)]
     assert decisions.by_machine(1, tell)
     assert len(told) == 2
-    monkeypatch.setattr(decisions, "_RUNS", [])
-    monkeypatch.setattr(decisions, "available", lambda: False)
+    monkeypatch.setattr(compiled, "_RUNS", {})
+    monkeypatch.setattr(compiled, "available", lambda: False)
     assert not decisions.by_machine(decisions.WORTH_PIXELS)
-    monkeypatch.setattr(decisions, "is_kept", lambda function: True)
+    monkeypatch.setattr(compiled, "are_kept", lambda functions: True)
     assert decisions.by_machine(1)
 
 
@@ -138,7 +139,7 @@ def test_where_machine_code_fails_numpy_reads(monkeypatch: pytest.MonkeyPatch) -
     def fails(function):
         raise RuntimeError("LLVM says no")
 
-    monkeypatch.setattr(decisions, "_RUNS", [])
+    monkeypatch.setattr(compiled, "_RUNS", {})
     monkeypatch.setattr(decisions, "machine", fails)
     assert not decisions.by_machine(decisions.WORTH_PIXELS)
     assert not decisions.by_machine(decisions.WORTH_PIXELS)

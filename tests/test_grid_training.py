@@ -141,6 +141,8 @@ def test_an_exported_model_is_read_back_as_it_is(data: Path, tmp_path: Path, run
         assert changed == {"texture"}, "what had no steps is as it was, with how strong and warm it draws"
     zoo.load(tmp_path / "wider").check()
     after["grain.temperatures"] += 9
+    shutil.move(tmp_path / "second", tmp_path / "elsewhere")
+    export.export_run(tmp_path / "third", tmp_path / "fresh", "fresh", data)  # with fits of its own
     np.savez(tmp_path / "wider" / "weights.npz", **after)
     shutil.rmtree(model)  # what it began with
     export.export_run(tmp_path / "wider", tmp_path / "again", "again", data)

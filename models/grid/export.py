@@ -20,7 +20,7 @@ from vlae_codec.models.families import locate
 from .calibration import coarse_fit, strengths
 from .config import PhotoConfig
 from .integers import coarse_layer, to_arrays
-from .kept import config_of, fitted_of, history, is_exported, kept
+from .kept import config_of, fitted_of, history, is_exported, is_run, kept
 from .train import middles
 
 _CALIBRATED = 192  # pixels each way
@@ -72,7 +72,9 @@ def _fitted_before(run: Path, config: PhotoConfig) -> Path | None:
     if not config.initial or config.transforms.steps or config.grain.steps:
         return None
     initial = locate(config.initial, run.parent)
-    return initial if is_exported(initial) else _fitted_before(initial, config_of(initial))
+    if is_run(initial):
+        return _fitted_before(initial, config_of(initial))
+    return initial if is_exported(initial) else None
 
 
 def sources_of(folders: Sequence[Path]) -> str:

@@ -32,6 +32,7 @@ from .texture import GIVEN, Causal, Texture, TextureConfig
 from .vlae import TransformConfig, Transforms
 
 STAGES = "transforms", "texture", "grain"
+_CONFIG = Path("texture") / "config.json"
 _INITIAL = "initial.json"
 """In a run's folder, how the model that it began with came about: that one may be another by the time it ends."""
 _SENSELESS = (OSError, LookupError, ValueError, TypeError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
@@ -66,13 +67,18 @@ def is_exported(folder: Path) -> bool:
     return (folder / "weights.npz").exists()
 
 
+def is_run(folder: Path) -> bool:
+    """Whether the folder is a run's that has come as far as its PixelCNN."""
+    return (folder / _CONFIG).exists()
+
+
 def config_of(run: Path) -> PhotoConfig:
     """What the run of a folder was asked for.
 
     Raises:
         OSError, ValueError, ConfigError: the folder does not say so.
     """
-    config: PhotoConfig = build(PhotoConfig, json.loads((run / "texture" / "config.json").read_text("utf-8")))
+    config: PhotoConfig = build(PhotoConfig, json.loads((run / _CONFIG).read_text("utf-8")))
     return config
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec import files
+from vlae_codec.errors import Progress
 
 from .objects import Loaded, ObjectCode, ObjectError, assembled, machine_key, signature
 
@@ -70,17 +71,54 @@ def uncached(function: F) -> F:
     return _Machine(function, False)  # type: ignore[return-value]
 
 
-def is_kept(function: Callable[..., Any]) -> bool:
-    """Whether machine code of the function is kept, and can be had without numba."""
+def are_kept(functions: tuple[Callable[..., Any], ...]) -> bool:
+    """Whether machine code of the functions is kept, and can be had without numba."""
+    return all(_is_kept(function) for function in functions)
+
+
+def _is_kept(function: Callable[..., Any]) -> bool:
     folder = _folder(Path(function.__code__.co_filename))
     return folder is not None and folder.is_dir() and _read(_kept_at(function)) is not None
 
 
-def runs(work: Callable[[], object]) -> bool:
-    """Whether some work by machine code can be done: whatever numba or LLVM raise, there is another way to do it."""
+def runs(
+    functions: tuple[Callable[..., Any], ...],
+    pixels: int,
+    few: int,
+    work: Callable[[], object],
+    progress: Progress | None = None,
+) -> bool:
+    """Whether functions are to run as machine code over so many pixels. Once that was tried, and worked, they are for all.
+
+    few: of no more pixels they are, as Python, done before anything is compiled. work: something small that calls them
+    all; if it cannot be done, whatever numba or LLVM raise, they never run. progress: told if something is compiled for it.
+    """
+    if functions not in _RUNS:
+        kept = are_kept(functions)
+        if not kept and (pixels <= few or not available()):
+            return False
+        told = None if kept else progress
+        if told:
+            told("compiling, once", 0, 1)
+        _RUNS[functions] = _is_done(work)
+        if told:
+            told("compiling, once", 1, 1)
+    return _RUNS[functions]
+
+
+def may_run(functions: tuple[Callable[..., Any], ...]) -> bool:
+    """The same of many pixels, as far as is known, without trying."""
+    return _RUNS[functions] if functions in _RUNS else are_kept(functions) or available()
+
+
+_RUNS = dict[tuple[Callable[..., Any], ...], bool]()
+"""Of functions that were tried, whether they run."""
+
+
+def _is_done(work: Callable[[], object]) -> bool:
     try:
         work()
-    except Exception:
+    except Exception:  # there is another way to do it
         return False
     return True
 

@@ -44,6 +44,7 @@ _MEAN_DECAY, _SQUARE_DECAY = 0.9, 0.99
 _BITS_OF_STEP = 3.0  # what the search takes a step to cost
 _LN2 = float(np.log(2.0))
 _LEAST_LOG_SCALE, _MOST_LOG_SCALE = -2.5, 6.0
+_MEANS, _SLOPES = (1, 2, 4), (3, 5, 6)  # places of outputs
 _EVEN = 0.5**COUNT_BITS  # of the mass, which every value has for itself
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -195,13 +196,14 @@ class Mixtures:
     """Mixtures of n pixels, in floating point: those of `pixel_bits` in `models/grid/texture.py`. Here, as in a file, every
     value has a mass of 2^-24 at least, where that one has a density in the tails.
 
-    outputs (10, K, n); residuals (1 or 3, n): Y, or Y, Co and Cg, less their predictions. For each channel and component:
-    inverse scales; how far the residual is from the mean; sigmoids at both ends of its cell, and their mass. shares: log
-    weights; joint: with the masses; nats (n,): -log p.
+    outputs (10, K, n); residuals (1 or 3, n): Y, or Y, Co and Cg, less their predictions. slopes (3, K, n): of both chromas
+    on what comes before; none of Y alone. For each channel and component: inverse scales; how far the residual is from the
+    mean; sigmoids at both ends of its cell, and their mass. shares: log weights; joint: with the masses; nats (n,): -log p.
     """
 
     outputs: Numbers
     residuals: Numbers
+    slopes: Numbers
     inverse: Numbers
     away: Numbers
     ends: Numbers
@@ -216,13 +218,14 @@ class Mixtures:
         """Of outputs and residuals."""
         channels = len(residuals)
         inverse = np.exp(-np.clip(outputs[7 : 7 + channels] + 1, _LEAST_LOG_SCALE, _MOST_LOG_SCALE))
-        away = residuals[:, None] - _means(outputs, residuals)[0]
+        slopes = np.tanh(outputs[list(_SLOPES)]) if channels > 1 else outputs[:0]
+        away = residuals[:, None] - _means(outputs, residuals, slopes)
         ends = np.maximum((np.array([0.5, -0.5], away.dtype)[:, None, None, None] - np.abs(away)) * inverse, -60)
         at_ends = 1 / (1 + np.exp(-ends))
         mass = at_ends[0] - at_ends[1] + _EVEN
         shares = outputs[0] - _log_sum(outputs[0])
         joint = shares + np.log(mass).sum(0)
-        return cls(outputs, residuals, inverse, away, ends, at_ends, mass, shares, joint, -_log_sum(joint))
+        return cls(outputs, residuals, slopes, inverse, away, ends, at_ends, mass, shares, joint, -_log_sum(joint))
 
     def gradient(self) -> Numbers:
         """Of the nats to the outputs: (10, K, n)."""
@@ -235,8 +238,9 @@ class Mixtures:
         gradient = np.zeros_like(self.outputs)
         gradient[0] = np.exp(self.shares) - posterior
         gradient[7 : 7 + channels] = of_mass * (self.ends[0] * densities[0] - self.ends[1] * densities[1]) * within
-        for place, channel, slope in _means(self.outputs, self.residuals)[1]:
-            gradient[place] = to_means[channel] * slope
+        gradient[list(_MEANS[:channels])] = to_means * 4
+        for place, channel, before, slope in zip(_SLOPES, (1, 2, 2), (0, 0, 1), self.slopes, strict=False):
+            gradient[place] = to_means[channel] * (self.residuals[before] * (1 - slope**2))
         return gradient
 
 
@@ -247,13 +251,11 @@ def _log_sum(logs: Numbers) -> Numbers:
     return total
 
 
-def _means(outputs: Numbers, residuals: Numbers) -> tuple[Numbers, list[tuple[int, int, Numbers | float]]]:
-    """The means of the components (channels, K, n), and (output, channel, derivative) of what they depend on."""
-    means, slopes = [outputs[1] * 4], list[tuple[int, int, Numbers | float]]([(1, 0, 4.0)])
+def _means(outputs: Numbers, residuals: Numbers, slopes: Numbers) -> Numbers:
+    """The means of the components: (channels, K, n)."""
+    means = outputs[list(_MEANS[: len(residuals)])] * 4
     if len(residuals) > 1:
         y, co = residuals[0], residuals[1]
-        first, second, third = (np.tanh(outputs[place]) for place in (3, 5, 6))
-        means += [outputs[2] * 4 + y * first, outputs[4] * 4 + y * second + co * third]
-        slopes += [(2, 1, 4.0), (3, 1, y * (1 - first**2)), (4, 2, 4.0)]
-        slopes += [(5, 2, y * (1 - second**2)), (6, 2, co * (1 - third**2))]
-    return np.stack(means), slopes
+        means[1] += y * slopes[0]
+        means[2] = means[2] + y * slopes[1] + co * slopes[2]
+    return means

@@ -1,8 +1,8 @@
 """The coarse picture of a file: what the means of luma and chroma show, its first groups of latents, without the decoder.
 
 A site's colour is an affine function of these; between the centres of sites it is interpolated by cubic convolution (Keys
-1981, a = -1/2), whose weights at an eighth of a site are whole numbers of 2^-13. So it takes little
-time, and is as exact as all else.
+1981, a = -1/2), whose weights at an eighth of a site are whole numbers of 2^-13. So it takes little time, and is as exact
+as all else.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vlae_codec.errors import FormatError, Progress
 from vlae_codec.exact import logistics
-from vlae_codec.exact.compiled import available, compiled, flat, is_kept, machine, runs
+from vlae_codec.exact.compiled import compiled, flat, machine, runs
 from vlae_codec.exact.fixed import COUNT_BITS, EXP_STEP_BITS, SIGMOID_LIMIT, exp_table, sigmoid_table
 from vlae_codec.exact.logistics import Whole
 
@@ -308,20 +308,7 @@ class Reader:
 
 def by_machine(pixels: int, progress: Progress | None = None) -> bool:
     """Whether so many pixels are read by machine code; `progress` is told if that has to be compiled first."""
-    if not _RUNS:
-        kept = is_kept(read_step)
-        if not kept and (pixels < WORTH_PIXELS or not available()):
-            return False
-        if progress and not kept:
-            progress("compiling, once", 0, 1)
-        _RUNS.append(runs(_read_one))
-        if progress and not kept:
-            progress("compiling, once", 1, 1)
-    return _RUNS[0]
-
-
-_RUNS = list[bool]()
-"""Whether it does, once that was tried."""
+    return runs((read_step,), pixels, WORTH_PIXELS - 1, _read_one, progress)
 
 
 def _read_one() -> None:

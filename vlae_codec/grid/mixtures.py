@@ -25,6 +25,7 @@ LOG_SCALES = -3, 6
 RANGES = (0, 255), (-255, 255), (-255, 255)
 """The values of luma and of the two chromas."""
 LEAST_LOG = -(5 << OUTPUT_BITS - 1)
+"""That lower one, at OUTPUT_BITS."""
 WIDEST = 6
 """log2 of the widest first bracket."""
 

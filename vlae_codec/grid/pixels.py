@@ -36,11 +36,11 @@ def write(said: Pixels, x: Planes, channels: int) -> Coded:
     """The pixels x (H, W, 3) of one tile, given their mixtures; of gray pictures only the first channel counts."""
     bits, counts = _decisions(said, x, channels)
     encoder = Encoder()
-    encoder.put_bits(bits, counts)
-    return Coded(encoder.finish().rest, information_bits(bits.astype(bool), counts))
+    encoder.put_bits(bits.astype(np.uint8), counts)
+    return Coded(encoder.finish().rest, information_bits(bits, counts))
 
 
-def _decisions(pixels: Pixels, x: Planes, channels: int) -> tuple[npt.NDArray[np.uint8], Whole]:
+def _decisions(pixels: Pixels, x: Planes, channels: int) -> tuple[Bools, Whole]:
     """The decisions of a tile and their counts, in the order of its stream."""
     height, width, _ = x.shape
     steps = (np.arange(width)[None] + 2 * np.arange(height)[:, None]).reshape(-1).astype(np.uint16)
@@ -64,7 +64,7 @@ def _decisions(pixels: Pixels, x: Planes, channels: int) -> tuple[npt.NDArray[np
             weights = updated(weights, mixture, values)
             known.append(values)
     order = np.concatenate(when).argsort(kind="stable")  # by step; what was appended is in order of channel, round, row
-    return np.concatenate(bits)[order].astype(np.uint8), np.concatenate(all_counts)[order]
+    return np.concatenate(bits)[order], np.concatenate(all_counts)[order]
 
 
 def read(texture: Texture, tiles: Tiles, streams: Sequence[bytes], channels: int, fast: bool = False) -> Planes:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlae_codec.errors import Progress
-from vlae_codec.exact.compiled import available, flat, is_kept, machine, runs
+from vlae_codec.exact.compiled import flat, machine, may_run, runs
 
 from . import binary
 from .state import Start, fresh
@@ -40,31 +40,17 @@ class Hand:
 
 SLOW = Hand(binary.begin, walk, binary.finish, False)
 FAST = Hand(machine(binary.begin), machine(walk), machine(binary.finish), True)
-_READY = list[Hand]()
+_COMPILED = (binary.begin, walk, binary.finish)
 
 
 def hand_for(start: Start, pixels: int, progress: Progress | None = None) -> Hand:
     """Who does so many pixels soonest; `progress` is told if something has to be compiled first."""
-    if _READY:
-        return _READY[0]
-    kept = _are_kept()
-    if not kept and (pixels <= FEW or not available()):
-        return SLOW
-    if progress and not kept:
-        progress("compiling, once", 0, 1)
-    _READY.append(FAST if runs(lambda: _code_one(start)) else SLOW)
-    if progress and not kept:
-        progress("compiling, once", 1, 1)
-    return _READY[0]
+    return FAST if runs(_COMPILED, pixels, FEW, lambda: _code_one(start), progress) else SLOW
 
 
 def is_fast() -> bool:
     """Whether many pixels are for machine code."""
-    return _READY[0].fast if _READY else _are_kept() or available()
-
-
-def _are_kept() -> bool:
-    return all(is_kept(function) for function in (binary.begin, walk, binary.finish))
+    return may_run(_COMPILED)
 
 
 def _code_one(start: Start) -> None:

@@ -10,13 +10,12 @@ The decoder knows nothing of all this: another encoder may choose other pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.exact.compiled import available, compiled, flat, is_kept, machine, runs
+from vlae_codec.exact.compiled import compiled, flat, machine, runs
 from vlae_codec.exact.fixed import LOG_BITS, log2_counts
 
 from .edges import Bits, around, free, simple, stays_near
@@ -81,7 +80,7 @@ def _smoothed_strip(bits: Bits, quality: float, fast: bool | None) -> Bits:
     if quality >= 100 or not may.any():
         return bits
     if fast is None:
-        fast = (is_kept(_swept) or (bits.size > FEW and available())) and _runs()
+        fast = runs((_swept,), bits.size, FEW, _sweep_one)
     page, stride = _page(bits, may, fast), bits.shape[1] + 2 * _MARGIN
     swept: _Swept = machine(_swept) if fast else _swept
     for more_bits in _SWEEPS:
@@ -92,11 +91,10 @@ def _smoothed_strip(bits: Bits, quality: float, fast: bool | None) -> Bits:
     return found
 
 
-@cache
-def _runs() -> bool:
-    """Whether machine code sweeps over a pixel."""
+def _sweep_one() -> None:
+    """Sweeps over a pixel by machine code."""
     blank = np.zeros((1, 1), np.uint8)
-    return runs(lambda: machine(_swept)(_page(blank, blank == 1, True), 1, 1, 0))
+    machine(_swept)(_page(blank, blank == 1, True), 1, 1, 0)
 
 
 def _page(bits: Bits, may: npt.NDArray[np.bool_], fast: bool) -> _Page:
