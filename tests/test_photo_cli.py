@@ -230,6 +230,9 @@ def test_metadata_that_a_drawing_cannot_keep_are_told_of(run) -> None:
         assert row["note"] in run("compress", "told.png", *options, "--effort", 0, "-f").stdout
     for options in [], ["--strip"]:
         assert rows(run, "told.png", *options)[0]["note"] is None
+    Image.open("digit.png").save("told.png", exif=exif, dpi=(300, 300))
+    assert "without its resolution: files" in rows(run, "told.png", "-f")[0]["note"]
+    assert "without its resolution, EXIF: files" in rows(run, "told.png", "-f", "--keep-metadata")[0]["note"]
 
 
 def test_a_threshold_binarises_for_whatever_model_is_named(run) -> None:

@@ -71,6 +71,17 @@ def test_any_picture_round_trips(data):
     assert same(raw.decode(picture.geometry, raw.encode(picture)), picture)
 
 
+def test_what_was_tried_is_told_and_of_several_pictures_how_many_are_coded():
+    told, coder = list[tuple[str, int, int]](), zoo.without_model(2)
+    picture = raster(next(iter(FORMATS.values())), 40, 56)
+    raw.encode(picture, progress=lambda *of: told.append(of))
+    assert {done for _, done, _ in told} == {*range(1, max(total for *_, total in told) + 1)}
+    assert told[-1][1] == told[-1][2] > 1
+    told.clear()
+    coder.encode([coder.view(picture, Ask(lossless=True))] * 3, Ask(lossless=True), lambda *of: told.append(of))
+    assert [of[1:] for of in told] == [(1, 3), (2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 def test_samples_may_lie_in_memory_as_they_like(form):
     picture = raster(form, 12, 17)

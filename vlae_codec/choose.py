@@ -243,7 +243,13 @@ class Chooser:
     def _note(self, seen: Seen) -> str | None:
         """What a file of a drawing is without, of its pixels and of the metadata that were to be kept."""
         told = self.keep(seen.reading.metadata) if seen.reading is not None else Metadata()
-        what = " and ".join(name for name, data in (("EXIF", told.exif), ("XMP", told.xmp)) if data)
+        kinds = {
+            "colour profile": told.icc or told.cicp,
+            "resolution": told.resolution,
+            "EXIF": told.exif,
+            "XMP": told.xmp,
+        }
+        what = ", ".join(name for name, data in kinds.items() if data)
         return _joined(seen.lost, f"without its {what}: files of single drawings keep none" if what else None)
 
     def _is_page(self, seen: Seen) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vlae_codec.errors import FormatError, ImageError, TruncatedError
+from vlae_codec.errors import FormatError, ImageError, Progress, TruncatedError
 from vlae_codec.picture.raster import Geometry, Kind, PixelFormat, Raster, Samples, is_plain, strips
 from vlae_codec.picture.rows import Values
 
@@ -58,10 +58,11 @@ WAYS: dict[Coder, Way] = {
 }
 
 
-def encode(raster: Raster, effort: int = DEFAULT_EFFORT) -> bytes:
+def encode(raster: Raster, effort: int = DEFAULT_EFFORT, progress: Progress | None = None) -> bytes:
     """The picture's samples; its geometry is not among them.
 
-    effort: how much is tried, 0 to 9; every step more may take up to four times as long.
+    effort: how much is tried, 0 to 9; every step more may take up to four times as long. progress: told what was tried of a
+    form of the values, one form after the other.
 
     Raises:
         ImageError: samples are not of the levels or entries that the format has.
@@ -70,7 +71,7 @@ def encode(raster: Raster, effort: int = DEFAULT_EFFORT) -> bytes:
     if is_plain(raster.samples):
         return _checked(Coder.BLANK, Less(0), pixel.astype(pixel.dtype.newbyteorder(">")).tobytes())
     _check_samples(raster)
-    found = [(form.less, coder, data) for form in forms(raster) for coder, data in _streams(form, effort)]
+    found = [(form.less, coder, data) for form in forms(raster) for coder, data in _streams(form, effort, progress)]
     for less, coder, data in sorted(found, key=lambda candidate: len(candidate[2])):
         payload = _checked(coder, less, data)
         if _holds(payload, raster):
@@ -154,11 +155,14 @@ def _check_samples(raster: Raster) -> None:
         raise ImageError(f"a gray sample is not one of the {1 << form.depth} levels that its format has")
 
 
-def _streams(form: Form, effort: int) -> Iterator[tuple[Coder, bytes]]:
+def _streams(form: Form, effort: int, progress: Progress | None) -> Iterator[tuple[Coder, bytes]]:
     """What each way that is worth it makes of the values, the table in front."""
-    for coder in _promising(form, effort):
+    ways = _promising(form, effort)
+    for tried, coder in enumerate(ways, 1):
         for stream in WAYS[coder].encode(form.values, form.shape, effort):
             yield coder, form.table + stream
+        if progress:
+            progress("trying other codecs", tried, len(ways))
 
 
 def _promising(form: Form, effort: int) -> list[Coder]:

@@ -78,11 +78,17 @@ class RawCoder:
         return 48
 
     def encode(self, views: Sequence[View], ask: Ask, progress: Progress | None = None) -> list[Sections]:
-        """See `family.Coder`."""
-        return [self._encoded(view.raster, ask) for view in views]
+        """See `family.Coder`; of several pictures it is told how many are coded."""
+        one = progress if len(views) == 1 else None
+        found = list[Sections]()
+        for view in views:
+            found.append(self._encoded(view.raster, ask, one))
+            if progress and not one:
+                progress("compressing", len(found), len(views))
+        return found
 
-    def _encoded(self, raster: Raster, ask: Ask) -> Sections:
-        data = encode(raster, ask.effort)
+    def _encoded(self, raster: Raster, ask: Ask, progress: Progress | None) -> Sections:
+        data = encode(raster, ask.effort, progress)
         return Sections(data, ideal_bits=8.0 * len(data), coded_bits=8.0 * len(data))
 
     def parse(self, geometry: Geometry, data: bytes, at: int, partial: bool = False) -> RawParsed:
