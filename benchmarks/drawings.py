@@ -3,8 +3,9 @@
     python benchmarks/drawings.py --data DIR [--packages DIR]      # a quarter of an hour
 
 1,000 test images of each kind that a model knows, apart from those that thresholds were found on (`knowing.py`); and the
-foreign drawings of `drawings_corpus`, by code and by others, of both one half for tuning. A foreign drawing is *wrong* if it
-is sampled and more than 2 % of its pixels change. What was measured is told by the hashes of `MEASURED`.
+foreign drawings of `drawings_corpus`, one half for tuning: by code; icons and symbols of eight sizes that others made; and
+these all of 28x28, where models may know them. A foreign drawing is *wrong* if it is sampled and more than 2 % of its
+pixels change. What was measured is told by the hashes of `MEASURED`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +46,16 @@ def main() -> None:
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT)
     parser.add_argument("--packages", type=Path, default=INSTALLED)
     options = parser.parse_args()
-    drawn = {part: [*drawings_corpus.corpus(part)] for part in drawings_corpus.PARTS}
-    others = {part: [*drawings_corpus.found(part, options.packages)] for part in drawings_corpus.PARTS}
-    own = {title: taken(drawings, options.effort) for title, drawings in held_sets(options.data)}
-    foreign = {part: kept(corpus, options.effort) for part, corpus in drawn.items()}
-    others_kept = {part: kept(corpus, options.effort) for part, corpus in others.items()}
-    found = {"effort": options.effort, "measured": measured(), "own": own, "foreign": foreign, "found": others_kept}
+    corpora: dict[str, Callable[[str], Iterator[Foreign]]] = {
+        "foreign": drawings_corpus.corpus,
+        "found": partial(drawings_corpus.found, packages=options.packages),
+        "found_of_28": partial(drawings_corpus.found, packages=options.packages, sizes=(drawings_corpus.FIELD,)),
+    }
+    drawings = {key: {part: [*corpus(part)] for part in drawings_corpus.PARTS} for key, corpus in corpora.items()}
+    found: dict[str, Any] = {"effort": options.effort, "measured": measured()}
+    found["own"] = {title: taken(own, options.effort) for title, own in held_sets(options.data)}
+    for key, parts in drawings.items():
+        found[key] = {part: kept(corpus, options.effort) for part, corpus in parts.items()}
     (ROOT / "results" / "drawings.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

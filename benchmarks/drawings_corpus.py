@@ -3,22 +3,23 @@
     python benchmarks/drawings_corpus.py FOLDER [PACKAGES]     # writes them as PNG files: KIND-NUMBER-WxH.png
 
 `corpus(part)` gives those of a part: `tuning`, which was looked at while what `vlae_codec/registry.py` says of knowing was
-chosen, and `held`, which was only measured. Half of them are of 28x28 or of several such fields; of those that others made
-(`found`), four in five. `fields` gives others, all of 28x28, from which it was fitted. What is drawn: `drawings_kinds`, by
-code, and `drawings_found`, from packages and faces, of which whole ones are kept for the held part.
+chosen, and `held`, which was only measured. Half of them are of 28x28 or of several such fields. Those that others made
+(`found`) are of the sizes that icons have, of which 28x28 is one (`SIZES`), or all of it: these are hard to tell from
+characters. `fields` gives others, all of 28x28, from which it was fitted. What is drawn: `drawings_kinds`, by code, and
+`drawings_found`, from packages and faces, of which whole ones are kept for the held part.
 """
 
 from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import drawings_found
 import numpy as np
-from drawings_found import INSTALLED, Source
+from drawings_found import INSTALLED
 from drawings_kinds import KINDS
 from drawings_pen import Bits
 from PIL import Image
@@ -30,7 +31,9 @@ WIDE = {"signature", "sheet"}
 """Kinds that have no pictures of a single field."""
 PER_KIND = 24
 PER_SOURCE = 80
-_OF_SOURCES = ((28, 28), (28, 28), (28, 28), (28, 28), (48, 48))
+FIELD = 28, 28
+SIZES = (16, 16), (20, 20), (22, 22), (24, 24), FIELD, (32, 32), (48, 48), (64, 64)
+"""Of icons and symbols, in turn."""
 _FIELDS = ((28, 28), (28, 28), (28, 28), (56, 56), (84, 28), (112, 112), (140, 84), (280, 112))
 _OTHERS = ((16, 16), (24, 24), (32, 32), (48, 48), (64, 64), (100, 60), (200, 200), (300, 120))
 
@@ -56,17 +59,17 @@ def corpus(part: str) -> Iterator[Foreign]:
             yield Foreign(kind, number, bits if bits.any() else 1 - bits)
 
 
-def found(part: str, packages: Path = INSTALLED, sources: tuple[Source, ...] = ()) -> Iterator[Foreign]:
-    """Icons and symbols that others made: `PER_SOURCE` of each source of a part, or of those that are named."""
-    for source in sources or drawings_found.SOURCES[part]:
-        made = drawings_found.drawings(source, PER_SOURCE, PARTS[part], packages, _OF_SOURCES)
+def found(part: str, packages: Path = INSTALLED, sizes: Sequence[tuple[int, int]] = SIZES) -> Iterator[Foreign]:
+    """Icons and symbols that others made: `PER_SOURCE` of each source of a part, of such sizes in turn."""
+    for source in drawings_found.SOURCES[part]:
+        made = drawings_found.drawings(source, PER_SOURCE, PARTS[part], packages, sizes)
         yield from (Foreign(source.name, number, bits) for number, bits in enumerate(made))
 
 
 def fields_found(packages: Path = INSTALLED, per_source: int = 250) -> Iterator[Foreign]:
     """Icons and symbols of 28x28, of sources from which it was fitted."""
     for source in drawings_found.SOURCES["tuning"]:
-        made = drawings_found.drawings(source, per_source, _FIELDS_SEED, packages, ((28, 28),))
+        made = drawings_found.drawings(source, per_source, _FIELDS_SEED, packages, (FIELD,))
         yield from (Foreign(source.name, number, bits) for number, bits in enumerate(made))
 
 

@@ -9,7 +9,7 @@ letter or a digit are left out: no model need find them foreign.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -66,6 +66,8 @@ _SYMBOLS = (
 )
 _MORE = (*_SYMBOLS, range(0x2900, 0x2B00), range(0x2B12, 0x2C00), range(0x1F300, 0x1F600))
 _PRIVATE, _PRIVATE_TOO = (range(0xE000, 0xF300),), (range(0xE000, 0xF900),)
+_OPEN_SYMBOLS = range(0xE000, 0xE0A1), range(0xE400, 0xE6A4)
+"""Without the Greek letters and the digits among them."""
 _LETTERS = (range(0x41, 0x5B), range(0x61, 0x7B), range(0xC0, 0x590), range(0x10A0, 0x1100))
 _CHINESE = (range(0x3041, 0x3100), range(0x4E00, 0x5800))
 _LETTERLIKE = {
@@ -96,10 +98,8 @@ SOURCES: dict[str, tuple[Source, ...]] = {
         Source("Asana Math", "fonts-oflb-asana-math", f"{_OPEN}/asana-math/Asana-Math.otf", _MORE),
         Source("TeX Gyre Termes Math", "fonts-texgyre-math", f"{_TEX}/texgyretermes-math.otf", _MORE),
         Source("TeX Gyre Pagella Math", "fonts-texgyre-math", f"{_TEX}/texgyrepagella-math.otf", _MORE),
-        Source("OpenSymbol", "fonts-opensymbol", f"{_FACES}/libreoffice/opens___.ttf", (*_MORE, *_PRIVATE_TOO)),
-        Source(
-            "Biolinum", "fonts-linuxlibertine", f"{_OPEN}/linux-libertine/LinBiolinum_R.otf", (*_MORE, *_PRIVATE_TOO)
-        ),
+        Source("OpenSymbol", "fonts-opensymbol", f"{_FACES}/libreoffice/opens___.ttf", (*_MORE, *_OPEN_SYMBOLS)),
+        Source("Biolinum", "fonts-linuxlibertine", f"{_OPEN}/linux-libertine/LinBiolinum_R.otf", _MORE),
         Source("IPA Gothic", "fonts-ipafont-gothic", f"{_OPEN}/ipafont-gothic/ipag.ttf", _MORE),
         Source("Elusive", "fonts-elusive-icons", f"{_FACES}/elusive-icons/elusiveicons-webfont.ttf", _PRIVATE_TOO),
         Source(
@@ -211,9 +211,7 @@ def _icon(path: Path, rng: Rng, width: int, height: int) -> Levels:
     return 255 - np.asarray(found)
 
 
-def drawings(
-    source: Source, count: int, seed: int, packages: Path, sizes: tuple[tuple[int, int], ...]
-) -> Iterator[Bits]:
+def drawings(source: Source, count: int, seed: int, packages: Path, sizes: Sequence[tuple[int, int]]) -> Iterator[Bits]:
     """So many different drawings of a source, 1 = ink, their sizes in turn; fewer, if it has no more."""
     had = set[bytes]()
     for number, item in enumerate(items(source, packages)):

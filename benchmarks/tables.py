@@ -657,8 +657,9 @@ def drawings_foreign() -> str:
     measured, rows = result("drawings"), []
     parts = {"tuning": "looked at while tuning", "held": "only measured"}
     titled = {f"drawn by code, {title}": measured["foreign"][part] for part, title in parts.items()}
-    titled |= {f"icons and symbols, {title}": measured["found"][part] for part, title in parts.items()}
-    titled |= {f"of the last, {name}": one for name, one in measured["found"]["held"]["kinds"].items()}
+    titled |= {f"icons and symbols of eight sizes, {title}": measured["found"][part] for part, title in parts.items()}
+    titled |= {f"icons and symbols of 28×28, {title}": measured["found_of_28"][part] for part, title in parts.items()}
+    titled |= {f"of the last, {name}": one for name, one in measured["found_of_28"]["held"]["kinds"].items()}
     for title, one in titled.items():
         total = sum(one[key] for key in ("exact", "slight", "wrong"))
         counts = [f"{one[key] / total:.1%}" for key in ("exact", "slight", "wrong")]

@@ -15,7 +15,7 @@ from vlae_codec import codec, container, many, registry, zoo
 from vlae_codec.errors import OutputError, VlaeError, named
 from vlae_codec.exact.random_words import SEED_LIMIT
 from vlae_codec.family import DEFAULT_EFFORT, Banded, Coder, Decoded, Sampling
-from vlae_codec.files import whole
+from vlae_codec.files import legible, whole
 from vlae_codec.picture.drawing import Drawing
 from vlae_codec.picture.images import is_exact, picture_bytes, picture_suffixes, png_bytes
 from vlae_codec.picture.raster import Geometry
@@ -163,11 +163,17 @@ def _check_goals(
 
 def _say_ledgers(report: list[dict[str, Any]], to_stdout: bool, verified: int) -> None:
     """What became of each picture; `verified` is how many there were, if they were decoded again."""
+    report = _legible(report)
     for row in report:
         say(_ledger_line(row), err=to_stdout)
     if verified and report:
         say(f"verified: {len(report)} of {verified} files decode to what is said here", err=True)
     _note_losses(report)
+
+
+def _legible(report: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, their names as they can be shown on a line."""
+    return [{**row, **{key: legible(row[key]) for key in ("input", "output")}} for row in report]
 
 
 def _note_losses(report: list[dict[str, Any]]) -> None:
@@ -421,7 +427,7 @@ def _photo_row(
 
 
 def _say_pictures(report: list[dict[str, Any]], to_stdout: bool) -> None:
-    for row in report:
+    for row in _legible(report):
         exact = "exact" if row["whole"] else "read"
         how = f"{counted(row['exact_pixels'], 'pixel')} {exact}, {row['sampled_pixels']} re-sampled"
         if row.get("photo"):
@@ -539,7 +545,7 @@ def info(file: Path, as_json: bool, model_name: str | None) -> None:
     else:
         shares = {"bytes": share_text(about["bytes"], about["sample_bytes"])} if about.get("sample_bytes") else {}
         for key, value in about.items():
-            if key not in _FOR_PROGRAMS:
+            if key not in (_FOR_PROGRAMS if about.get("why") else _OF_REASONS | _FOR_PROGRAMS):
                 share = f", {shares[key]} of {about['sample_bytes']} bytes of samples" if key in shares else ""
                 say(as_options(f"{key.replace('_', ' '):16} {_shown(value)}{share}"))
     for damage in about.get("damages", ()):
@@ -563,6 +569,8 @@ def _shown(value: object) -> str:
 _NUMBERS = 8
 _FOR_PROGRAMS = frozenset({"damages", "sample_bytes", "quality_level", "tiles_begin_at_byte"})
 """What `info` tells with --json alone, or elsewhere."""
+_OF_REASONS = frozenset({"kept_exactly", "why"})
+"""What it tells only of files that are exact though that was not asked for."""
 
 
 def _is_archive(start: bytes, file: BinaryIO) -> bool:

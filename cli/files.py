@@ -332,7 +332,7 @@ def is_stdout(out: str | None, sources: Iterable[Path]) -> bool:
     return out == "-" or (out is None and Path("-") in sources)
 
 
-_LOG_SECONDS = 30.0
+_SOON_SECONDS, _LOG_SECONDS = 2.0, 30.0
 
 
 def lasting(seconds: float) -> str:
@@ -344,13 +344,13 @@ def lasting(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else a line at first and twice a minute."""
+    """A `codec.Progress` on stderr: a line that rewrites itself on a terminal, else one after 2 s and twice a minute."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr is not None and sys.stderr.isatty()  # it is None where a daemon closed it
         self._what, self._first, self._last = "", 0, 0
-        self._started = self._told = 0.0
+        self._started = self._next = 0.0
 
     def part(self, before: int, pieces: int, total: int) -> Callable[[str, int, int], None]:
         """Tells of a part of long work, so many pieces: of `total` pieces `before` are done already."""
@@ -362,9 +362,7 @@ class ProgressLine:
             return
         now = time.monotonic()
         if what != self._what or done < self._last:
-            self._what, self._first, self._started, self._told = what, done, now, now
-            if not self._terminal:
-                click.echo(f"{what}...", err=True)
+            self._what, self._first, self._started, self._next = what, done, now, now + _SOON_SECONDS
         self._last = done
         line = f"{what}: {min(done, total)}/{total}" + f", {more}" * bool(more)
         if done > self._first and now > self._started:
@@ -373,6 +371,6 @@ class ProgressLine:
         if self._terminal:
             end = "\n" if done >= total else ""
             click.echo(f"\r{line} \033[K{end}", nl=False, err=True)
-        elif now - self._told > _LOG_SECONDS:
-            self._told = now
+        elif now > self._next:
+            self._next = now + _LOG_SECONDS
             click.echo(line, err=True)

@@ -43,6 +43,22 @@ def test_progress_counts_from_where_it_began(capsys, monkeypatch):
     assert [lasting(seconds) for seconds in (0.2, 99, 3500, 7510)] == ["0 s", "99 s", "58 min", "2 h 5 min"]
 
 
+def test_quick_work_is_not_told_of_where_nobody_watches(capsys, monkeypatch):
+    line = ProgressLine(quiet=False)
+    for second, what, done in ((0, "rows", 0), (1.9, "rows", 50), (2, "pages", 0), (4.1, "pages", 1), (5, "pages", 2)):
+        monkeypatch.setattr("time.monotonic", lambda second=second: float(second))
+        line(what, done, 100)
+    assert capsys.readouterr().err == "pages: 1/100, 0.476/s, 3 min left\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of files there have no line breaks")
+def test_a_name_is_told_on_one_line(run, digits):
+    Image.fromarray(digits[11].bits * np.uint8(255)).save("a\nb.png")
+    for said in (run("compress", "a\nb.png", *FAST).stdout, run("decompress", "a\nb.vlz", "-o", "c\nd.png").stdout):
+        assert said.count("\n") == 1
+        assert r"a\nb." in said
+
+
 @pytest.fixture
 def image(tmp_path, digits):
     path = tmp_path / "img.png"

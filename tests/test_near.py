@@ -90,6 +90,25 @@ def test_a_small_picture_never_takes_more_than_exactly(seed):
     assert len(near_file(bits).data) <= len(near_file(bits, 100).data)
 
 
+@pytest.mark.parametrize("quality", [0, 60, 100])
+def test_of_a_quality_no_file_is_larger_than_the_exact_one(quality, digits):
+    """But for two bytes, which say why it is exact."""
+    noise = np.random.default_rng(2).random((24, 24)) < 0.5
+    drawings = [
+        *(one.bits for one in digits[:3]),
+        np.hstack([one.bits for one in digits[3:6]]),
+        noise,
+        np.eye(9),
+        page(),
+    ]
+    for bits in drawings:
+        picture = Image.fromarray(np.asarray(bits) == 0)
+        exact, made = vlae_codec.compress(picture, lossless=True), vlae_codec.compress(picture, quality=quality)
+        about = inspect(made)
+        assert len(made) <= len(exact) + (2 if about["kept_exactly"] else 0)
+        assert quality < 100 or (len(made), about["kept_exactly"], about["why"]) == (len(exact), False, None)
+
+
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.png")), ids=lambda path: path.stem)
 def test_pictures_of_users_keep_what_they_are(path):
     bits = (np.asarray(Image.open(path).convert("L")) < 128).astype(np.uint8)[:400, :400]

@@ -127,6 +127,35 @@ def test_a_png_whose_rows_end_early_is_refused_though_its_checks_hold():
             read_drawing(made.png(8, 0, rows), exact=exact)
 
 
+@pytest.mark.parametrize("depth", [1, 8])
+@pytest.mark.parametrize("clear", [b"", made.png_chunk(b"tRNS", b"\0\xff")], ids=["opaque", "transparent"])
+def test_a_png_without_its_palette_is_refused(depth, clear, run, tmp_path):
+    data = made.png(depth, 3, [bytes(-(-made.WIDTH * depth // 8))] * made.HEIGHT, extra=clear)
+    (tmp_path / "b.png").write_bytes(data)
+    Image.new("1", (9, 9)).save(tmp_path / "a.png")
+    Image.new("1", (9, 9)).save(tmp_path / "c.png")
+    for options in ["--lossless"], []:
+        done = run("compress", "a.png", "b.png", "c.png", "-f", *options, expect=1)
+        assert "Error: b.png is a damaged image: it has no palette" in done.stderr
+        assert {path.name for path in tmp_path.glob("*.vlz")} == {"a.vlz", "c.vlz"}
+    with pytest.raises(ImageError, match="no palette"):
+        read_drawing(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "the input is empty"),
+        (b"P1\n3 1\n0 2 1\n", "the input is a damaged image: Invalid token for this mode: 2"),
+        (b"P6\n40000 40000\n255\n", "the input cannot be coded: at least 1x1, at most 2^28 pixels"),
+    ],
+    ids=["empty", "bytes", "large"],
+)
+def test_what_is_wrong_is_said_in_words(data, said):
+    with pytest.raises(ImageError, match=f"^{re.escape(said)}"):
+        read_drawing(data)
+
+
 def test_a_strip_of_a_tiff_that_is_too_short_is_refused():
     tags = {258: (3, [8]), 262: (3, [1]), 277: (3, [1])}
     data = made.tiff(tags, bytes(made.WIDTH * made.HEIGHT // 2))

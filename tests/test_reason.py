@@ -59,9 +59,15 @@ def test_a_file_of_version_1_takes_two_bytes_more(reason, tiny):
     decoded = codec.decode([file], model=tiny)[0]
     assert np.array_equal(decoded.drawing.bits, bits)
     about, before = codec.inspect(file, tiny), codec.inspect(data, tiny)
-    told = {"bytes": len(file), "format_version": 2, "why": reason.told(), "sample_bytes": bits.size}
+    told = {
+        "bytes": len(file),
+        "format_version": 2,
+        "why": reason.told(),
+        "kept_exactly": True,
+        "sample_bytes": bits.size,
+    }
     assert about == {**before, **told}
-    assert before["why"] == "an exact file was asked for"
+    assert (before["why"], before["kept_exactly"], about["kept_exactly"]) == (None, False, True)
     unknown = codec.inspect(file)
     assert (unknown["bytes"], unknown["format_version"], unknown["width"]) == (len(file), 1, 28)
 

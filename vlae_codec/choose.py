@@ -3,7 +3,7 @@
     two colours     lossy: the models of drawings that know it compete by the bits they ask for; nobody knows it: exactly
                     exact: the model of drawings that asks for the fewest bits, and no model; if nobody knows it, also ink
     gray levels that are clearly a drawing, on a grid of fields: lossy, as two colours if a model knows it so
-    two colours, for a quality: ink, which changes pixels on edges below 100, and exactly no model
+    two colours, for a quality: ink, which changes pixels on edges below 100; exactly no model, and a model of drawings
     all else        the photo model, and exactly no model
 
 `see` is for one picture as it is read, `settle` for many at a time, since models judge them together. Of the ways that are
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from . import registry, zoo
@@ -30,6 +31,8 @@ from .picture.raster import Kind
 from .picture.reading import Readable, Reading
 from .reason import Reason
 
+_ALL_PIXELS = 100
+"""The quality of pictures in two colours at which none changes."""
 _MOST_FIELDS = 4096
 """Lossless drawings with more fields are pages, on which models of single drawings lose against any other codec."""
 _FEW_FIELDS, _CROSSING = 9, 0.1
@@ -57,7 +60,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture that can be coded: as a drawing, if it may be one, or else the ways to code it.
+    """A picture that can be coded: as a drawing, if it may be one, or else the ways to code it; for a quality by both.
 
     lost: what a drawing is without. gray: whether it had more than two colours. reading: the picture as it is. kind:
     Pillow's name of its file's format; empty if there is none.
@@ -120,8 +123,13 @@ class Chooser:
         reading = self._reading(source)
         rated = self.ask.bpp is not None or self.ask.size_bytes is not None
         two = None if rated or self.insist else reading.raster.in_two()
-        ways = self._as_photo(reading) if two is None else self._as_page(replace(reading, raster=two))
-        return Seen(tuple(ways), kind=reading.kind)
+        if two is None:
+            return Seen(tuple(self._as_photo(reading)), kind=reading.kind)
+        reading, drawing = replace(reading, raster=two), None
+        if self.ask.quality is not None:
+            with suppress(ImageError):  # no model of drawings takes it
+                drawing = self.coder(self.takers[0]).view(two, self._exactly)
+        return Seen(tuple(self._as_page(reading)), drawing, reading=reading, kind=reading.kind)
 
     def see_fixed(self, source: Readable) -> Seen:
         """A picture in two levels of an array, whose other pictures say which level is the foreground.
@@ -199,6 +207,11 @@ class Chooser:
         return any(goal is not None for goal in (self.ask.quality, self.ask.bpp, self.ask.size_bytes))
 
     @property
+    def _asks_all(self) -> bool:
+        """Whether all pixels of a picture in two colours are asked for."""
+        return self.ask.lossless or self.ask.quality == _ALL_PIXELS
+
+    @property
     def _exactly(self) -> Ask:
         return replace(self.ask, lossless=True, quality=None, bpp=None, size_bytes=None)
 
@@ -226,6 +239,8 @@ class Chooser:
         """The ways to code a drawing, given what it costs each model that was asked."""
         assert seen.drawing is not None
         best = min(self.takers, key=lambda which: judged[which].bits if which in judged else 0.0)
+        if seen.ways:
+            return [*seen.ways, *(way for way in self._kept(seen, best, judged, self._exactly) if way.which == best)]
         if self.ask.lossless:
             return self._kept(seen, best, judged, self.ask)
         known = [which for which in self.takers if self._knows(which, judged)]
@@ -267,6 +282,8 @@ class Chooser:
 
     def _of_page(self, seen: Seen) -> list[Candidate]:
         """The ways to code such a drawing."""
+        if seen.ways:
+            return [*seen.ways]
         asked = self.ask.lossless
         return self._kept(seen, self.takers[0], {}, self.ask) if asked else self._unlike(seen, self.takers[0], {})
 
@@ -293,7 +310,7 @@ class Chooser:
         assert seen.drawing is not None
         assert seen.reading is not None
         height, width = seen.drawing.raster.samples.shape[:2]
-        why = None if self.ask.lossless else Reason.NO_LARGER
+        why = None if self._asks_all else Reason.NO_LARGER
         own = Candidate(best, ask, seen.drawing, note=self._note(seen), why=why)
         if self.given and self.ask.lossless:
             return [own]
@@ -312,10 +329,9 @@ class Chooser:
 
     def _as_page(self, reading: Reading) -> list[Candidate]:
         """The ways to code a picture, read as two colours, for a quality, or too large for the models of single drawings."""
-        if self.ask.quality is not None and self.ask.quality < 100:
+        if self.ask.quality is not None and not self._asks_all:
             return [self._whole(reading, _INK), self._whole(reading, _RAW, self._exactly)]
-        asked = self.ask.lossless or self.ask.quality is not None
-        why = None if asked or reading.notes else Reason.UNLIKE
+        why = None if self._asks_all or reading.notes else Reason.UNLIKE
         return [replace(self._whole(reading, which, self._exactly), why=why) for which in (_INK, _RAW)]
 
     def _as_photo(self, reading: Reading) -> list[Candidate]:

@@ -349,14 +349,13 @@ def inspect(data: bytes, model: Coder | str | None = None) -> dict[str, Any]:
         return _of_unknown(data)
     about, geometry = file.parsed.about(), file.parsed.geometry
     kind = about.pop("kind")
-    asked = "an exact file was asked for" if kind != "lossy" else None
     return {
         "bytes": len(data),
         "sample_bytes": claimed_bytes(data),
         "format_version": data[1] >> 4,
         "kind": kind,
-        "kept_exactly": kind != "lossy",
-        "why": file.reason.told() if file.reason else asked,
+        "kept_exactly": bool(file.reason),
+        "why": file.reason.told() if file.reason else None,
         "model": file.coder.name or None,
         "width": geometry.width,
         "height": geometry.height,

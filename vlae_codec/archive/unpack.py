@@ -30,7 +30,7 @@ from .numbers import Numbers
 from .opened import Opened
 from .pieces import Piece
 
-_NAMED = 8  # at most so many names in a message
+_NAMED, _SCATTERED = 8, 64  # at most so many names in a message; of images that do not follow one another
 _SORTED_BYTES, _NAME_BYTES = 1 << 26, 64  # names that are put in order, and what one takes besides its letters
 _SPARSEST = 1000  # an array of which less than one image in so many is there would be nothing but padding
 
@@ -213,18 +213,22 @@ def take(
             lost.append(described(opened, piece))
         yield from (Taken(name, None, f"lost {name}: {piece.error}") for name in lost)
     for pattern in wanted.unmatched:
-        yield Taken(pattern, None, unmatched(pattern))
+        yield Taken(pattern, None, unmatched(pattern, wanted.lost_names))
 
 
-def unmatched(pattern: str) -> str:
-    """What is said of a name that no image has."""
-    return f"the archive has no image named {pattern}"
+def unmatched(pattern: str, lost_names: bool = False) -> str:
+    """What is said of a name that no image has; lost_names: whether it may be one that is damaged."""
+    return f"the archive has no image named {pattern}" + ", or its name is among those lost" * lost_names
 
 
 class _Wanted:
-    """Which images are asked for by their names; `unmatched` are the patterns that no name matched so far."""
+    """Which images are asked for by their names; `unmatched` are the patterns that no name matched so far.
+
+    lost_names: whether names that were looked through are damaged.
+    """
 
     def __init__(self, opened: Opened, patterns: Sequence[str]) -> None:
+        self.lost_names = False
         self._opened, self._exact, self._unmatched = opened, set(patterns), dict.fromkeys(patterns)
         self._globs = {one: re.compile(fnmatch.translate(one)) for one in self._exact if re.search(r"[*?[]", one)}
         numbers = ((opened.header.forms.find(name), name) for name in self._exact)
@@ -253,7 +257,9 @@ class _Wanted:
         found = {self._opened.place_of(number).first for number in self._numbers}
         if self._globs or len(self._numbers) < len(self._exact):
             for piece in self._opened.heads():
-                matching = [*map(self.matches, self.candidates(piece))]
+                candidates = [*self.candidates(piece)]
+                matching = [*map(self.matches, candidates)]
+                self.lost_names |= piece.error is not None and (None in candidates or piece.images > len(candidates))
                 if any(matching) or (self._globs and piece.error is not None):
                     found.add(piece.first)
         return [place for place in self._opened.places if place.first in found]
@@ -348,16 +354,19 @@ def _numbered(opened: Opened) -> Iterator[tuple[int, str]]:
 
 def described(opened: Opened, piece: Piece) -> str:
     """The images of a piece in words, by name where names are known."""
-    few = piece.images <= _NAMED
+    scattered = len(piece.numbers.runs) > 1
+    few = piece.images <= (_SCATTERED if scattered else _NAMED)
     ends = (
         replace(piece, numbers=Numbers.between(piece.numbers.first, 1), names=piece.names[:1]),
         replace(piece, numbers=Numbers.between(piece.numbers.last, 1), names=piece.names[-1:]),
     )
     names = [name for part in ((piece,) if few else ends) for name in opened.names(part)]
     if None in names:
-        among = "" if len(piece.numbers.runs) == 1 else f"{piece.images} of the "
+        among = f"{piece.images} of the " if scattered else ""
         return f"{among}images {piece.numbers.first} to {piece.numbers.last} of the archive"
-    return ", ".join(map(str, names)) if few else f"{piece.images} images, {names[0]} to {names[-1]}"
+    if few:
+        return ", ".join(map(str, names))
+    return f"{piece.images} {'of the images' if scattered else 'images,'} {names[0]} to {names[-1]}"
 
 
 def _model_name(identity: Identity, version: int) -> str:

@@ -212,8 +212,9 @@ def unpack(shared: Reading, one: OneShard) -> Read:
         if places.is_url(shared.folder):
             for path in found.written:
                 places.put(path, places.beside(shared.folder, *path.relative_to(Path(here)).parts), force=True)
-    unmatched = tuple(pattern for pattern in shared.only if unpacking.unmatched(pattern) in found.problems)
-    problems = [problem for problem in found.problems if problem not in map(unpacking.unmatched, unmatched)]
+    missing = {unpacking.unmatched(pattern, lost): pattern for pattern in shared.only for lost in (False, True)}
+    unmatched = tuple(missing[problem] for problem in found.problems if problem in missing)
+    problems = [problem for problem in found.problems if problem not in missing]
     return Read(tuple(problems), found.notes, len(found.written), size, unmatched, found.sampled)
 
 

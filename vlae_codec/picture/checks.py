@@ -41,7 +41,8 @@ _METADATA_CHUNKS = frozenset(
     }
 )
 """Those that may be damaged: no one bit makes another of tRNS."""
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG's types of colour
+_PALETTE = 3  # of a PNG's types of colour
+_CHANNELS = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Left, top, steps right and down of a PNG's passes."""
 _BLOCK_BYTES, _SPARE_BYTES = 1 << 16, 1 << 16
@@ -166,6 +167,8 @@ def _mended_png(data: bytes, name: str) -> bytes:
             kept.append((kind, body))
     if not kept or rest > 0 or not pixels.eof:
         raise ImageError(f"{name} is a damaged image: its rows end early")
+    if kept[0][1][9] == _PALETTE and not any(kind == b"PLTE" for kind, _ in kept):
+        raise ImageError(f"{name} is a damaged image: it has no palette")
     return png_file(_with_clear_level_as_palette(kept))
 
 

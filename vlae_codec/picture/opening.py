@@ -23,7 +23,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from vlae_codec.errors import ImageError
 
 from . import checks
-from .raster import MOST_PIXELS
+from .raster import MOST_PIXELS, SIZES
 
 KEPT = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "LA": "RGBA", "PA": "RGBA", "RGBA": "RGBA"}
 """Pillow's mode -> the one whose samples are taken, of all of up to 8 bits a sample that lose nothing by it."""
@@ -31,6 +31,8 @@ LOSING = {"La": "LA", "RGBa": "RGBA"}
 """The same of modes that do, unless it is RGB."""
 _NOT_READ = re.compile("unsupported|unknown (?!error)|cannot handle", re.IGNORECASE)
 """How Pillow begins to say that it does not know what a file's header tells."""
+_NUMBERED = re.compile(r"decoder error -?\d+|image file is truncated \(0 bytes not processed\)")
+"""What Pillow says where it does not say why."""
 _DEEP = re.compile(".*;16[BLN]")
 """Pillow's names for stored samples of 16 bits."""
 WHOLE = frozenset({"BMP", "DIB", "GIF", "JPEG", "MPO", "MSP", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP", "XBM"})
@@ -88,6 +90,8 @@ def opened(data: bytes, name: str, exact: bool, page: int | None, check_size: Ch
         ImageError: `check_size` refuses its width and height; it is damaged, animated though no page is given, or no image
             that Pillow reads; with `exact`, its colours cannot be kept.
     """
+    if not data:
+        raise ImageError(f"{name} is empty")
     with clear_errors(name), our_settings():
         given, data = data, checks.mended(data, name)
         if _HEIC.match(data):
@@ -171,12 +175,20 @@ def clear_errors(name: str) -> Iterator[None]:
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ImageError(f"{name} is not an image, or a damaged one") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} has too many pixels to be coded") from error
+        raise ImageError(f"{name} cannot be coded: {SIZES}") from error
     except Exception as error:  # Pillow's plug-ins raise all sorts on damaged files
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = _reason(error)
         if _NOT_READ.match(reason):
             raise ImageError(f"{name} is of a kind that is not read ({reason}): save it as PNG") from error
         raise ImageError(f"{name} is a damaged image: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow says, in words."""
+    said = str(error).partition("\n")[0]
+    if quoted := re.fullmatch(r"b(['\"])(.*)\1", said):  # it does not decode what it says
+        said = quoted[2]
+    return "its pixels cannot be decoded" if _NUMBERED.fullmatch(said) else said or type(error).__name__
 
 
 def _register_heic(name: str) -> None:

@@ -162,7 +162,7 @@ def _streams(form: Form, effort: int, progress: Progress | None) -> Iterator[tup
         for stream in WAYS[coder].encode(form.values, form.shape, effort):
             yield coder, form.table + stream
         if progress:
-            progress("trying other codecs", tried, len(ways))
+            progress("compressing", tried, len(ways))
 
 
 def _promising(form: Form, effort: int) -> list[Coder]:
