@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +49,8 @@ from .options import (
     TEMPERATURE,
     THRESHOLD,
     Number,
+    given,
+    in_vain,
 )
 
 _ARCHIVE = PlaceName(path_type=Path, allow_dash=True, readable=False)
@@ -251,7 +254,8 @@ def unpack(
             announce=None if quiet else announce,
             **how,
         )
-    _say_unpacked(unpacked, file, folder, quiet, as_json)
+    notes = [*unpacked.notes, *in_vain(unpacked.unused & given("seed", "temperature"))]
+    _say_unpacked(replace(unpacked, notes=tuple(notes)), file, folder, quiet, as_json)
     if unpacked.problems:
         raise SystemExit(1)
 

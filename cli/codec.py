@@ -58,6 +58,7 @@ from .options import (
     Number,
     Region,
     given,
+    in_vain,
 )
 from .words import as_options
 
@@ -298,7 +299,7 @@ def decompress(
     ):
         with failures.of(one.path):
             row = _written(one, targets[one.path], bool(samples), force)
-            report.append({**row, "notes": [*row["notes"], *_in_vain(one.unused & asked)]})
+            report.append({**row, "notes": [*row["notes"], *in_vain(one.unused & asked)]})
     if as_json:
         say(json.dumps(report, indent=2), err=to_stdout)
     elif not quiet:
@@ -375,20 +376,6 @@ def _written(one: many.Decompressed, target: Path, as_sheet: bool, force: bool) 
         "whole": first.whole,
         "notes": [],
     }
-
-
-_IN_VAIN = (  # with the names of `many.Decompressed.unused`
-    (("seed", "temperature"), "nothing of it is drawn at random, so {} changed nothing"),
-    (("samples",), "nothing of it is drawn at random, so {} shows the same picture every time"),
-    (("preview",), "its file has no coarse picture in front, so {} gave all of it"),
-    (("model",), "its file does not need that model, so {} was not used"),
-)
-
-
-def _in_vain(unused: frozenset[str]) -> list[str]:
-    """What is said of options that have no say in a picture."""
-    found = [(" and ".join(f"--{name}" for name in names if name in unused), text) for names, text in _IN_VAIN]
-    return [text.format(options) for options, text in found if options]
 
 
 def _written_photo(path: Path, decoded: Decoded, target: Path, force: bool) -> dict[str, Any]:

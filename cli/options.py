@@ -148,6 +148,20 @@ def given(*names: str, **parameters: str) -> frozenset[str]:
     )
 
 
+_IN_VAIN = (  # with the names of `many.Decompressed.unused`
+    (("seed", "temperature"), "nothing of it is drawn at random, so {} changed nothing"),
+    (("samples",), "nothing of it is drawn at random, so {} shows the same picture every time"),
+    (("preview",), "its file has no coarse picture in front, so {} gave all of it"),
+    (("model",), "its file does not need that model, so {} was not used"),
+)
+
+
+def in_vain(unused: frozenset[str]) -> list[str]:
+    """What is said of options that have no say in a picture."""
+    found = [(" and ".join(f"--{name}" for name in names if name in unused), text) for names, text in _IN_VAIN]
+    return [text.format(options) for options, text in found if options]
+
+
 def data_folder(*flags: str) -> Callable[[Command], Command]:
     """The folder of the data sets, as `data_folder`."""
     return click.option(

@@ -20,6 +20,7 @@ from vlae_codec.sets import shards as sets
 
 from .archive import ledger_text
 from .files import RESAMPLED, ProgressLine, counted, say, workers
+from .options import given, in_vain
 
 
 class SetProgress:
@@ -106,12 +107,14 @@ def unpack(
             progress=SetProgress(quiet),
             **how,
         )
+    notes = [*found.notes, *in_vain(found.unused & given("seed", "temperature"))]
     for problem in found.problems:
         say(f"Error: {problem}", err=True)
-    for note in found.notes if not quiet else ():
+    for note in notes if not quiet else ():
         say(f"note: {note}", err=True)
     if as_json:
-        say(json.dumps(dataclasses.asdict(found), indent=2))
+        about = dataclasses.asdict(found) | {"notes": notes}
+        say(json.dumps({key: value for key, value in about.items() if key != "unused"}, indent=2))
     elif not quiet:
         say(f"wrote {counted(found.written, 'file')} into {folder}")
         if found.sampled:

@@ -1004,6 +1004,19 @@ def test_lossy_seeds_and_sets(run, folder):
     assert listing("set") == [f"{i}.png" for i in range(5)]
 
 
+def test_options_without_effect_on_an_archive_are_told_of(run, folder):
+    vain = "nothing of it is drawn at random, so --seed and --temperature changed nothing"
+    options = "--seed", 1, "--temperature", 0.5
+    for lossy in [], ["--lossy", "--model", "mnist-dynamic"]:
+        run("pack", folder, *lossy, "--effort", 0, "-o", "set.vlz", "-f")
+        for some in [], ["--only", "digits/3.png"]:
+            told = run("unpack", "set.vlz", "-o", "out", "-f", *options, *some)
+            assert (f"note: {vain}" in told.stderr) == (not lossy)
+            about = json.loads(run("unpack", "set.vlz", "-o", "out", "-f", "--json", *options, *some).stdout)
+            assert about["notes"] == ([] if lossy else [vain])
+            assert "changed nothing" not in run("unpack", "set.vlz", "-o", "out", "-f", *some).stderr
+
+
 def test_a_folder_with_a_dot_gives_its_archive_the_whole_name(run, folder):
     folder.rename("v1.2")
     run("pack", "v1.2/", "-q")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from vlae_codec.errors import FormatError, VlaeError
-from vlae_codec.family import Coder, Decoded, Done, Sampling
+from vlae_codec.family import OF_SAMPLING, Coder, Decoded, Done, Sampling
 from vlae_codec.picture.metadata import Metadata, read_metadata, write_metadata
 from vlae_codec.picture.raster import Geometry
 from vlae_codec.sets.manifest import Forms
@@ -85,7 +85,7 @@ def _carried(coder: Coder, head: Head, payload: bytes, done: Done) -> Piece:
         (made,) = coder.decode([coder.parse(form, data, 0)], [Sampling()])[0]
         rasters = carried.apart(made.raster.two_levels()[..., None], geometries)
         found = [
-            Decoded(raster, raster.samples.size, 0, metadata=_metadata_of(head, index, payload))
+            Decoded(raster, raster.samples.size, 0, metadata=_metadata_of(head, index, payload), unused=OF_SAMPLING)
             for index, raster in enumerate(rasters)
         ]
     except VlaeError as error:

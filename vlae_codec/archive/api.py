@@ -18,7 +18,7 @@ from vlae_codec.choose import Chooser
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import ImageError, OutputError, Progress, UnsuitableError
 from vlae_codec.exact.threads import at_most, cores
-from vlae_codec.family import Coder, Sampling
+from vlae_codec.family import OF_DRAWING, Coder, Sampling
 from vlae_codec.files import check_free, whole
 from vlae_codec.options import check_switches, check_texts, check_whole
 from vlae_codec.picture.metadata import Metadata
@@ -65,13 +65,15 @@ class Packed:
 class Unpacked:
     """The files written; what was damaged or lost, and what got another name: a line each.
 
-    sampled: whether drawings were re-sampled.
+    sampled: whether drawings were re-sampled. unused: what could be asked for and has no say in any picture, of "seed" and
+    "temperature".
     """
 
     written: list[Path]
     problems: list[str]
     sampled: bool
     notes: tuple[str, ...] = ()
+    unused: frozenset[str] = frozenset()
 
 
 def pack(
@@ -254,7 +256,8 @@ def unpack(
                 restored = unpacking.restore(
                     opened, restorer, sampling, model=given, jobs=jobs or 1, most_bytes=max_bytes, progress=progress
                 )
-    return Unpacked(restored.written, [*opened.damages, *restored.lost], restored.sampled, restored.notes)
+    unused = restored.unused & OF_DRAWING if restored.written else frozenset[str]()
+    return Unpacked(restored.written, [*opened.damages, *restored.lost], restored.sampled, restored.notes, unused)
 
 
 def _check(jobs: int | None, force: bool) -> None:

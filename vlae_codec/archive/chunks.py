@@ -18,6 +18,7 @@ from vlae_codec.errors import FormatError, ImageError, ModelError, OptionError, 
 from vlae_codec.family import (
     DEFAULT_EFFORT,
     EFFORTS,
+    OF_SAMPLING,
     Ask,
     Chain,
     Chained,
@@ -302,8 +303,9 @@ def _popped(shared: Shared, coder: Coder, head: Head, payload: bytes, done: Done
         raise FormatError("a chunk names a model that codes no pictures together: the file is damaged")
     chaining = Chaining(not header.lossy, header.ordered, samples=header.samples)
     rasters = coder.pop(payload, head.state, head.geometries(), chaining, shared.sampling, done)
-    sizes = [(0, raster.samples.size) if header.lossy else (raster.samples.size, 0) for raster in rasters]
-    return [Decoded(raster, *size) for raster, size in zip(rasters, sizes, strict=True)]
+    if header.lossy:
+        return [Decoded(raster, 0, raster.samples.size) for raster in rasters]
+    return [Decoded(raster, raster.samples.size, 0, unused=OF_SAMPLING) for raster in rasters]
 
 
 def _check_fits(header: Header, head: Head) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from vlae_codec import zoo
 from vlae_codec.container import MOST_BYTES, check_claim
 from vlae_codec.errors import FormatError, ModelError, Progress
-from vlae_codec.family import Coder, Decoded, Sampling
+from vlae_codec.family import OF_SAMPLING, Coder, Decoded, Sampling
 from vlae_codec.sets.manifest import ArrayForm, FilesForm, Form, Forms
 from vlae_codec.sets.restore import Restorer
 
@@ -37,12 +37,16 @@ _SPARSEST = 1000  # an array of which less than one image in so many is there wo
 
 @dataclass(frozen=True)
 class Restored:
-    """The files written; what was lost and why, and what got another name, a line each. sampled: drawings were re-drawn."""
+    """The files written; what was lost and why, and what got another name, a line each.
+
+    sampled: drawings were re-drawn. unused: what could be asked for and has no say in any picture, see `family.Decoded`.
+    """
 
     written: list[Path]
     lost: list[str]
     notes: tuple[str, ...] = ()
     sampled: bool = False
+    unused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def restore(
         ModelError: the archive needs a model that is not known here.
         OutputError: a file cannot be written, or exists.
     """
-    header, lost, restored, sampled = opened.header, list[str](), Counter[str](), False
+    header, lost, restored, sampled, unused = opened.header, list[str](), Counter[str](), False, OF_SAMPLING
     for piece in opened.heads():
         for name in opened.loose_names(piece) if piece.error is None else ():
             restorer.check_free(name)
@@ -112,6 +116,7 @@ def restore(
             lost.append(f"lost {described(opened, piece)}: {error}")
             continue
         sampled |= any(map(_redrawn, piece.pictures))
+        unused = unused.intersection(*(picture.unused for picture in piece.pictures))
         for form, own in piece.numbers.parts(header.forms):
             if isinstance(form, ArrayForm):
                 restored[form.root] += len(own)
@@ -121,7 +126,7 @@ def restore(
     blank = [form.root for form in arrays if 0 < restored[form.root] < form.count and form.root not in padding]
     lost += [f"what is lost of {root} is blank in it" for root in blank]
     lost += [f"{root} is not written: hardly any of its images were restored" for root in padding]
-    return Restored(restorer.finish(padding), lost, tuple(restorer.renamed), sampled)
+    return Restored(restorer.finish(padding), lost, tuple(restorer.renamed), sampled, unused)
 
 
 def claimed_bytes(opened: Opened) -> int:
@@ -159,13 +164,14 @@ def restore_some(
         OutputError: a file cannot be written, or exists.
         FormatError: they claim more bytes of samples than may be written.
     """
-    lost, restorer, claimed, sampled = list[str](), None, 0, False
+    lost, restorer, claimed, sampled, unused = list[str](), None, 0, False, OF_SAMPLING
     with contextlib.ExitStack() as undo:
         for taken in take(opened, patterns, sampling, model=model, jobs=jobs, most_bytes=most_bytes, progress=progress):
             if taken.picture is None:
                 lost.append(str(taken.error))
                 continue
             sampled |= _redrawn(taken.picture)
+            unused &= taken.picture.unused
             claimed += taken.picture.raster.geometry.sample_bytes
             check_claim(claimed, most_bytes)
             restorer = restorer or undo.enter_context(Restorer(folder, Forms(), force))
@@ -175,7 +181,7 @@ def restore_some(
                 lost.append(str(failure))
         if restorer is None:
             return Restored([], lost)
-        return Restored(restorer.finish(), lost, tuple(restorer.renamed), sampled)
+        return Restored(restorer.finish(), lost, tuple(restorer.renamed), sampled, unused)
 
 
 def take(

@@ -60,13 +60,14 @@ class Tested:
 class UnpackedSet:
     """How many files were written; what was damaged or lost, and what got another name: a line each.
 
-    sampled: whether drawings were re-sampled.
+    sampled: whether drawings were re-sampled. unused: as of `archive.api.Unpacked`.
     """
 
     written: int
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
     sampled: bool = False
+    unused: frozenset[str] = frozenset()
 
 
 def pack(
@@ -211,7 +212,10 @@ def unpack(
         problems += [f"{outcome.item.shard.place}: {problem}" for problem in outcome.result.problems]
     problems += [f"no shard has an image named {name}" for name in sorted(unmatched)]
     notes = tuple(note for one in read for note in one.notes)
-    return UnpackedSet(sum(one.written for one in read), tuple(problems), notes, any(one.sampled for one in read))
+    written, sampled = sum(one.written for one in read), any(one.sampled for one in read)
+    every = [one.unused for one in read if one.written]
+    unused = frozenset.intersection(*every) if every else frozenset[str]()
+    return UnpackedSet(written, tuple(problems), notes, sampled, unused)
 
 
 def _seen(client: Any) -> Callable[[str], str]:

@@ -129,7 +129,7 @@ class Reading:
 class Read:
     """What came of reading a shard: a line for each problem and note, how many files were written, and bytes read.
 
-    unmatched: names that no image has. sampled: whether drawings were re-sampled.
+    unmatched: names that no image has. sampled: whether drawings were re-sampled. unused: as of `archive.api.Unpacked`.
     """
 
     problems: tuple[str, ...] = ()
@@ -138,6 +138,7 @@ class Read:
     bytes: int = 0
     unmatched: tuple[str, ...] = ()
     sampled: bool = False
+    unused: frozenset[str] = frozenset()
 
 
 def pack(shared: Packing, part: Part) -> Receipt:
@@ -215,7 +216,7 @@ def unpack(shared: Reading, one: OneShard) -> Read:
     missing = {unpacking.unmatched(pattern, lost): pattern for pattern in shared.only for lost in (False, True)}
     unmatched = tuple(missing[problem] for problem in found.problems if problem in missing)
     problems = [problem for problem in found.problems if problem not in missing]
-    return Read(tuple(problems), found.notes, len(found.written), size, unmatched, found.sampled)
+    return Read(tuple(problems), found.notes, len(found.written), size, unmatched, found.sampled, found.unused)
 
 
 def ledger_of(receipt: Receipt) -> ArchiveLedger:
