@@ -21,8 +21,9 @@ from reference_ink import Reader
 
 import vlae_codec
 from vlae_codec import zoo
+from vlae_codec.choose import chooser
 from vlae_codec.cli.main import main
-from vlae_codec.codec import decode, encode_views, inspect
+from vlae_codec.codec import decode, encode_views, inspect, kept, smallest
 from vlae_codec.coding.bits import varint
 from vlae_codec.container2 import read_file2
 from vlae_codec.errors import FormatError, ImageError
@@ -30,7 +31,8 @@ from vlae_codec.family import Ask, Sampling
 from vlae_codec.ink import edges, sections, strips
 from vlae_codec.ink.near import smoothed, worth_bits
 from vlae_codec.ink.sections import Way
-from vlae_codec.picture.raster import Raster
+from vlae_codec.picture.raster import Kind, PixelFormat, Raster
+from vlae_codec.picture.reading import Readable
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "drawings"
 
@@ -107,6 +109,35 @@ def test_of_a_quality_no_file_is_larger_than_the_exact_one(quality, digits):
         about = inspect(made)
         assert len(made) <= len(exact) + (2 if about["kept_exactly"] else 0)
         assert quality < 100 or (len(made), about["kept_exactly"], about["why"]) == (len(exact), False, None)
+
+
+@pytest.mark.parametrize("quality", [0, 60, 100])
+def test_of_a_quality_all_is_kept_that_the_exact_file_keeps(quality):
+    """Colours of 16 bits, opacity, resolution: whatever a model of single drawings does not hold is none of its."""
+    bits = np.zeros((28, 28), np.uint8)
+    bits[6:20, 12:14] = 1
+    deep = np.where(bits[..., None], np.uint16([1000, 2000, 3000]), np.uint16([1001, 2001, 3001]))
+    clear = np.dstack([100 + 50 * bits, 255 - 55 * bits]).astype(np.uint8)
+    for picture in (deep, clear):
+        form = PixelFormat(Kind.RGB if picture is deep else Kind.GRAY, 8 * picture.itemsize, alpha=picture is clear)
+        readable = Readable.of_raster(Raster(picture, form))
+        choice = chooser(Ask(quality=quality))
+        (made,) = smallest(choice, [choice.see(readable)])
+        (back,) = decode([kept(made).encoded.data])
+        assert back.raster.colours().dtype == picture.dtype
+        assert np.array_equal(back.raster.colours(), picture)
+
+
+def test_of_a_quality_a_resolution_is_kept_and_what_was_converted_is_told_of(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    digit = Image.fromarray(digits[0].bits == 0)
+    digit.save("scan.png", dpi=(300, 300))
+    digit.convert("CMYK").save("print.tif")
+    for name in ("scan.png", "print.tif"):
+        (row,) = json.loads(run("compress", name, "-Q", 60, "-f", "--json").stdout)
+        assert row["family"] == "ink"
+        assert not row["kept_exactly"]
+        assert (row["note"] or "") == ("its colours were converted from CMYK to RGB" if name == "print.tif" else "")
 
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.png")), ids=lambda path: path.stem)

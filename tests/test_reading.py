@@ -138,8 +138,12 @@ def test_a_png_without_its_palette_is_refused(depth, clear, run, tmp_path):
         done = run("compress", "a.png", "b.png", "c.png", "-f", *options, expect=1)
         assert "Error: b.png is a damaged image: it has no palette" in done.stderr
         assert {path.name for path in tmp_path.glob("*.vlz")} == {"a.vlz", "c.vlz"}
-    with pytest.raises(ImageError, match="no palette"):
-        read_drawing(data)
+    palette = made.png_chunk(b"PLTE", bytes(6))
+    end = made.png_chunk(b"IEND", b"")
+    late = data.replace(end, palette + end)
+    for bad in (data, late, data.replace(palette, made.png_chunk(b"PLTE", b""))):
+        with pytest.raises(ImageError, match="no palette"):
+            read_drawing(bad)
 
 
 @pytest.mark.parametrize(

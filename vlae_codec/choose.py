@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from . import registry, zoo
 from .container2 import Header2, around_bytes
@@ -125,10 +126,8 @@ class Chooser:
         two = None if rated or self.insist else reading.raster.in_two()
         if two is None:
             return Seen(tuple(self._as_photo(reading)), kind=reading.kind)
-        reading, drawing = replace(reading, raster=two), None
-        if self.ask.quality is not None:
-            with suppress(ImageError):  # no model of drawings takes it
-                drawing = self.coder(self.takers[0]).view(two, self._exactly)
+        reading = replace(reading, raster=two)
+        drawing = None if self.ask.quality is None else self._whole_drawing(reading)
         return Seen(tuple(self._as_page(reading)), drawing, reading=reading, kind=reading.kind)
 
     def see_fixed(self, source: Readable) -> Seen:
@@ -224,6 +223,19 @@ class Chooser:
         gray = view.note is not None and self.ask.threshold is None and not self.given
         return Seen((), view, _joined(view.note, lost), gray, reading, reading.kind)
 
+    def _whole_drawing(self, reading: Reading) -> View | None:
+        """A picture in two colours as models of drawings see it; None if their exact files would not keep all of it."""
+        raster = reading.raster
+        kept = reading.notes or self.keep(reading.metadata) != Metadata()
+        if kept or field_count(raster.geometry.height, raster.geometry.width) > _MOST_FIELDS:
+            return None
+        try:
+            view = self.coder(self.takers[0]).view(raster, self._exactly)
+        except ImageError:
+            return None
+        seen, given = view.raster.colours(), raster.colours()
+        return view if seen.dtype == given.dtype and np.array_equal(seen, given) else None
+
     def _is_gray_drawing(self, seen: Seen) -> bool:
         """Whether a picture that was binarised may be of fields that models know."""
         assert seen.reading is not None
@@ -260,6 +272,7 @@ class Chooser:
         told = self.keep(seen.reading.metadata) if seen.reading is not None else Metadata()
         kinds = {
             "colour profile": told.icc or told.cicp,
+            "gamma": told.gamma,
             "resolution": told.resolution,
             "EXIF": told.exif,
             "XMP": told.xmp,

@@ -167,8 +167,8 @@ def compress_files(
     def weight(one: _Given[_Picture]) -> int:
         if one.content is None:
             return 0
-        seen = one.content.seen  # what is no drawing is coded picture by picture, and waits for no other
-        return _BATCH_FIELDS if seen.ways else field_count(*seen.view.raster.samples.shape[:2])
+        drawing = one.content.seen.drawing  # all else is coded picture by picture, and waits for no other
+        return field_count(*drawing.raster.samples.shape[:2]) if drawing else _BATCH_FIELDS
 
     shared, paths = (choice, verify), _listed(paths)
     yield from _each(_compressed, shared, _given(paths, opened), weight, len(paths), jobs, "compressing", progress)

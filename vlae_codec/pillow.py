@@ -7,9 +7,10 @@
 
 A file of a model of one's own needs `opened.model = "FOLDER"` before its pixels do, or `VlzImageFile.model` for all files.
 
-As of other plug-ins: the colour profile and the resolution of an image are kept, EXIF and XMP if they are given (`exif=`,
-`xmp=`); an image is not turned as its EXIF says; what is wrong with a file or an image is an OSError, options out of their
-range are a ValueError. A file holds one picture: archives are for `vlae_codec.open_archive`, and sequences are refused.
+As of other plug-ins: the colour profile and the resolution of an image are kept, but for single drawings, EXIF and XMP if
+they are given (`exif=`, `xmp=`); an image is not turned as its EXIF says; what is wrong with a file or an image is an
+OSError, options out of their range are a ValueError. A file holds one picture: archives are for `vlae_codec.open_archive`,
+and sequences are refused.
 """
 
 from __future__ import annotations

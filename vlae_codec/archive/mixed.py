@@ -8,7 +8,7 @@ chunk need not follow each other. A drawing that costs its chain more than it ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vlae_codec.choose import Candidate, Chooser, Seen
 from vlae_codec.codec import Kept, kept, smallest_of
@@ -115,7 +115,9 @@ def _seen(sources: Sequence[Source], choice: Chooser) -> Iterator[tuple[str | No
         loose = isinstance(source.form, FilesForm)
         for row, readable in enumerate(source.readables(0, source.count)):
             try:
-                yield source.name(row) if loose else None, choice.see(readable) if loose else choice.see_fixed(readable)
+                seen = choice.see(readable) if loose else choice.see_fixed(readable)
+                # of those with ways, too, only the exact file of a drawing is left to ask for, which `_fits` would refuse
+                yield source.name(row) if loose else None, replace(seen, drawing=None) if seen.ways else seen
             except ImageError as error:
                 raise ImageError(f"{source.name(row)}: {error}") from error
 

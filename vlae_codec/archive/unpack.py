@@ -224,7 +224,11 @@ def take(
 
 def unmatched(pattern: str, lost_names: bool = False) -> str:
     """What is said of a name that no image has; lost_names: whether it may be one that is damaged."""
-    return f"the archive has no image named {pattern}" + ", or its name is among those lost" * lost_names
+    return f"the archive has no image named {pattern}" + LOST_NAME * lost_names
+
+
+LOST_NAME = ", or its name is among those lost"
+"""What is said of it then."""
 
 
 class _Wanted:

@@ -12,6 +12,7 @@ from typing import Any
 from vlae_codec import places
 from vlae_codec.archive.chunks import ArchiveLedger
 from vlae_codec.archive.options import Options
+from vlae_codec.archive.unpack import LOST_NAME
 from vlae_codec.container import MOST_BYTES
 from vlae_codec.errors import OutputError
 from vlae_codec.family import Sampling
@@ -210,7 +211,8 @@ def unpack(
         read.append(outcome.result)
         unmatched &= {*outcome.result.unmatched}
         problems += [f"{outcome.item.shard.place}: {problem}" for problem in outcome.result.problems]
-    problems += [f"no shard has an image named {name}" for name in sorted(unmatched)]
+    maybe = LOST_NAME * any(one.lost_names for one in read)
+    problems += [f"no shard has an image named {name}{maybe}" for name in sorted(unmatched)]
     notes = tuple(note for one in read for note in one.notes)
     written, sampled = sum(one.written for one in read), any(one.sampled for one in read)
     every = [one.unused for one in read if one.written]

@@ -129,7 +129,8 @@ class Reading:
 class Read:
     """What came of reading a shard: a line for each problem and note, how many files were written, and bytes read.
 
-    unmatched: names that no image has. sampled: whether drawings were re-sampled. unused: as of `archive.api.Unpacked`.
+    unmatched: names that no image has; lost_names: they may be among those that are lost. sampled: whether drawings were
+    re-sampled. unused: as of `archive.api.Unpacked`.
     """
 
     problems: tuple[str, ...] = ()
@@ -137,6 +138,7 @@ class Read:
     written: int = 0
     bytes: int = 0
     unmatched: tuple[str, ...] = ()
+    lost_names: bool = False
     sampled: bool = False
     unused: frozenset[str] = frozenset()
 
@@ -213,10 +215,19 @@ def unpack(shared: Reading, one: OneShard) -> Read:
         if places.is_url(shared.folder):
             for path in found.written:
                 places.put(path, places.beside(shared.folder, *path.relative_to(Path(here)).parts), force=True)
-    missing = {unpacking.unmatched(pattern, lost): pattern for pattern in shared.only for lost in (False, True)}
-    unmatched = tuple(missing[problem] for problem in found.problems if problem in missing)
+    missing = {unpacking.unmatched(pattern, lost): (pattern, lost) for pattern in shared.only for lost in (False, True)}
+    unmatched = [missing[problem] for problem in found.problems if problem in missing]
     problems = [problem for problem in found.problems if problem not in missing]
-    return Read(tuple(problems), found.notes, len(found.written), size, unmatched, found.sampled, found.unused)
+    return Read(
+        tuple(problems),
+        found.notes,
+        len(found.written),
+        size,
+        tuple(pattern for pattern, _ in unmatched),
+        any(lost for _, lost in unmatched),
+        found.sampled,
+        found.unused,
+    )
 
 
 def ledger_of(receipt: Receipt) -> ArchiveLedger:

@@ -162,13 +162,13 @@ def _mended_png(data: bytes, name: str) -> bytes:
         elif not kept:
             raise ImageError(f"{name} is a damaged image: it does not begin with a header")
         if kind == b"IDAT":
+            if kept[0][1][9] == _PALETTE and not any(one == b"PLTE" and len(entries) > 2 for one, entries in kept):
+                raise ImageError(f"{name} is a damaged image: it has no palette")
             rest -= _inflated(pixels, body, rest + _SPARE_BYTES, name)
         if kind in _PIXEL_CHUNKS or kind[0] & 32 == 0 or (kind == b"iTXt" and _turns(body)):
             kept.append((kind, body))
     if not kept or rest > 0 or not pixels.eof:
         raise ImageError(f"{name} is a damaged image: its rows end early")
-    if kept[0][1][9] == _PALETTE and not any(kind == b"PLTE" for kind, _ in kept):
-        raise ImageError(f"{name} is a damaged image: it has no palette")
     return png_file(_with_clear_level_as_palette(kept))
 
 

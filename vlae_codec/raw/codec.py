@@ -61,8 +61,7 @@ WAYS: dict[Coder, Way] = {
 def encode(raster: Raster, effort: int = DEFAULT_EFFORT, progress: Progress | None = None) -> bytes:
     """The picture's samples; its geometry is not among them.
 
-    effort: how much is tried, 0 to 9; every step more may take up to four times as long. progress: told what was tried of a
-    form of the values, one form after the other.
+    effort: how much is tried, 0 to 9; every step more may take up to four times as long.
 
     Raises:
         ImageError: samples are not of the levels or entries that the format has.
@@ -71,8 +70,7 @@ def encode(raster: Raster, effort: int = DEFAULT_EFFORT, progress: Progress | No
     if is_plain(raster.samples):
         return _checked(Coder.BLANK, Less(0), pixel.astype(pixel.dtype.newbyteorder(">")).tobytes())
     _check_samples(raster)
-    found = [(form.less, coder, data) for form in forms(raster) for coder, data in _streams(form, effort, progress)]
-    for less, coder, data in sorted(found, key=lambda candidate: len(candidate[2])):
+    for less, coder, data in sorted(_streams(raster, effort, progress), key=lambda candidate: len(candidate[2])):
         payload = _checked(coder, less, data)
         if _holds(payload, raster):
             return payload
@@ -155,14 +153,14 @@ def _check_samples(raster: Raster) -> None:
         raise ImageError(f"a gray sample is not one of the {1 << form.depth} levels that its format has")
 
 
-def _streams(form: Form, effort: int, progress: Progress | None) -> Iterator[tuple[Coder, bytes]]:
-    """What each way that is worth it makes of the values, the table in front."""
-    ways = _promising(form, effort)
-    for tried, coder in enumerate(ways, 1):
+def _streams(raster: Raster, effort: int, progress: Progress | None) -> Iterator[tuple[Less, Coder, bytes]]:
+    """What each way that is worth it makes of the values in each form, the table in front."""
+    tries = [(form, coder) for form in forms(raster) for coder in _promising(form, effort)]
+    for tried, (form, coder) in enumerate(tries, 1):
         for stream in WAYS[coder].encode(form.values, form.shape, effort):
-            yield coder, form.table + stream
+            yield form.less, coder, form.table + stream
         if progress:
-            progress("compressing", tried, len(ways))
+            progress("compressing", tried, len(tries))
 
 
 def _promising(form: Form, effort: int) -> list[Coder]:
