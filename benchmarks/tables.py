@@ -658,6 +658,8 @@ def drawings_foreign() -> str:
     parts = {"tuning": "looked at while tuning", "held": "only measured"}
     titled = {f"drawn by code, {title}": measured["foreign"][part] for part, title in parts.items()}
     titled |= {f"icons and symbols of eight sizes, {title}": measured["found"][part] for part, title in parts.items()}
+    both = [measured[key]["held"] for key in ("foreign", "found")]
+    titled["all of these, only measured"] = {key: sum(one[key] for one in both) for key in ("exact", "slight", "wrong")}
     titled |= {f"icons and symbols of 28×28, {title}": measured["found_of_28"][part] for part, title in parts.items()}
     titled |= {f"of the last, {name}": one for name, one in measured["found_of_28"]["held"]["kinds"].items()}
     for title, one in titled.items():
