@@ -165,7 +165,7 @@ def test_exif_rotation_is_applied():
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "not an image"), (b"\x89PNG\r\n\x1a\n123", "not an image|damaged"), (b"hello", "not an image")],
+    [(b"", "is empty"), (b"\x89PNG\r\n\x1a\n123", "not an image|damaged"), (b"hello", "not an image")],
 )
 def test_what_is_no_image_is_refused(data, message):
     with pytest.raises(ImageError, match=message):
