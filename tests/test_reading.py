@@ -25,6 +25,7 @@ from vlae_codec.errors import ImageError
 from vlae_codec.family import Ask
 from vlae_codec.picture import writing
 from vlae_codec.picture.images import read_drawing
+from vlae_codec.picture.opening import clear_errors
 from vlae_codec.picture.reading import Readable
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "reading.md"
@@ -150,14 +151,29 @@ def test_a_png_without_its_palette_is_refused(depth, clear, run, tmp_path):
     ("data", "said"),
     [
         (b"", "the input is empty"),
-        (b"P1\n3 1\n0 2 1\n", "the input is a damaged image: Invalid token for this mode: 2"),
         (b"P6\n40000 40000\n255\n", "the input cannot be coded: at least 1x1, at most 2^28 pixels"),
     ],
-    ids=["empty", "bytes", "large"],
+    ids=["empty", "large"],
 )
 def test_what_is_wrong_is_said_in_words(data, said):
     with pytest.raises(ImageError, match=f"^{re.escape(said)}"):
         read_drawing(data)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError(b"Invalid token for this mode: 2"), "Invalid token for this mode: 2"),
+        (OSError("decoder error -2"), "its pixels cannot be decoded"),
+        (OSError("image file is truncated (0 bytes not processed)"), "its pixels cannot be decoded"),
+        (OSError("image file is truncated (7 bytes not processed)"), "image file is truncated (7 bytes not processed)"),
+        (KeyError(), "KeyError"),
+    ],
+    ids=str,
+)
+def test_what_pillow_finds_wrong_is_said_in_words(error, said):
+    with pytest.raises(ImageError, match=f"^it is a damaged image: {re.escape(said)}$"), clear_errors("it"):
+        raise error
 
 
 def test_a_strip_of_a_tiff_that_is_too_short_is_refused():
