@@ -42,9 +42,11 @@ def head_of(path):
 
 
 def test_pages_carry_on_what_was_learned(archive, run, tmp_path):
-    _, alone = archive
+    report, alone = archive
     head, _, _ = head_of(tmp_path / "pages.vlz")
     assert head.apart.carried
+    assert report["bits"]["pixel_bits"] == 8 * head.apart.sizes[0]
+    assert "without_model_bits" not in report["bits"], "there is one"
     assert head.apart.sizes[1:] == (0, 0)
     assert head.apart.sizes[0] < 0.95 * sum(alone)
     run("test", "pages.vlz")

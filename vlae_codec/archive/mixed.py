@@ -194,7 +194,7 @@ def _chunk(coder: Coder, own: Sequence[tuple[One, Kept]]) -> Chunk:
         changed_pixels=sum(made.encoded.ledger.changed_pixels for _, made in own),
     )
     for one in sections:
-        _book(ledger, one, share)
+        _book(ledger, one, share, bool(coder.digest))
     name_bits, beside_bits = 8 * len(packed_names(head.names)), 8 * (len(payload) - sum(head.apart.sizes))
     head_bits = 8 * (len(data) - len(payload)) - name_bits
     ledger.book(name_bits=name_bits, chunk_head_bits=head_bits, metadata_bits=beside_bits)
@@ -218,10 +218,10 @@ def _carried(coder: Coder, made: Sequence[Kept]) -> bytes | None:
     return data if len(data) < _WORTH * sum(len(one.sections.data) for one in made) else None
 
 
-def _book(ledger: ArchiveLedger, one: Sections, share: float) -> None:
-    """Where that share of the bits of a picture's sections went: to latents and pixels, if its model has latents."""
-    all_bits, latent_bits = 8.0 * len(one.data), one.figures.get("latent_bits")
-    if latent_bits is None:
+def _book(ledger: ArchiveLedger, one: Sections, share: float, has_model: bool) -> None:
+    """Where that share of the bits of a picture's sections went: to pixels, and to latents, if its model has any."""
+    all_bits, latent_bits = 8.0 * len(one.data), one.figures.get("latent_bits", 0.0)
+    if not has_model:
         ledger.book(without_model_bits=share * all_bits)
         return
     opacity_bits = one.figures.get("opacity_bits")
