@@ -226,8 +226,8 @@ class Chooser:
     def _whole_drawing(self, reading: Reading) -> View | None:
         """A picture in two colours as models of drawings see it; None if their exact files would not keep all of it."""
         raster = reading.raster
-        kept = reading.notes or self.keep(reading.metadata) != Metadata()
-        if kept or field_count(raster.geometry.height, raster.geometry.width) > _MOST_FIELDS:
+        more = reading.notes or self.keep(reading.metadata) != Metadata()
+        if more or field_count(raster.geometry.height, raster.geometry.width) > _MOST_FIELDS:
             return None
         try:
             view = self.coder(self.takers[0]).view(raster, self._exactly)
@@ -252,7 +252,7 @@ class Chooser:
         assert seen.drawing is not None
         best = min(self.takers, key=lambda which: judged[which].bits if which in judged else 0.0)
         if seen.ways:
-            return [*seen.ways, *(way for way in self._kept(seen, best, judged, self._exactly) if way.which == best)]
+            return [*seen.ways, *self._own_if_whole(seen, best, judged, self._exactly)]
         if self.ask.lossless:
             return self._kept(seen, best, judged, self.ask)
         known = [which for which in self.takers if self._knows(which, judged)]
@@ -320,23 +320,32 @@ class Chooser:
 
     def _kept(self, seen: Seen, best: int, judged: dict[int, Judged], ask: Ask) -> list[Candidate]:
         """The ways to keep a drawing exactly; if a model is given and knows all, only that."""
-        assert seen.drawing is not None
         assert seen.reading is not None
-        height, width = seen.drawing.raster.samples.shape[:2]
-        why = None if self._asks_all else Reason.NO_LARGER
-        own = Candidate(best, ask, seen.drawing, note=self._note(seen), why=why)
         if self.given and self.ask.lossless:
-            return [own]
+            return [self._own(seen, best, ask)]
         two = seen.reading.raster.in_two()
         reading = seen.reading if two is None else replace(seen.reading, raster=two)
         exact = [self._whole(reading, _RAW, ask)]
         if two is not None and not any(which in judged and self._knows(which, judged) for which in self.takers):
+            height, width = two.samples.shape[:2]
             hoped_bits = _DEAR_BITS if not judged and height == width == SIDE else None
             exact.insert(0, replace(self._whole(reading, _INK, ask), hoped_bits=hoped_bits))
+        return [*self._own_if_whole(seen, best, judged, ask), *exact]
+
+    def _own_if_whole(self, seen: Seen, best: int, judged: dict[int, Judged], ask: Ask) -> list[Candidate]:
+        """The way to keep it by a model of drawings, if that is all of it, and it is no page."""
+        assert seen.drawing is not None
         lossy = seen.lost is not None and self.ask.threshold is None
-        if lossy or field_count(height, width) > _MOST_FIELDS or self._is_page(seen):
-            return exact
-        return [replace(own, hoped_bits=_HOPED * judged[best].bits if best in judged else 0.0), *exact]
+        if lossy or field_count(*seen.drawing.raster.samples.shape[:2]) > _MOST_FIELDS or self._is_page(seen):
+            return []
+        hoped_bits = _HOPED * judged[best].bits if best in judged else 0.0
+        return [replace(self._own(seen, best, ask), hoped_bits=hoped_bits)]
+
+    def _own(self, seen: Seen, best: int, ask: Ask) -> Candidate:
+        """The way to keep a drawing exactly by a model of drawings."""
+        assert seen.drawing is not None
+        why = None if self._asks_all else Reason.NO_LARGER
+        return Candidate(best, ask, seen.drawing, note=self._note(seen), why=why)
 
     # All other pictures
 
